@@ -1,0 +1,1 @@
+//! Signed records, receipts and the views computed from them

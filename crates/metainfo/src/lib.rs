@@ -1,0 +1,1 @@
+//! Bencode, hybrid BitTorrent metainfo and hashing

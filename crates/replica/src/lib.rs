@@ -1,0 +1,1 @@
+//! Replication between trackers as a pure state machine

@@ -1,0 +1,1 @@
+//! Seeded simulation of replication and swarms, with invariant checkers

@@ -1,0 +1,1 @@
+//! Piece selection, pipelining and peer scoring as a pure state machine
