@@ -214,6 +214,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
+    #[allow(clippy::needless_pass_by_value, reason = "callers write `expect![…]`")]
     fn check(input: impl AsRef<[u8]>, expected: Expect) {
         match decode(input.as_ref()) {
             Ok(_) => expected.assert_eq("ok"),
