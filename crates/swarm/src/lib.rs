@@ -1,1 +1,34 @@
-//! Piece selection, pipelining and peer scoring as a pure state machine
+//! The engine that decides which block is asked of which peer: one [`Swarm`] owns one torrent.
+//!
+//! Sans-IO: `node` (or a simulation) feeds [`Input`]s with the time, then drains [`Swarm::poll`] until
+//! [`Output::WakeAt`]. Nothing here touches a socket, file, clock or ambient randomness, and the same inputs
+//! with the same seed give the same outputs.
+//!
+//! Data flow: peers' messages and finished blocks come in → `events` and `blocks` update who has what
+//! ([`picker`], [`peers`]) and what is under way ([`partial`]) → peers that could ask for more are queued as
+//! *hungry* → `poll` lets `schedule` fill their pipelines to the depth that [`pipeline`] measured.
+//!
+//! Cost: a block costs O(1) and allocates nothing in the steady state; what is proportional to the number of
+//! peers happens once per piece; what is proportional to the number of pieces happens once per bitfield or
+//! disconnect, and at most once per poll.
+//!
+//! Deliberately absent so far: deadlines (previews), stealing blocks from slow owners, a choker for standard
+//! clients. Their places are marked in `schedule` and `events`.
+
+mod api;
+mod blocks;
+mod engine;
+mod events;
+mod invariants;
+mod layout;
+mod partial;
+mod peers;
+mod picker;
+mod pipeline;
+mod rng;
+mod schedule;
+mod timers;
+
+pub use api::{Config, Input, Limits, Output, PeerFault, PeerKey, PeerStats, Rank};
+pub use engine::Swarm;
+pub use layout::Layout;

@@ -1,0 +1,196 @@
+//! What goes into the engine and what comes out.
+
+use std::time::Duration;
+
+use peerage_types::Time;
+use peerage_types::limits::PIECE_BYTES_MAX;
+use peerage_wire::{Bitfield, BlockRef};
+
+use crate::layout::Layout;
+
+/// The shell's number for one connection; not reused while events of the old one may still come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerKey(pub u32);
+
+/// Our place among the group's members, by which each starts at a shard of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rank {
+    /// Our position, `0 <= rank < of`; taken modulo `of` otherwise.
+    pub rank: u32,
+    /// How many members there are.
+    pub of: u32,
+}
+
+/// Every bound and threshold of the engine.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Above this many bytes of unfinished pieces, finishing them goes before starting new ones.
+    pub partial_bytes_target: u64,
+    /// No new piece is started that would lift unfinished pieces above this; the ceiling of the shell's piece
+    /// buffers. One piece is always allowed, so that a smaller ceiling cannot stop everything.
+    pub partial_bytes_max: u64,
+    /// Fewest requests that a peer gets at a time (1 while it is snubbed).
+    pub depth_min: u32,
+    /// Most requests that a peer gets at a time.
+    pub depth_max: u32,
+    /// Copies of one block requested at the same time in the endgame: 2, or 1 for none.
+    pub endgame_copies: u8,
+    /// Silence with requests outstanding after which a peer counts as snubbing us. Doubles each time in a row.
+    pub request_timeout: Duration,
+    /// Age at which one request is given up although its peer answers others; also the longest timeout.
+    pub request_stale: Duration,
+    /// Without a rank, pieces are chosen at random until this many are verified.
+    pub random_first: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            partial_bytes_target: 32 * 1024 * 1024,
+            partial_bytes_max: 256 * 1024 * 1024,
+            depth_min: 4,
+            depth_max: 2_000,
+            endgame_copies: 2,
+            request_timeout: Duration::from_secs(10),
+            request_stale: Duration::from_secs(60),
+            random_first: 4,
+        }
+    }
+}
+
+const _: () = assert!(PIECE_BYTES_MAX as u64 <= 32 * 1024 * 1024, "a piece fits below the target");
+
+/// What a [`Swarm`](crate::Swarm) starts from.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How the torrent is cut.
+    pub layout: Layout,
+    /// Verified pieces; as long as the layout.
+    pub have: Bitfield,
+    /// Our place in the roster, if the swarm is one group. Replaces random first pieces: the shards make the
+    /// first copies differ already.
+    pub rank: Option<Rank>,
+    /// Breaks ties between pieces. Any number; not a secret.
+    pub seed: u64,
+    /// Bounds and thresholds.
+    pub limits: Limits,
+}
+
+/// One event. Events of peers that are not connected (any more) are ignored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Both handshakes are done and our bitfield of this moment was sent.
+    Connected {
+        /// The connection.
+        peer: PeerKey,
+        /// How many requests it queues (`reqq`); at least 1 is assumed.
+        request_queue: u32,
+    },
+    /// The connection ended.
+    Gone(PeerKey),
+    /// What the peer has; only as its first word about pieces.
+    Bitfield(PeerKey, Bitfield),
+    /// It has everything (BEP 6).
+    HaveAll(PeerKey),
+    /// It has nothing (BEP 6).
+    HaveNone(PeerKey),
+    /// It has one more piece.
+    Have(PeerKey, u32),
+    /// It stops answering requests; those outstanding are void, except for its allowed fast pieces.
+    Choked(PeerKey),
+    /// It answers requests.
+    Unchoked(PeerKey),
+    /// It would like to send this piece (BEP 6).
+    Suggest(PeerKey, u32),
+    /// It answers requests for this piece even while it chokes us (BEP 6).
+    AllowedFast(PeerKey, u32),
+    /// It will not answer this request (BEP 6).
+    Rejected(PeerKey, BlockRef),
+    /// Whether it wants pieces of ours.
+    RemoteInterested(PeerKey, bool),
+    /// The block's bytes are in the shell's piece buffer (if [`Swarm::is_wanted`](crate::Swarm::is_wanted) said
+    /// so); the piece is not verified yet.
+    BlockArrived(PeerKey, BlockRef),
+    /// The block does not match its leaf, before or after its `BlockArrived`. Only this block is fetched again.
+    /// The shell bans the device and closes the connection; until then nothing more is requested from it.
+    BlockBad(PeerKey, BlockRef),
+    /// The piece is verified and written.
+    PieceDone(u32),
+    /// The piece is wrong and nobody knows which block: all of them are fetched again.
+    PieceFailed(u32),
+    /// The time of the last `WakeAt` has come. Early or extra ones do no harm.
+    Timeout,
+}
+
+/// One thing to do. All but the last two are about a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Ask the peer for this block.
+    Request(PeerKey, BlockRef),
+    /// The peer may forget this request; the block may come nevertheless.
+    Cancel(PeerKey, BlockRef),
+    /// Tell the peer that it has pieces we lack.
+    Interested(PeerKey),
+    /// Tell it that it has none.
+    NotInterested(PeerKey),
+    /// Answer its requests from now on.
+    Unchoke(PeerKey),
+    /// Stop answering them.
+    Choke(PeerKey),
+    /// Tell this peer that we have this piece.
+    Have(PeerKey, u32),
+    /// The last piece was verified. Comes once, and not when everything was there from the start.
+    Complete,
+    /// Nothing more to do until the next event, or until this time: then send [`Input::Timeout`].
+    WakeAt(Option<Time>),
+}
+
+/// The peer broke the protocol: close its connection, then send [`Input::Gone`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PeerFault {
+    /// A piece index behind the end.
+    #[error("the peer named piece {piece}, expected less than {pieces}")]
+    PieceOutOfRange {
+        /// The index.
+        piece: u32,
+        /// The torrent's piece count.
+        pieces: u32,
+    },
+    /// A bitfield for another number of pieces.
+    #[error("the peer's bitfield is for {got} pieces, expected {pieces}")]
+    BitfieldLength {
+        /// The bitfield's length.
+        got: u32,
+        /// The torrent's piece count.
+        pieces: u32,
+    },
+    /// A bitfield, HaveAll or HaveNone that is not the first word about pieces (BEP 3, BEP 6).
+    #[error("the peer sent a bitfield after it had told what it has")]
+    BitfieldLate,
+    /// A block or a reject for something that was not requested.
+    #[error("the peer answered a request that was not made: {} bytes at {} in piece {}", .0.len, .0.begin, .0.piece)]
+    Unrequested(BlockRef),
+}
+
+/// What the engine knows about a peer, for display.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerStats {
+    /// Pieces it has.
+    pub pieces: u32,
+    /// Whether it answers our requests.
+    pub unchoked: bool,
+    /// Whether it has pieces that we lack.
+    pub interesting: bool,
+    /// Whether it wants pieces of ours.
+    pub remote_interested: bool,
+    /// Whether it let requests time out and has not answered since.
+    pub snubbed: bool,
+    /// Requests outstanding.
+    pub outstanding: u32,
+    /// Requests that it may have outstanding.
+    pub depth: u32,
+    /// Bytes per second over the last few seconds.
+    pub bytes_per_second: u64,
+    /// Bytes of blocks received, duplicates included.
+    pub bytes_received: u64,
+}

@@ -1,0 +1,207 @@
+//! The owner of one torrent: state, the way in, the way out.
+
+use std::collections::VecDeque;
+
+use peerage_types::Time;
+use peerage_wire::{Bitfield, BlockRef};
+
+use crate::api::{Config, Input, Limits, Output, PeerFault, PeerKey, PeerStats};
+use crate::layout::Layout;
+use crate::partial::{Block, Partials};
+use crate::peers::{Peers, Slot};
+use crate::picker::Picker;
+use crate::rng::Rng;
+
+/// Decides which block is asked of which peer. See the crate's description.
+///
+/// After one or several [`Swarm::handle`], call [`Swarm::poll`] until it gives [`Output::WakeAt`].
+#[derive(Debug)]
+pub struct Swarm {
+    pub(crate) layout: Layout,
+    pub(crate) limits: Limits,
+    pub(crate) ranked: bool,
+    /// Verified pieces.
+    pub(crate) have: Bitfield,
+    pub(crate) picker: Picker,
+    pub(crate) partials: Partials,
+    pub(crate) peers: Peers,
+    /// Time of the latest event; never goes back.
+    pub(crate) now: Time,
+    /// Not later than the next timer that matters: deadlines only move back, so it need not follow each of them.
+    pub(crate) wake_at: Option<Time>,
+    pub(crate) outputs: VecDeque<Output>,
+    /// Peers that could perhaps be asked for more.
+    pub(crate) hungry: VecDeque<Slot>,
+    /// Requests outstanding at all peers.
+    pub(crate) asked_total: u32,
+    /// Some peer got nothing because of [`Limits::partial_bytes_max`].
+    pub(crate) capped: bool,
+    /// Nothing unrequested is left; idle peers duplicate.
+    pub(crate) endgame: bool,
+}
+
+impl Swarm {
+    /// A swarm without peers.
+    ///
+    /// # Panics
+    /// When `config.have` is not as long as the layout, or `endgame_copies` is neither 1 nor 2.
+    pub fn new(config: Config, now: Time) -> Self {
+        let Config { layout, have, rank, seed, limits } = config;
+        assert_eq!(have.len(), layout.piece_count(), "the bitfield must be as long as the layout");
+        assert!((1..=2).contains(&limits.endgame_copies), "{} endgame copies", limits.endgame_copies);
+        let mut fresh = Bitfield::full(have.len());
+        for piece in have.iter_set() {
+            fresh.clear(piece);
+        }
+        Self {
+            picker: Picker::new(fresh, rank, Rng::new(seed)),
+            partials: Partials::new(layout.piece_count()),
+            peers: Peers::default(),
+            ranked: rank.is_some(),
+            now,
+            wake_at: None,
+            outputs: VecDeque::new(),
+            hungry: VecDeque::new(),
+            asked_total: 0,
+            capped: false,
+            endgame: false,
+            layout,
+            limits,
+            have,
+        }
+    }
+
+    /// Takes one event. Never blocks; the work is bounded (see the crate's description).
+    ///
+    /// # Errors
+    /// When the peer that caused the event broke the protocol. Nothing more is asked of it; close the
+    /// connection, then send [`Input::Gone`].
+    ///
+    /// # Panics
+    /// When the shell reports a piece behind the end of the torrent as done or failed.
+    pub fn handle(&mut self, now: Time, input: Input) -> Result<(), PeerFault> {
+        self.now = self.now.max(now);
+        let key = match input {
+            Input::PieceDone(piece) => {
+                self.piece_done(piece);
+                return Ok(());
+            }
+            Input::PieceFailed(piece) => {
+                self.piece_failed(piece);
+                return Ok(());
+            }
+            Input::Timeout => {
+                self.timeout();
+                return Ok(());
+            }
+            Input::Connected { peer, request_queue } => {
+                self.connect(peer, request_queue);
+                return Ok(());
+            }
+            Input::Gone(key)
+            | Input::Bitfield(key, _)
+            | Input::HaveAll(key)
+            | Input::HaveNone(key)
+            | Input::Have(key, _)
+            | Input::Choked(key)
+            | Input::Unchoked(key)
+            | Input::Suggest(key, _)
+            | Input::AllowedFast(key, _)
+            | Input::Rejected(key, _)
+            | Input::RemoteInterested(key, _)
+            | Input::BlockArrived(key, _)
+            | Input::BlockBad(key, _) => key,
+        };
+        let Some(slot) = self.peers.slot(key) else { return Ok(()) };
+        let result = self.handle_peer(slot, input);
+        if result.is_err() {
+            self.peers[slot].banned = true;
+        }
+        result
+    }
+
+    /// What to do next; [`Output::WakeAt`] when that is all.
+    pub fn poll(&mut self) -> Output {
+        loop {
+            if let Some(output) = self.outputs.pop_front() {
+                return output;
+            }
+            if let Some(slot) = self.hungry.pop_front() {
+                self.peers[slot].hungry = false;
+                self.feed(slot);
+            } else if self.capped && self.may_exceed_cap() {
+                self.capped = false;
+                self.wake_all();
+            } else {
+                return Output::WakeAt(self.wake_at);
+            }
+        }
+    }
+
+    /// Tells where we now stand in the roster, or that there is none.
+    pub fn set_rank(&mut self, rank: Option<crate::api::Rank>) {
+        self.ranked = rank.is_some();
+        self.picker.set_rank(rank);
+    }
+
+    /// Verified pieces.
+    pub fn have(&self) -> &Bitfield {
+        &self.have
+    }
+
+    /// Whether every piece is verified.
+    pub fn is_complete(&self) -> bool {
+        self.have.is_full()
+    }
+
+    /// How many connected peers have `piece`; 0 behind the end.
+    pub fn availability(&self, piece: u32) -> u32 {
+        self.picker.availability(piece)
+    }
+
+    /// What is known about a peer; `None` if it is not connected.
+    pub fn peer(&self, key: PeerKey) -> Option<PeerStats> {
+        let slot = self.peers.slot(key)?;
+        Some(self.peers[slot].stats(self.now, self.layout.piece_count()))
+    }
+
+    /// Pieces of which something was requested and that are not verified yet, in no order.
+    pub fn pieces_in_progress(&self) -> impl Iterator<Item = u32> {
+        self.partials.pieces()
+    }
+
+    /// Blocks of `piece` that arrived, and blocks that it has; `None` if it is not in progress.
+    pub fn piece_progress(&self, piece: u32) -> Option<(u32, u32)> {
+        self.partials.get(piece).map(|partial| (partial.arrived, partial.blocks.len() as u32))
+    }
+
+    /// Whether the bytes of `block` from this peer should go into the piece's buffer: it was asked for them, and
+    /// they are not there yet. To be asked before the bytes are copied; then `BlockArrived` follows either way.
+    pub fn is_wanted(&self, key: PeerKey, block: BlockRef) -> bool {
+        let (Some(slot), Some(index)) = (self.peers.slot(key), self.layout.block_index(block)) else {
+            return false;
+        };
+        let state = self.partials.get(block.piece).and_then(|partial| partial.blocks.get(index as usize));
+        state.is_some_and(|state| !matches!(state, Block::Arrived(_))) && self.peers[slot].is_asked(block)
+    }
+
+    fn handle_peer(&mut self, slot: Slot, input: Input) -> Result<(), PeerFault> {
+        match input {
+            Input::Gone(_) => self.disconnect(slot),
+            Input::Bitfield(_, bits) => return self.bitfield(slot, bits),
+            Input::HaveAll(_) => return self.have_all(slot),
+            Input::HaveNone(_) => return self.have_none(slot),
+            Input::Have(_, piece) => return self.peer_has(slot, piece),
+            Input::Choked(_) => self.choked(slot),
+            Input::Unchoked(_) => self.unchoked(slot),
+            Input::Suggest(_, piece) => return self.suggested(slot, piece),
+            Input::AllowedFast(_, piece) => return self.allowed_fast(slot, piece),
+            Input::Rejected(_, block) => return self.rejected(slot, block),
+            Input::RemoteInterested(_, interested) => self.peers[slot].remote_interested = interested,
+            Input::BlockArrived(_, block) => return self.block_arrived(slot, block),
+            Input::BlockBad(_, block) => self.block_bad(slot, block),
+            Input::Connected { .. } | Input::PieceDone(_) | Input::PieceFailed(_) | Input::Timeout => {}
+        }
+        Ok(())
+    }
+}
