@@ -99,7 +99,11 @@ fn is_hidden(c: char) -> bool {
 
 /// What may be echoed to a terminal: control characters escaped, length bounded.
 fn printable(text: &str) -> String {
-    let safe: String = text.chars().flat_map(|c| if is_hidden(c) { c.escape_unicode().collect() } else { vec![c] }).take(80).collect();
+    let safe: String = text
+        .chars()
+        .flat_map(|c| if is_hidden(c) { c.escape_unicode().collect() } else { vec![c] })
+        .take(80)
+        .collect();
     if safe.len() < text.len() { format!("{safe}…") } else { safe }
 }
 
@@ -130,7 +134,9 @@ macro_rules! text_impls {
         impl<'b, C> Decode<'b, C> for $name {
             fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
                 let at = d.position();
-                d.str()?.parse().map_err(|e: NameError| minicbor::decode::Error::message(e.to_string()).at(at))
+                d.str()?
+                    .parse()
+                    .map_err(|e: NameError| minicbor::decode::Error::message(e.to_string()).at(at))
             }
         }
     };
@@ -168,8 +174,14 @@ mod tests {
         check::<FileName>("..", expect!["`..` is not a valid file name: it names a folder"]);
         check::<FileName>("a/b", expect!["`a/b` is not a valid file name: it contains a path separator"]);
         check::<FileName>("a\\b", expect![[r"`a\b` is not a valid file name: it contains a path separator"]]);
-        check::<FileName>("a\nb", expect![[r"`a\u{a}b` is not a valid file name: it contains a control character"]]);
-        check::<FileName>("cafe\u{301}", expect!["`café` is not a valid file name: it is not in Unicode NFC"]);
+        check::<FileName>(
+            "a\nb",
+            expect![[r"`a\u{a}b` is not a valid file name: it contains a control character"]],
+        );
+        check::<FileName>(
+            "cafe\u{301}",
+            expect!["`café` is not a valid file name: it is not in Unicode NFC"],
+        );
         assert_eq!(FileName::normalized("cafe\u{301}").unwrap().as_str(), "café");
     }
 }

@@ -1,0 +1,93 @@
+//! Drives `peerage` processes through their pipes, as a user's script does.
+//!
+//! The demo, the end-to-end tests and the benchmarks all stand outside the program and look at it through the
+//! same door: `peerage tracker …` and `peerage client --json …`. Blocking, one thread per pipe, no runtime.
+//! Every process is killed when its handle is dropped.
+
+mod client;
+mod pipe;
+mod tracker;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use client::{Client, ClientOptions, Reply};
+pub use tracker::Tracker;
+
+/// How long a process may take to say that it is ready. Generous: these machines are shared.
+pub const START_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Why a process could not be driven further.
+#[derive(Debug, thiserror::Error)]
+pub enum DriveError {
+    /// The program could not be started.
+    #[error("cannot start `{}`: {source}", .program.display())]
+    Start {
+        /// What was to be started.
+        program: PathBuf,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+    /// The process ended or closed its pipe while an answer was awaited.
+    #[error("`{who}` ended while `{doing}` was waiting{}", tail(.stderr))]
+    Ended {
+        /// The process.
+        who: String,
+        /// What was being done.
+        doing: String,
+        /// The last lines it wrote to standard error.
+        stderr: String,
+    },
+    /// No answer in time.
+    #[error("`{who}` gave no answer to `{doing}` within {} s{}", .after.as_secs(), tail(.stderr))]
+    Timeout {
+        /// The process.
+        who: String,
+        /// What was being done.
+        doing: String,
+        /// How long it was given.
+        after: Duration,
+        /// The last lines it wrote to standard error.
+        stderr: String,
+    },
+    /// A line that is not the JSON object which the documentation promises.
+    #[error("`{who}` answered `{doing}` with something else than one JSON object: {line}")]
+    NotJson {
+        /// The process.
+        who: String,
+        /// What was being done.
+        doing: String,
+        /// The line.
+        line: String,
+    },
+    /// The command was refused.
+    #[error("`{who}`: `{doing}` was refused: {error}")]
+    Refused {
+        /// The process.
+        who: String,
+        /// The command.
+        doing: String,
+        /// What it answered.
+        error: String,
+    },
+}
+
+fn tail(stderr: &str) -> String {
+    if stderr.is_empty() { String::new() } else { format!("; it wrote:\n{stderr}") }
+}
+
+/// Loopback addresses that were free a moment ago.
+///
+/// They are bound together before any is released, so all differ.
+pub fn free_addresses(count: usize) -> io::Result<Vec<SocketAddr>> {
+    let listeners: Vec<TcpListener> =
+        (0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<io::Result<_>>()?;
+    listeners.iter().map(TcpListener::local_addr).collect()
+}
+
+/// Quotes one argument for the shell's command line.
+pub fn quote(argument: &str) -> String {
+    format!("\"{}\"", argument.replace('\\', "\\\\").replace('"', "\\\""))
+}

@@ -1,0 +1,24 @@
+//! Benchmarks: real processes, figures printed, nothing asserted. Machines are shared and noisy, so compare
+//! figures of one run, and CPU seconds as well as rates.
+
+mod transfer;
+mod usage;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+/// What can be measured.
+#[derive(Subcommand)]
+pub enum Bench {
+    /// One seeder, one leecher over loopback, through the real program.
+    Transfer(transfer::Transfer),
+}
+
+impl Bench {
+    /// Runs it.
+    pub fn run(&self) -> Result<()> {
+        match self {
+            Self::Transfer(transfer) => transfer.run(),
+        }
+    }
+}

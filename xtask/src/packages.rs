@@ -1,0 +1,60 @@
+//! Debian packages that some tests need. Without them those tests say that they were skipped, and why.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::process;
+
+/// A program that tests use, and the package that holds it.
+pub struct Package {
+    program: &'static str,
+    probe: &'static str,
+    package: &'static str,
+    why: &'static str,
+}
+
+/// What `cargo xtask test` wants to have.
+pub const FOR_TESTS: [Package; 1] = [Package {
+    program: "tcpdump",
+    probe: "--version",
+    package: "tcpdump",
+    why: "the capture test, which shows that nothing readable crosses a socket",
+}];
+
+/// Installs what is missing, with apt-get as root or through sudo. Returns one line for each thing that stays
+/// missing.
+pub fn install(packages: &[Package]) -> Vec<String> {
+    let missing: Vec<&Package> = packages.iter().filter(|p| !process::exists(p.program, p.probe)).collect();
+    if missing.is_empty() {
+        return Vec::new();
+    }
+    let names: Vec<&str> = missing.iter().map(|p| p.package).collect();
+    println!("xtask: installing {}", names.join(" "));
+    // An index that is there may be enough, and updating it costs a minute: try without first.
+    if !apt_get(&[&["install", "-y", "--no-install-recommends"][..], &names].concat()) {
+        apt_get(&["update"]);
+        apt_get(&[&["install", "-y", "--no-install-recommends"][..], &names].concat());
+    }
+    missing
+        .into_iter()
+        .filter(|p| !process::exists(p.program, p.probe))
+        .map(|p| format!("{} (install the Debian package `{}`)", p.why, p.package))
+        .collect()
+}
+
+fn apt_get(args: &[&str]) -> bool {
+    if !Path::new("/usr/bin/apt-get").exists() {
+        return false;
+    }
+    let mut command = Command::new(if is_root() { "apt-get" } else { "sudo" });
+    if !is_root() {
+        command.args(["-n", "apt-get"]);
+    }
+    command.args(args).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null()).stdout(Stdio::null());
+    command.status().is_ok_and(|s| s.success())
+}
+
+fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output();
+    id.is_ok_and(|out| out.stdout.trim_ascii() == b"0")
+}
