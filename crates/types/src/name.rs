@@ -99,12 +99,15 @@ fn is_hidden(c: char) -> bool {
 
 /// What may be echoed to a terminal: control characters escaped, length bounded.
 fn printable(text: &str) -> String {
-    let safe: String = text
-        .chars()
-        .flat_map(|c| if is_hidden(c) { c.escape_unicode().collect() } else { vec![c] })
-        .take(80)
-        .collect();
-    if safe.len() < text.len() { format!("{safe}…") } else { safe }
+    const CHARS_MAX: usize = 80;
+    let mut safe = String::new();
+    for c in text.chars().take(CHARS_MAX) {
+        if is_hidden(c) { safe.extend(c.escape_unicode()) } else { safe.push(c) }
+    }
+    if text.chars().nth(CHARS_MAX).is_some() {
+        safe.push('…');
+    }
+    safe
 }
 
 macro_rules! text_impls {
@@ -180,7 +183,7 @@ mod tests {
         );
         check::<FileName>(
             "cafe\u{301}",
-            expect!["`café` is not a valid file name: it is not in Unicode NFC"],
+            expect!["`café` is not a valid file name: it is not in Unicode NFC"],
         );
         assert_eq!(FileName::normalized("cafe\u{301}").unwrap().as_str(), "café");
     }
