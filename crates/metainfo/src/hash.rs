@@ -1,0 +1,94 @@
+//! From a file or folder on disk to its metainfo: one read, all cores.
+//!
+//! `walk` finds the files, `work` hashes them piece by piece on all cores, and the result is assembled here. Memory is
+//! one read buffer per core, and the hashes themselves.
+
+mod identity;
+#[cfg(test)]
+mod tests;
+mod walk;
+mod work;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use peerage_types::limits::METAINFO_BYTES_MAX;
+use peerage_types::{FileName, GroupId, InfoHashV1, Sha256};
+
+use crate::assemble::{Hashes, is_hybrid};
+use crate::error::{HashError, MetainfoError};
+use crate::layout::{Layout, piece_length_for};
+use crate::model::Metainfo;
+
+/// What to hash, and how to tell somebody about it.
+pub struct HashJob<'a> {
+    /// A file, or a folder with at least one file in it. If it is a symbolic link itself, it is followed.
+    pub path: &'a Path,
+    /// The name it is shared under.
+    pub name: &'a FileName,
+    /// The group it is shared in.
+    pub group: GroupId,
+    /// Called with the number of bytes done so far, which only grows and ends at the total. It is called by several
+    /// threads, one after the other, and holds them up while it runs.
+    pub progress: &'a (dyn Fn(u64) + Sync),
+    /// Set it to end the job with [`HashError::Cancelled`].
+    pub cancelled: &'a AtomicBool,
+}
+
+/// The result of [`hash_path`].
+#[derive(Clone, Debug)]
+pub struct Hashed {
+    /// The canonical metainfo.
+    pub metainfo: Metainfo,
+    /// SHA-256 of each 16 KiB block, `metainfo.leaf_total()` of them, the leaves of all files one after another.
+    pub leaves: Vec<Sha256>,
+}
+
+/// Hashes a file or folder with all cores, SHA-1 and SHA-256 in one read. Blocking.
+///
+/// Fails with [`HashError::Changed`] if size, modification time or identity of any file is not the same at the end as
+/// at the start. Folders without files in them are left out, since metainfo knows only files.
+pub fn hash_path(job: &HashJob<'_>) -> Result<Hashed, HashError> {
+    hash_with(job, None)
+}
+
+/// As [`hash_path`], with a piece length of the caller's choice.
+fn hash_with(job: &HashJob<'_>, piece_length: Option<u32>) -> Result<Hashed, HashError> {
+    let share = walk::walk(job)?;
+    let total = share.files.iter().fold(0_u64, |sum, file| sum.saturating_add(file.size()));
+    let piece_length = piece_length.unwrap_or_else(|| piece_length_for(total));
+    let layout = Layout::new(share.files.iter().map(walk::Found::size), piece_length)?;
+    let hybrid = is_hybrid(share.files.len());
+    check_length(&layout, hybrid)?;
+
+    let mut hashes = work::Output::new(&layout, hybrid)?;
+    work::run(job, &share.files, &layout, &mut hashes)?;
+    // A second look at every path: it must still lead to the file that was read.
+    for file in &share.files {
+        if job.cancelled.load(Ordering::Relaxed) {
+            return Err(HashError::Cancelled);
+        }
+        file.check_path()?;
+    }
+    let metainfo = Hashes {
+        name: job.name.clone(),
+        group: job.group,
+        single_file: share.single_file,
+        files: share.files.into_iter().map(|file| (file.path, file.identity.size)).collect(),
+        layout,
+        roots: &hashes.roots,
+        pieces_v1: hashes.pieces_v1.as_flattened(),
+    }
+    .seal()?;
+    Ok(Hashed { metainfo, leaves: hashes.leaves })
+}
+
+/// Refuses what is certain to exceed the largest metainfo before hours of hashing: the v1 pieces and the largest
+/// file's layer alone are too long. (Layers of several files may be one and the same.)
+fn check_length(layout: &Layout, hybrid: bool) -> Result<(), MetainfoError> {
+    let pieces_v1 = if hybrid { u64::from(layout.piece_count) * InfoHashV1::LEN as u64 } else { 0 };
+    let layer =
+        layout.spans.iter().filter(|span| layout.has_layer(span)).map(|span| layout.pieces_of(span)).max();
+    let least = pieces_v1 + u64::from(layer.unwrap_or(0)) * Sha256::LEN as u64;
+    if least > METAINFO_BYTES_MAX as u64 { Err(MetainfoError::TooLong(least)) } else { Ok(()) }
+}
