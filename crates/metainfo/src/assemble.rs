@@ -209,3 +209,55 @@ fn leaf(file: &FileEntry) -> Dict<'_> {
 fn size(bytes: u64) -> Value<'static> {
     Value::Int(bytes.cast_signed())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn empty_files(count: usize) -> Metainfo {
+        let files: Vec<_> = (0..count).map(|i| (SafePath::new([format!("{i:05}")]).unwrap(), 0)).collect();
+        let (name, group) = ("many".parse().unwrap(), GroupId([1; 32]));
+        let layout = Layout::new(files.iter().map(|_| 0), 16_384).unwrap();
+        Hashes { name, group, single_file: false, files, layout, roots: &[], pieces_v1: &[] }.seal().unwrap()
+    }
+
+    #[test]
+    fn the_v1_half_ends_at_ten_thousand_files() {
+        let most = empty_files(HYBRID_FILES_MAX);
+        assert!(most.info_hash_v1().is_some());
+        assert_eq!(Metainfo::parse(most.bytes()).as_ref(), Ok(&most));
+        let more = empty_files(HYBRID_FILES_MAX + 1);
+        assert_eq!(more.info_hash_v1(), None);
+        assert_eq!(Metainfo::parse(more.bytes()).as_ref(), Ok(&more));
+        assert!(!more.bytes().windows(5).any(|it| it == b"files"));
+    }
+
+    /// Ten million pieces in a metainfo of a megabyte: neither memory nor time may follow the number of pieces.
+    #[test]
+    fn files_of_equal_content_share_one_layer() {
+        let pieces = 1_000;
+        let layer: Vec<Sha256> = (0..pieces).map(|i: u32| merkle::leaf(&i.to_be_bytes())).collect();
+        let size = u64::from(pieces) * 16_384;
+        let layout = Layout::new(vec![size; HYBRID_FILES_MAX + 1], 16_384).unwrap();
+        let root = layer_root(&layer, &layout);
+        let entry =
+            |i| FileEntry { path: SafePath::new([format!("{i:05}")]).unwrap(), size, root: Some(root) };
+        let flat: Vec<u8> = layer.iter().flat_map(|hash| hash.0).collect();
+        let draft = Draft {
+            name: "twins".parse().unwrap(),
+            group: GroupId([1; 32]),
+            single_file: false,
+            files: (0..=HYBRID_FILES_MAX).map(entry).collect(),
+            layout,
+            layers: BTreeMap::from([(root, flat.as_slice())]),
+            pieces_v1: &[],
+        };
+        let made = draft.seal().unwrap();
+        assert!(made.bytes().len() < 1 << 20);
+        let parsed = Metainfo::parse(made.bytes()).unwrap();
+        assert_eq!(parsed.piece_count(), 10_001_000);
+        assert_eq!(parsed.piece_root(0), layer.first().copied());
+        assert_eq!(parsed.piece_root(10_000_999), layer.last().copied());
+        assert!(parsed.verify_leaves(5_000_123, &layer[123..124]));
+    }
+}

@@ -46,7 +46,7 @@ pub enum MetainfoError {
     #[error("a path in the metainfo is refused: {0}")]
     Path(#[from] PathError),
     /// A path has more than [`PATH_DEPTH_MAX`] components.
-    #[error("`{0}` is nested deeper than {PATH_DEPTH_MAX} folders")]
+    #[error("the path of `{0}` has more than {PATH_DEPTH_MAX} components")]
     Depth(String),
     /// Neither a file nor a folder, or both.
     #[error("the file tree's entry `{0}` is neither a file nor a folder")]

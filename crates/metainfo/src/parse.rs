@@ -11,7 +11,7 @@ use peerage_types::{FileName, GroupId, InfoHashV1, SafePath, Sha256};
 
 use crate::assemble::{Draft, is_hybrid, layer_root};
 use crate::error::MetainfoError;
-use crate::layout::{Layout, PATH_DEPTH_MAX, PathBudget};
+use crate::layout::{Layout, PathBudget};
 use crate::model::{FileEntry, Metainfo};
 
 impl Metainfo {
@@ -72,7 +72,8 @@ fn piece_length(info: &Dict<'_>) -> Result<u32, MetainfoError> {
         .ok_or(MetainfoError::PieceLength(length))
 }
 
-/// Collects the files of a file tree, which comes sorted. Recursion is bounded by bencode's depth.
+/// Collects the files of a file tree, which comes sorted. Bencode's depth bounds both the recursion and the paths, to
+/// [`crate::PATH_DEPTH_MAX`] components.
 #[derive(Default)]
 struct Walk<'a> {
     path: Vec<&'a str>,
@@ -83,12 +84,10 @@ struct Walk<'a> {
 impl<'a> Walk<'a> {
     fn folder(&mut self, folder: &Dict<'a>) -> Result<(), MetainfoError> {
         for (name, value) in folder.iter() {
-            let name = std::str::from_utf8(name)
-                .map_err(|_| MetainfoError::Entry(format!("{}/{}", self.place(), name.escape_ascii())))?;
-            self.path.push(name);
-            if self.path.len() > PATH_DEPTH_MAX {
-                return Err(MetainfoError::Depth(self.place()));
-            }
+            let Ok(text) = std::str::from_utf8(name) else {
+                return Err(MetainfoError::Entry(name.escape_ascii().to_string()));
+            };
+            self.path.push(text);
             let inner = value.as_dict().filter(|inner| !inner.is_empty());
             let inner = inner.ok_or_else(|| MetainfoError::Entry(self.place()))?;
             match inner.get("") {
