@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::DriveError;
-use crate::pipe::Process;
+use crate::pipe::{Killer, Process};
 
 /// Longest wait for one reply. `wait` in the shell has a limit of its own; hashing a large share takes long.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(600);
@@ -100,6 +100,11 @@ impl Client {
     /// The operating system's process id.
     pub fn pid(&self) -> u32 {
         self.process.pid()
+    }
+
+    /// A handle with which another thread can end it.
+    pub fn killer(&self) -> Killer {
+        self.process.killer()
     }
 
     /// Ends it without warning (SIGKILL).

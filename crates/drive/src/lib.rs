@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use client::{Client, ClientOptions, Reply};
+pub use pipe::Killer;
 pub use tracker::Tracker;
 
 /// How long a process may take to say that it is ready. Generous: these machines are shared.

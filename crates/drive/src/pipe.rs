@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ const EXIT_POLL: Duration = Duration::from_millis(10);
 
 pub struct Process {
     who: String,
-    child: Child,
+    child: Arc<Mutex<Child>>,
     stdin: Option<ChildStdin>,
     lines: Receiver<String>,
     stderr: Arc<Mutex<VecDeque<String>>>,
@@ -40,7 +40,7 @@ impl Process {
         if let Some(pipe) = child.stderr.take() {
             let kept = Arc::clone(&stderr);
             each_line(pipe, move |line| {
-                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut kept = lock(&kept);
                 if kept.len() == STDERR_LINES_MAX {
                     kept.pop_front();
                 }
@@ -48,15 +48,19 @@ impl Process {
             });
         }
         let stdin = child.stdin.take();
-        Ok(Self { who, child, stdin, lines, stderr })
+        Ok(Self { who, child: Arc::new(Mutex::new(child)), stdin, lines, stderr })
     }
 
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        lock(&self.child).id()
+    }
+
+    pub fn killer(&self) -> Killer {
+        Killer(Arc::clone(&self.child))
     }
 
     pub fn stderr(&self) -> String {
-        let kept = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = lock(&self.stderr);
         kept.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
     }
 
@@ -90,7 +94,8 @@ impl Process {
         let deadline = Instant::now() + timeout;
         let (_never, pause) = channel::<()>();
         loop {
-            match self.child.try_wait() {
+            let state = lock(&self.child).try_wait();
+            match state {
                 Ok(Some(status)) => return Ok(status),
                 Ok(None) if Instant::now() < deadline => drop(pause.recv_timeout(EXIT_POLL)),
                 Ok(None) | Err(_) => {
@@ -108,9 +113,7 @@ impl Process {
 
     /// SIGKILL (or what comes nearest), and collects the process.
     pub fn kill(&mut self) {
-        // Both fail only for a process that has ended already, which is what is wanted.
-        drop(self.child.kill());
-        drop(self.child.wait());
+        self.killer().kill();
     }
 
     fn ended(&self, doing: &str) -> DriveError {
@@ -120,6 +123,24 @@ impl Process {
     pub fn who(&self) -> &str {
         &self.who
     }
+}
+
+/// Ends a process from another thread, for example when the user pressed Ctrl-C while an answer is awaited.
+#[derive(Clone)]
+pub struct Killer(Arc<Mutex<Child>>);
+
+impl Killer {
+    /// SIGKILL (or what comes nearest), and collects the process.
+    pub fn kill(&self) {
+        let mut child = lock(&self.0);
+        // Both fail only for a process that has ended already, which is what is wanted.
+        drop(child.kill());
+        drop(child.wait());
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for Process {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
-use crate::pipe::Process;
+use crate::pipe::{Killer, Process};
 use crate::{DriveError, START_TIMEOUT};
 
 /// A running tracker.
@@ -35,6 +35,11 @@ impl Tracker {
     /// The operating system's process id.
     pub fn pid(&self) -> u32 {
         self.process.pid()
+    }
+
+    /// A handle with which another thread can end it.
+    pub fn killer(&self) -> Killer {
+        self.process.killer()
     }
 
     /// Ends it without warning (SIGKILL).

@@ -1,1 +1,10 @@
-//! End-to-end tests with real processes.
+//! End-to-end tests: real processes on loopback, driven through their pipes.
+
+mod capture;
+mod command_line;
+mod demo;
+mod failover;
+mod refusals;
+mod resume;
+mod transcript;
+mod world;
