@@ -6,7 +6,8 @@ use crate::value::{Dict, Value};
 pub const DEPTH_MAX: usize = 32;
 
 /// How many values one document may hold: a v2 file tree of a million files has four values per file.
-/// Together with the size of a value this bounds the memory of a decoded document to about 200 MiB.
+/// At 32 bytes a value (48 with its key), and twice that while a list grows, this bounds the memory of a decoded
+/// document to a few hundred MiB whatever its length.
 pub const ITEMS_MAX: usize = 4 * 1024 * 1024;
 
 /// Why bytes are not canonical bencode. Whoever sent them is at fault; `at` is the offset of the offence.
