@@ -1,1 +1,12 @@
-//! What both ends of a tracker connection share: list, keys, TLS, messages, OPAQUE
+//! What both ends of a tracker connection share: the tracker list, the cluster's keyring, TLS with raw public
+//! keys, the messages, the OPAQUE suite, the sealed vault, and the client side of the connection.
+//!
+//! Trackers serve what [`api`] describes; clients and other trackers call it through [`http::TrackerConn`].
+//! Nothing here decides anything: who may do what is the ledger's business.
+
+pub mod api;
+mod file;
+pub mod fuzzing;
+pub mod list;
+pub mod shim;
+pub mod tls;

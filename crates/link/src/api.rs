@@ -1,0 +1,109 @@
+//! The messages between clients and trackers, and between trackers: CBOR in both directions over HTTP/2.
+//!
+//! Each request is a POST with a CBOR body to one of the [`path`]s; the answer is CBOR too, and with any status
+//! but 200 it is an [`ApiError`]. Messages are CBOR arrays, so that fields may be added at the end: older
+//! programs skip what they do not know, newer ones must make an added field optional. Lists are only as long as
+//! the limits here and in [`peerage_types::limits`] say; the receiver checks.
+//!
+//! "Session" below means: the TLS client key is a device that is certified and not revoked. There is no token.
+
+mod account;
+mod error;
+mod event;
+mod group;
+mod peer;
+mod presence;
+mod tracker;
+
+pub use account::{
+    AccountRequest, AccountResponse, LoginRequest, LoginResponse, RegisterRequest, RegisterResponse,
+    UserNamesRequest, UserNamesResponse,
+};
+pub use error::{ApiError, ErrorCode};
+pub use event::Event;
+pub use group::{
+    AccountRows, GroupItem, GroupNameRequest, GroupNameResponse, GroupsRequest, GroupsResponse,
+    SnapshotRequest, SnapshotResponse, Standing,
+};
+pub use peer::{PresenceRequest, PullRequest, PullResponse, PushRequest, PushResponse};
+pub use presence::{
+    AnnounceAnswer, AnnounceItem, AnnounceRequest, AnnounceResponse, FilePresence, GroupPresenceRequest,
+    GroupPresenceResponse, PeerEntry, SwarmState,
+};
+pub use tracker::{BundleRequest, BundleResponse, Empty, HelloResponse, SignedRow};
+
+/// Names in one [`UserNamesRequest`].
+pub const NAMES_MAX: usize = 256;
+/// Groups in one [`GroupsResponse`].
+pub const GROUPS_PAGE_MAX: usize = 1_000;
+/// Items in one [`AnnounceRequest`]: more shares are announced in several requests.
+pub const ANNOUNCE_ITEMS_MAX: usize = 1_000;
+/// Peers in one [`AnnounceAnswer`]: more than a downloader would connect to at once.
+pub const PEERS_MAX: usize = 200;
+/// A request with a CBOR body, in bytes. The largest are rows pushed between trackers.
+pub const REQUEST_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// An answer with a CBOR body, in bytes. The largest is the snapshot of a group with 10,000 shares of several
+/// members, at about 1 KiB a share.
+pub const RESPONSE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// The HTTP paths. The type names in brackets are the request and the answer.
+pub mod path {
+    use peerage_types::MetainfoId;
+
+    /// Who is this tracker? No session. [`Empty`](super::Empty) → [`HelloResponse`](super::HelloResponse)
+    pub const HELLO: &str = "/v1/hello";
+    /// First half of a registration. No session. [`RegisterRequest`](super::RegisterRequest) →
+    /// [`RegisterResponse`](super::RegisterResponse)
+    pub const OPAQUE_REGISTER: &str = "/v1/opaque/register";
+    /// Password login. No session. [`LoginRequest`](super::LoginRequest) →
+    /// [`LoginResponse`](super::LoginResponse); an unknown name is `NotFound`
+    pub const OPAQUE_LOGIN: &str = "/v1/opaque/login";
+    /// Submit records. No session: they carry their own authority. [`BundleRequest`](super::BundleRequest) →
+    /// [`BundleResponse`](super::BundleResponse)
+    pub const BUNDLE: &str = "/v1/bundle";
+    /// Who has these user names? No session. [`UserNamesRequest`](super::UserNamesRequest) →
+    /// [`UserNamesResponse`](super::UserNamesResponse)
+    pub const USER_NAMES: &str = "/v1/names/user";
+    /// Which group has this name? [`GroupNameRequest`](super::GroupNameRequest) →
+    /// [`GroupNameResponse`](super::GroupNameResponse), or `NotFound`
+    pub const GROUP_NAME: &str = "/v1/names/group";
+    /// All groups, a page at a time. [`GroupsRequest`](super::GroupsRequest) →
+    /// [`GroupsResponse`](super::GroupsResponse)
+    pub const GROUPS: &str = "/v1/groups";
+    /// The caller's own account records. [`AccountRequest`](super::AccountRequest) →
+    /// [`AccountResponse`](super::AccountResponse)
+    pub const ACCOUNT: &str = "/v1/account";
+    /// A group's records. [`SnapshotRequest`](super::SnapshotRequest) →
+    /// [`SnapshotResponse`](super::SnapshotResponse)
+    pub const GROUP_SNAPSHOT: &str = "/v1/group/snapshot";
+    /// Where I can be reached for what. [`AnnounceRequest`](super::AnnounceRequest) →
+    /// [`AnnounceResponse`](super::AnnounceResponse)
+    pub const ANNOUNCE: &str = "/v1/announce";
+    /// Forget all presence of this device. [`Empty`](super::Empty) → [`Empty`](super::Empty)
+    pub const WITHDRAW: &str = "/v1/withdraw";
+    /// Who is online in a group. [`GroupPresenceRequest`](super::GroupPresenceRequest) →
+    /// [`GroupPresenceResponse`](super::GroupPresenceResponse)
+    pub const PRESENCE: &str = "/v1/presence";
+    /// GET: server-sent events ([`crate::sse`]), one [`Event`](super::Event) each.
+    pub const EVENTS: &str = "/v1/events";
+    /// Before the id of a metainfo file in hex: PUT stores it, GET returns it, both as raw bytes.
+    pub const METAINFO_PREFIX: &str = "/v1/metainfo/";
+    /// Tracker to tracker: take these rows. [`PushRequest`](super::PushRequest) →
+    /// [`PushResponse`](super::PushResponse)
+    pub const PEER_PUSH: &str = "/v1/peer/push";
+    /// Tracker to tracker: give me rows. [`PullRequest`](super::PullRequest) →
+    /// [`PullResponse`](super::PullResponse)
+    pub const PEER_PULL: &str = "/v1/peer/pull";
+    /// Tracker to tracker: presence that changed. [`PresenceRequest`](super::PresenceRequest) →
+    /// [`Empty`](super::Empty)
+    pub const PEER_PRESENCE: &str = "/v1/peer/presence";
+
+    /// The path of one metainfo file.
+    pub fn metainfo(id: &MetainfoId) -> String {
+        format!("{METAINFO_PREFIX}{id}")
+    }
+}
+
+#[cfg(test)]
+#[path = "api/tests.rs"]
+mod tests;

@@ -1,0 +1,77 @@
+//! Between trackers. They share one TLS key, so each request says which tracker sends it.
+
+use crate::shim::{LogRow, Vector};
+use minicbor::{Decode, Encode};
+use peerage_types::TrackerId;
+
+/// New rows, on their way to one more disk.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct PushRequest {
+    /// The sender's installation.
+    #[n(0)]
+    pub from: TrackerId,
+    /// The sender's place in the tracker list, counted from 0.
+    #[n(1)]
+    pub from_index: u8,
+    /// Contiguous per origin.
+    #[n(2)]
+    pub rows: Vec<LogRow>,
+}
+
+/// The rows are on disk as far as this says: after a gap they are not, and the receiver pulls.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct PushResponse {
+    /// What the receiver has on disk.
+    #[n(0)]
+    pub vector: Vector,
+}
+
+/// Give me what I lack.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct PullRequest {
+    /// The sender's installation.
+    #[n(0)]
+    pub from: TrackerId,
+    /// The sender's place in the tracker list, counted from 0.
+    #[n(1)]
+    pub from_index: u8,
+    /// What the sender has on disk.
+    #[n(2)]
+    pub vector: Vector,
+}
+
+/// Some or all of what the asker lacks.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct PullResponse {
+    /// Contiguous per origin, behind the asker's vector.
+    #[n(0)]
+    pub rows: Vec<LogRow>,
+    /// Ask again at once.
+    #[n(1)]
+    pub more: bool,
+    /// What the answering tracker has on disk.
+    #[n(2)]
+    pub vector: Vector,
+    /// Its clock, in milliseconds since the Unix epoch.
+    #[n(3)]
+    pub unix_ms: u64,
+}
+
+/// Presence that changed since the last such request, or all of it to a tracker that just came up.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct PresenceRequest {
+    /// The sender's installation.
+    #[n(0)]
+    pub from: TrackerId,
+    /// The sender's place in the tracker list, counted from 0.
+    #[n(1)]
+    pub from_index: u8,
+    /// The CBOR of a list of the replica's presence deltas.
+    #[cbor(n(2), with = "minicbor::bytes")]
+    pub deltas: Vec<u8>,
+}

@@ -1,0 +1,1 @@
+use expect_test::{Expect, expect};
