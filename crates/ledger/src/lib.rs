@@ -1,1 +1,33 @@
-//! Signed records, receipts and the views computed from them
+//! Facts are signed records: what they look like, who may state them, and what a set of them means.
+//!
+//! Bytes from outside become a [`Record`] only through [`Record::decode`], which checks everything that needs
+//! no context. A tracker adds a [`Receipt`]; record and lowest receipt together are a [`Fact`], and a scope's
+//! facts form a grow-only set ([`Facts`]), so that merging two trackers is a set union. Views
+//! ([`AccountView`], [`GroupView`], names) are pure functions of those sets: authority is decided there and
+//! never stored. [`admit_account`] and [`admit_group`] ask, for a client's submission only, whether it would
+//! take effect.
+//!
+//! Nothing here does I/O, reads a clock or draws random numbers.
+
+mod account;
+mod admit;
+mod body;
+mod facts;
+#[doc(hidden)]
+pub mod fuzzing;
+mod lineage;
+mod names;
+mod receipt;
+mod record;
+mod view;
+
+pub use account::{AccountView, Accounts, Device, NameClaim};
+pub use admit::{ACCOUNT_NAMES_MAX, ACCOUNT_RECORDS_MAX, Refusal, admit_account, admit_group};
+pub use body::{Body, HEADS_MAX, Kind, LABEL_BYTES_MAX, device_label};
+pub use facts::{Fact, Facts, Rank};
+pub use names::{
+    Claim, GroupClaim, Holder, NameTable, Winner, settle_group_name, settle_user_name, shown_name,
+};
+pub use receipt::{Order, Origin, Receipt};
+pub use record::{Draft, FOUNDING, Record, RecordFault, VERSION};
+pub use view::{FileView, GroupView, Member, Request, ShareView, Standing, outline};

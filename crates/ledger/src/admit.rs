@@ -1,0 +1,304 @@
+//! Would this record take effect? Asked when a client submits it, never in replication.
+//!
+//! Limits are checked here only, because a view must come out the same on trackers with different settings. A
+//! refusal turns into [`Refusal::Missing`] when the record rests on records that are unknown here: the client
+//! should send those first.
+
+use peerage_types::limits::{ACCOUNT_SHARES_MAX, GROUP_PENDING_MAX, METAINFO_BYTES_MAX};
+use peerage_types::{ContentId, RecordId, Scope, UserId};
+
+use crate::account::{AccountView, Accounts};
+use crate::body::Body;
+use crate::facts::Facts;
+use crate::record::Record;
+use crate::view::{GroupView, Standing};
+
+/// Name claims of one account.
+pub const ACCOUNT_NAMES_MAX: usize = 8;
+/// Records of one account's scope: password changes, devices and their ends.
+pub const ACCOUNT_RECORDS_MAX: usize = 1_000;
+
+/// Why a submitted record would have no effect.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The tracker lacks records that this one rests on: send them first.
+    #[error("records that this one rests on are missing here: {0:?}")]
+    Missing(Vec<RecordId>),
+    /// The account has no genesis here.
+    #[error("user {0} does not exist")]
+    NoSuchUser(UserId),
+    /// The account exists already.
+    #[error("user {0} already exists")]
+    UserExists(UserId),
+    /// A user or group name belongs to someone else.
+    #[error("the name `{0}` is taken")]
+    NameTaken(String),
+    /// The password record's predecessor is not the current one.
+    #[error("the password was changed elsewhere meanwhile")]
+    Superseded,
+    /// The signing device is not one of the author's, or was revoked.
+    #[error("the device is not certified by user {0}, or was revoked")]
+    NotCertified(UserId),
+    /// The record was given to the wrong function or view.
+    #[error("the record does not belong into this scope")]
+    WrongScope,
+    /// The group is over.
+    #[error("the group has ended")]
+    GroupEnded,
+    /// Only the owner can do this, in the current term.
+    #[error("user {0} is not the owner of this group")]
+    NotOwner(UserId),
+    /// Only members can do this, or it can be done only to members.
+    #[error("user {0} is not in this group")]
+    NotMember(UserId),
+    /// The owner can be neither kicked nor just leave.
+    #[error("the owner leaves by handing the group over")]
+    OwnerMustHandOver,
+    /// There is an open request.
+    #[error("user {0} has already asked to join")]
+    AlreadyRequested(UserId),
+    /// Already in.
+    #[error("user {0} is already in this group")]
+    AlreadyMember(UserId),
+    /// There is no open request.
+    #[error("user {0} has not asked to join the group")]
+    NotRequested(UserId),
+    /// The record names another coming of the person than the current (or next) one.
+    #[error("incarnation {got} is not the current one, expected {expected}")]
+    WrongIncarnation {
+        /// The incarnation that would count.
+        expected: u32,
+        /// The one in the record.
+        got: u32,
+    },
+    /// Another content is shared under this name.
+    #[error("same name, other content: theirs {theirs}, yours {ours}")]
+    SameNameOtherContent {
+        /// The content that is listed.
+        theirs: ContentId,
+        /// The content in the record.
+        ours: ContentId,
+    },
+    /// The Share is not an open one of this person.
+    #[error("user {0} does not share this")]
+    NotSharer(UserId),
+    /// An admission limit.
+    #[error("too many {what}: at most {max} are allowed")]
+    TooMany {
+        /// What there is too much of.
+        what: &'static str,
+        /// The limit.
+        max: usize,
+    },
+}
+
+/// Would this record take effect in its account? A name's other claims are the caller's matter
+/// ([`Refusal::NameTaken`]), and so is a bundle: apply its records one by one.
+pub fn admit_account(view: Option<&AccountView>, facts: &Facts, record: &Record) -> Result<(), Refusal> {
+    if facts.contains(&record.id()) {
+        return Ok(());
+    }
+    let user = record.author();
+    if record.scope() != Scope::Account(user) {
+        return Err(Refusal::WrongScope);
+    }
+    if facts.len() >= ACCOUNT_RECORDS_MAX {
+        return Err(Refusal::TooMany { what: "records in this account", max: ACCOUNT_RECORDS_MAX });
+    }
+    let is_genesis = matches!(record.body(), Body::AccountGenesis { .. });
+    let view = match view {
+        Some(_) if is_genesis => return Err(Refusal::UserExists(user)),
+        None if is_genesis => return Ok(()),
+        Some(view) if view.user == user => view,
+        Some(_) => return Err(Refusal::WrongScope),
+        None => return missing_or(Refusal::NoSuchUser(user), record, facts),
+    };
+    let verdict = match record.body() {
+        Body::UserNameClaim { .. } if view.names.len() >= ACCOUNT_NAMES_MAX => {
+            Err(Refusal::TooMany { what: "names", max: ACCOUNT_NAMES_MAX })
+        }
+        Body::AuthRecord { previous, .. } if *previous != view.auth => Err(Refusal::Superseded),
+        Body::DeviceCert { device, .. } if view.devices.get(device).is_some_and(|d| d.revoked.is_some()) => {
+            Err(Refusal::NotCertified(user))
+        }
+        Body::DeviceRevoke { device, .. } if !view.devices.contains_key(device) => {
+            Err(Refusal::NotCertified(user))
+        }
+        Body::Unknown { .. } if record.signer() != view.identity && !view.device_ok(&record.signer()) => {
+            Err(Refusal::NotCertified(user))
+        }
+        _ => Ok(()),
+    };
+    verdict.or_else(|refusal| missing_or(refusal, record, facts))
+}
+
+/// Would this record take effect in its group? For a bundle apply its records one by one; whether a new
+/// group's name is free is the caller's matter ([`Refusal::NameTaken`]).
+pub fn admit_group(
+    view: Option<&GroupView>,
+    facts: &Facts,
+    accounts: &dyn Accounts,
+    record: &Record,
+) -> Result<(), Refusal> {
+    if facts.contains(&record.id()) {
+        return Ok(());
+    }
+    let Scope::Group(group) = record.scope() else { return Err(Refusal::WrongScope) };
+    if view.is_some_and(|view| view.group != group) {
+        return Err(Refusal::WrongScope);
+    }
+    let author = record.author();
+    if !accounts.account(&author).is_some_and(|account| account.device_ok(&record.signer())) {
+        return Err(Refusal::NotCertified(author));
+    }
+    match (view, record.body()) {
+        (None, Body::GroupGenesis { .. }) => Ok(()),
+        (None, _) => Err(Refusal::Missing(vec![group.into()])),
+        (Some(view), _) if view.ended_by.is_some() => Err(Refusal::GroupEnded),
+        (Some(view), _) => {
+            let verdict = Submission { view, facts, record, author }.judge();
+            verdict.or_else(|refusal| missing_or(refusal, record, facts))
+        }
+    }
+}
+
+/// The refusal, unless its reason may be that something has not arrived yet.
+fn missing_or(refusal: Refusal, record: &Record, facts: &Facts) -> Result<(), Refusal> {
+    let mut needed: Vec<RecordId> = record.prev().into_iter().collect();
+    match record.body() {
+        Body::AuthRecord { previous, .. } => needed.extend(*previous),
+        Body::Handover { heads, .. } => needed.extend(heads),
+        Body::Share { manifest, .. } => needed.push(*manifest),
+        Body::Unshare { share } => needed.push(*share),
+        Body::Accept { grant, .. } | Body::Reject { grant, .. } | Body::Kick { grant, .. } => {
+            needed.extend(*grant);
+        }
+        _ => {}
+    }
+    needed.retain(|id| !facts.contains(id));
+    needed.sort_unstable();
+    needed.dedup();
+    Err(if needed.is_empty() { refusal } else { Refusal::Missing(needed) })
+}
+
+/// A record for a group that lives, from a device of its author.
+struct Submission<'a> {
+    view: &'a GroupView,
+    facts: &'a Facts,
+    record: &'a Record,
+    author: UserId,
+}
+
+impl Submission<'_> {
+    fn judge(&self) -> Result<(), Refusal> {
+        match *self.record.body() {
+            Body::JoinRequest { incarnation } => self.join(incarnation),
+            Body::Accept { user, incarnation, epoch, grant }
+            | Body::Reject { user, incarnation, epoch, grant } => {
+                self.owner(epoch, grant)?;
+                match self.view.standing(&user) {
+                    Standing::Requested { incarnation: asked } => same(asked, incarnation),
+                    _ => Err(Refusal::NotRequested(user)),
+                }
+            }
+            Body::Kick { user, incarnation, epoch, grant } => {
+                self.owner(epoch, grant)?;
+                self.plain_member(user, incarnation)
+            }
+            Body::Leave { incarnation } => self.plain_member(self.author, incarnation),
+            Body::Handover { epoch, ref heirs, .. } => {
+                self.owner(epoch, None)?;
+                heirs.iter().try_for_each(|(heir, incarnation)| self.plain_member(*heir, *incarnation))?;
+                self.nothing_missing()
+            }
+            Body::Close { epoch } => self.owner(epoch, None),
+            Body::Manifest { .. } => {
+                self.member()?;
+                self.description(self.record.body())
+            }
+            Body::Share { manifest, incarnation } => self.share(&manifest, incarnation),
+            Body::Unshare { share } => {
+                let open = self.view.files.iter().flat_map(|file| &file.shares);
+                let own = open.filter(|s| s.user == self.author).any(|s| s.share == share);
+                if own { Ok(()) } else { Err(Refusal::NotSharer(self.author)) }
+            }
+            // Of a kind from the future we know only that members may speak here.
+            Body::Unknown { .. } => self.member(),
+            _ => Err(Refusal::WrongScope),
+        }
+    }
+
+    fn join(&self, incarnation: u32) -> Result<(), Refusal> {
+        match self.view.standing(&self.author) {
+            Standing::Member { .. } => Err(Refusal::AlreadyMember(self.author)),
+            Standing::Requested { .. } => Err(Refusal::AlreadyRequested(self.author)),
+            _ if self.view.requests.len() >= GROUP_PENDING_MAX => {
+                Err(Refusal::TooMany { what: "open requests", max: GROUP_PENDING_MAX })
+            }
+            _ => same(self.view.next_incarnation(&self.author), incarnation),
+        }
+    }
+
+    fn owner(&self, epoch: u32, grant: Option<RecordId>) -> Result<(), Refusal> {
+        let in_office = self.view.is_owner(&self.author) && epoch == self.view.epoch && grant.is_none();
+        if in_office { Ok(()) } else { Err(Refusal::NotOwner(self.author)) }
+    }
+
+    fn member(&self) -> Result<(), Refusal> {
+        if self.view.is_member(&self.author) { Ok(()) } else { Err(Refusal::NotMember(self.author)) }
+    }
+
+    /// Is this person a member at this incarnation, and not the owner?
+    fn plain_member(&self, user: UserId, incarnation: u32) -> Result<(), Refusal> {
+        match self.view.members.get(&user) {
+            None => Err(Refusal::NotMember(user)),
+            Some(_) if self.view.is_owner(&user) => Err(Refusal::OwnerMustHandOver),
+            Some(member) => same(member.incarnation, incarnation),
+        }
+    }
+
+    /// A Handover decides by its chain what stays valid: a gap would void it.
+    fn nothing_missing(&self) -> Result<(), Refusal> {
+        match missing_or(Refusal::WrongScope, self.record, self.facts) {
+            Err(Refusal::Missing(ids)) => Err(Refusal::Missing(ids)),
+            _ => Ok(()),
+        }
+    }
+
+    fn share(&self, manifest: &RecordId, incarnation: u32) -> Result<(), Refusal> {
+        let member = self.view.members.get(&self.author).ok_or(Refusal::NotMember(self.author))?;
+        same(member.incarnation, incarnation)?;
+        let described = self.facts.get(manifest).ok_or_else(|| Refusal::Missing(vec![*manifest]))?;
+        if described.record.scope() != self.record.scope() {
+            return Err(Refusal::WrongScope);
+        }
+        self.description(described.record.body())?;
+        let open = self.view.files.iter().flat_map(|file| &file.shares);
+        if open.filter(|share| share.user == self.author).count() >= ACCOUNT_SHARES_MAX {
+            return Err(Refusal::TooMany { what: "shares", max: ACCOUNT_SHARES_MAX });
+        }
+        Ok(())
+    }
+
+    /// Does this Manifest fit what is listed under its name?
+    fn description(&self, body: &Body) -> Result<(), Refusal> {
+        let Body::Manifest { name, content, metainfo_bytes, .. } = body else {
+            return Err(Refusal::WrongScope);
+        };
+        if *metainfo_bytes as usize > METAINFO_BYTES_MAX {
+            return Err(Refusal::TooMany { what: "bytes of metainfo", max: METAINFO_BYTES_MAX });
+        }
+        let mut listed = self.view.files.iter().filter(|file| file.name == *name).peekable();
+        let theirs = listed.peek().map(|file| file.content);
+        match theirs {
+            Some(theirs) if listed.all(|file| file.content != *content) => {
+                Err(Refusal::SameNameOtherContent { theirs, ours: *content })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn same(expected: u32, got: u32) -> Result<(), Refusal> {
+    if expected == got { Ok(()) } else { Err(Refusal::WrongIncarnation { expected, got }) }
+}

@@ -1,0 +1,217 @@
+//! Layer 3: who may take part.
+//!
+//! A member asked *and* was accepted. A person's state is settled at the highest incarnation at which they
+//! asked; there the stricter record wins (kick, leave, reject, accept), and a kick, leave or reject also ends all
+//! earlier incarnations, so that withdrawing a later request cannot bring an older membership back.
+
+use std::collections::BTreeMap;
+
+use peerage_types::UserId;
+
+use super::owner::{OwnerAct, Tenure, Verdict};
+use super::scene::Scene;
+use crate::body::Body;
+use crate::facts::Rank;
+use crate::receipt::Order;
+
+/// A current member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Which coming of this person.
+    pub incarnation: u32,
+    /// When both request and acceptance were in; for the founder the genesis.
+    pub since: Order,
+}
+
+/// Someone who waits for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Who asks.
+    pub user: UserId,
+    /// What Accept and Reject must name.
+    pub incarnation: u32,
+    /// When the request came in.
+    pub order: Order,
+}
+
+/// How a person stands to a group. Each incarnation is the last that is used up or in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Never asked, as far as we know.
+    Stranger {
+        /// The highest incarnation that a Kick or Reject already ended; 0 if there is none.
+        last_incarnation: u32,
+    },
+    /// Waits for an answer.
+    Requested {
+        /// Which coming.
+        incarnation: u32,
+    },
+    /// Was refused.
+    Rejected {
+        /// Which coming.
+        incarnation: u32,
+    },
+    /// May take part.
+    Member {
+        /// Which coming.
+        incarnation: u32,
+    },
+    /// Left, handed the group over, or saw it end.
+    Left {
+        /// Which coming.
+        incarnation: u32,
+    },
+    /// Was put out.
+    Kicked {
+        /// Which coming.
+        incarnation: u32,
+    },
+}
+
+impl Standing {
+    /// The last incarnation that is used up or in use.
+    pub fn incarnation(&self) -> u32 {
+        match *self {
+            Self::Stranger { last_incarnation: incarnation }
+            | Self::Requested { incarnation }
+            | Self::Rejected { incarnation }
+            | Self::Member { incarnation }
+            | Self::Left { incarnation }
+            | Self::Kicked { incarnation } => incarnation,
+        }
+    }
+}
+
+pub(super) struct Roster {
+    pub members: BTreeMap<UserId, Member>,
+    pub requests: Vec<Request>,
+    pub standings: BTreeMap<UserId, Standing>,
+}
+
+/// All that counts about one person. Incarnations are the highest ones.
+#[derive(Default)]
+struct Dossier {
+    asked: BTreeMap<u32, Rank>,
+    accepted: BTreeMap<u32, Rank>,
+    kicked: Option<u32>,
+    left: Option<u32>,
+    rejected: Option<u32>,
+    /// Terms as owner that are over.
+    past_term: Option<u32>,
+}
+
+impl Dossier {
+    fn standing(&self) -> Standing {
+        let out = [self.kicked, self.left, self.rejected, self.past_term].into_iter().flatten().max();
+        let asked = self.asked.keys().next_back().copied();
+        let Some(current) = asked.max(self.past_term) else {
+            let put_out = self.kicked.max(self.rejected);
+            return Standing::Stranger { last_incarnation: put_out.unwrap_or(0) };
+        };
+        let ended = |by: Option<u32>| by.is_some_and(|by| by >= current);
+        let incarnation = out.unwrap_or(0).max(current);
+        if ended(self.kicked) {
+            Standing::Kicked { incarnation }
+        } else if ended(self.left.max(self.past_term)) {
+            Standing::Left { incarnation }
+        } else if ended(self.rejected) {
+            Standing::Rejected { incarnation }
+        } else if self.accepted.contains_key(&current) {
+            Standing::Member { incarnation: current }
+        } else {
+            Standing::Requested { incarnation: current }
+        }
+    }
+
+    /// When this incarnation became a membership.
+    fn since(&self, incarnation: u32) -> Option<Order> {
+        let (asked, accepted) = (self.asked.get(&incarnation)?, self.accepted.get(&incarnation)?);
+        Some(asked.0.max(accepted.0))
+    }
+}
+
+impl Roster {
+    pub(super) fn settle(scene: &Scene<'_>, tenure: &Tenure) -> Self {
+        let dossiers = collect(scene, tenure);
+        let mut roster = Self { members: BTreeMap::new(), requests: Vec::new(), standings: BTreeMap::new() };
+        let mut waiting: Vec<(Rank, Request)> = Vec::new();
+        let ended = tenure.ended_by().is_some();
+        for (user, dossier) in &dossiers {
+            let standing = match dossier.standing() {
+                Standing::Requested { incarnation } | Standing::Member { incarnation } if ended => {
+                    Standing::Left { incarnation }
+                }
+                standing => standing,
+            };
+            roster.standings.insert(*user, standing);
+            match standing {
+                Standing::Member { incarnation } => {
+                    let since = dossier.since(incarnation).unwrap_or(tenure.last().since.0);
+                    roster.members.insert(*user, Member { incarnation, since });
+                }
+                Standing::Requested { incarnation } => {
+                    if let Some(rank) = dossier.asked.get(&incarnation) {
+                        waiting.push((*rank, Request { user: *user, incarnation, order: rank.0 }));
+                    }
+                }
+                _ => {}
+            }
+        }
+        waiting.sort_by_key(|(rank, _)| *rank);
+        roster.requests = waiting.into_iter().map(|(_, request)| request).collect();
+        if !ended {
+            roster.seat_owner(tenure, &dossiers);
+        }
+        roster
+    }
+
+    /// The current owner is a member whatever else is said about them.
+    fn seat_owner(&mut self, tenure: &Tenure, dossiers: &BTreeMap<UserId, Dossier>) {
+        let term = tenure.last();
+        let joined = dossiers.get(&term.owner).and_then(|dossier| dossier.since(term.incarnation));
+        let member = Member { incarnation: term.incarnation, since: joined.unwrap_or(term.since.0) };
+        self.members.insert(term.owner, member);
+        self.standings.insert(term.owner, Standing::Member { incarnation: term.incarnation });
+        self.requests.retain(|request| request.user != term.owner);
+    }
+}
+
+fn collect(scene: &Scene<'_>, tenure: &Tenure) -> BTreeMap<UserId, Dossier> {
+    let mut dossiers: BTreeMap<UserId, Dossier> = BTreeMap::new();
+    for fact in &scene.acts {
+        let author = fact.record.author();
+        match fact.record.body() {
+            Body::JoinRequest { incarnation } => {
+                dossiers.entry(author).or_default().asked.entry(*incarnation).or_insert(fact.rank());
+            }
+            Body::Leave { incarnation } => {
+                let left = &mut dossiers.entry(author).or_default().left;
+                *left = Some(*incarnation).max(*left);
+            }
+            body => {
+                let Some(act) = OwnerAct::of(body).filter(|act| tenure.counts(scene, act, fact)) else {
+                    continue;
+                };
+                // Nobody judges themself: an owner leaves by Handover only.
+                let Some((verdict, user, incarnation)) = act.verdict.filter(|v| v.1 != author) else {
+                    continue;
+                };
+                let dossier = dossiers.entry(user).or_default();
+                match verdict {
+                    Verdict::Accept => {
+                        dossier.accepted.entry(incarnation).or_insert(fact.rank());
+                    }
+                    Verdict::Reject => dossier.rejected = Some(incarnation).max(dossier.rejected),
+                    Verdict::Kick => dossier.kicked = Some(incarnation).max(dossier.kicked),
+                }
+            }
+        }
+    }
+    let past = tenure.terms().count() - usize::from(tenure.ended_by().is_none());
+    for term in tenure.terms().take(past) {
+        let past_term = &mut dossiers.entry(term.owner).or_default().past_term;
+        *past_term = Some(term.incarnation).max(*past_term);
+    }
+    dossiers
+}

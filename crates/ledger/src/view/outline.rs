@@ -1,0 +1,43 @@
+//! The part of a group's facts that someone outside may see.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use peerage_types::{GroupId, UserId};
+
+use super::owner::OwnerAct;
+use crate::account::Accounts;
+use crate::body::Body;
+use crate::facts::Facts;
+
+/// The facts that tell `user` who owns the group, whether it has ended, and how `user` stands to it, and as few
+/// others as that allows: computed from them, these three come out the same as from all facts.
+///
+/// As long as there was no Handover and the founder revoked no device, that is the genesis, a Close, and what is
+/// by or about `user`. Otherwise all records of founder and heirs are needed, because Handovers and revocations
+/// rest on unbroken chains of them.
+pub fn outline(group: GroupId, facts: &Facts, accounts: &dyn Accounts, user: &UserId) -> Facts {
+    let mut candidates = BTreeSet::new();
+    let mut chains = false;
+    if let Some(genesis) = facts.get(&group.into()) {
+        let founder = genesis.record.author();
+        candidates.insert(founder);
+        let account = accounts.account(&founder);
+        chains = account.is_none_or(|account| account.devices.values().any(|d| d.revoked.is_some()));
+    }
+    for fact in facts.iter() {
+        if let Body::Handover { heirs, .. } = fact.record.body() {
+            candidates.insert(fact.record.author());
+            candidates.extend(heirs.iter().map(|(heir, _)| *heir));
+            chains = true;
+        }
+    }
+    let wanted = facts.iter().filter(|fact| {
+        let record = &fact.record;
+        let about = OwnerAct::of(record.body()).and_then(|act| act.verdict).map(|(_, about, _)| about);
+        let ends = matches!(record.body(), Body::GroupGenesis { .. } | Body::Close { .. });
+        let by_candidate = candidates.contains(&record.author()) && (chains || ends);
+        by_candidate || record.author() == *user || about == Some(*user)
+    });
+    wanted.map(|fact| (Arc::clone(&fact.record), fact.order)).collect()
+}
