@@ -1,0 +1,311 @@
+//! What goes into a [`Replica`](crate::Replica) and what comes out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ed25519_dalek::SigningKey;
+use peerage_ledger::{Origin, Receipt, Record};
+use peerage_types::{RecordId, Stamp, Time, TrackerId};
+
+use crate::row::{LogRow, VerifiedRow};
+use crate::vector::Vector;
+
+/// A tracker's place in the list, from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerId(pub u8);
+
+/// One submission that waits for its answer. The shell chooses the number and uses it once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// One batch of rows on its way to the own disk or to another tracker. The replica chooses the number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BatchId(pub u64);
+
+/// One request of another tracker that waits for its answer. The shell chooses the number and uses it once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReplyId(pub u64);
+
+/// Every deadline and maximum of a replica.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// A push that is not acknowledged by then makes the other tracker a suspect; no submission waits longer
+    /// for others once it is on the own disk.
+    pub push_timeout: Duration,
+    /// Between two pulls from one tracker.
+    pub pull_interval: Duration,
+    /// A pull without an answer by then has failed.
+    pub pull_timeout: Duration,
+    /// Rows in one push.
+    pub push_rows_max: usize,
+    /// Record bytes in one push (a single row may exceed it).
+    pub push_bytes_max: usize,
+    /// Rows in the answer to one pull.
+    pub pull_rows_max: usize,
+    /// Record bytes in the answer to one pull.
+    pub pull_bytes_max: usize,
+    /// Own rows kept in memory for pushing. Whoever is further behind pulls.
+    pub tail_rows_max: usize,
+    /// Record bytes of the rows kept for pushing.
+    pub tail_bytes_max: usize,
+    /// Rows whose ids are remembered, to recognise a record that was submitted twice at nearly the same time.
+    pub recent_rows_max: usize,
+    /// A clock that is further off is worth a warning.
+    pub skew_max: Duration,
+    /// Between two warnings about one tracker's clock.
+    pub skew_interval: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            push_timeout: Duration::from_secs(1),
+            pull_interval: Duration::from_secs(1),
+            pull_timeout: Duration::from_secs(5),
+            push_rows_max: 2_000,
+            push_bytes_max: 4 * 1024 * 1024,
+            pull_rows_max: 2_000,
+            pull_bytes_max: 4 * 1024 * 1024,
+            tail_rows_max: 8_192,
+            tail_bytes_max: 16 * 1024 * 1024,
+            recent_rows_max: 8_192,
+            skew_max: Duration::from_secs(5),
+            skew_interval: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What a replica starts from.
+pub struct Config {
+    /// This tracker.
+    pub tracker: TrackerId,
+    /// Random and new at each boot: an origin never says two things, even after a restored backup.
+    pub incarnation: u64,
+    /// All other trackers of the list.
+    pub peers: Vec<PeerId>,
+    /// The cluster key, which signs receipts.
+    pub signing_key: SigningKey,
+    /// What the own disk holds.
+    pub vector: Vector,
+    /// The clock's last persisted reading.
+    pub last_stamp: Stamp,
+    /// Deadlines and maxima; `Limits::default()` outside tests.
+    pub limits: Limits,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input {
+    /// A client's bundle, verified and admitted. It is answered when it is as durable as it can be now.
+    Submit {
+        /// Named in the answer.
+        ticket: Ticket,
+        /// Records that the store lacks; they enter the log together.
+        records: Vec<Arc<Record>>,
+        /// Lowest receipts of those that it has: the bundle was submitted before.
+        known: Vec<Receipt>,
+    },
+    /// The disk holds this batch and all batches before it.
+    Persisted {
+        /// The last of them.
+        batch: BatchId,
+    },
+    /// Another tracker pushes.
+    PushReceived {
+        /// Which one.
+        from: PeerId,
+        /// Its rows.
+        rows: Vec<VerifiedRow>,
+        /// Named in the [`Output::PushReply`].
+        reply: ReplyId,
+    },
+    /// Our push was answered.
+    PushAcked {
+        /// By whom.
+        peer: PeerId,
+        /// Which push.
+        batch: BatchId,
+        /// What its disk holds.
+        vector: Vector,
+    },
+    /// Our push did not get through.
+    PushFailed {
+        /// To whom.
+        peer: PeerId,
+        /// Which push.
+        batch: BatchId,
+    },
+    /// Another tracker pulls.
+    PullReceived {
+        /// Which one.
+        from: PeerId,
+        /// What its disk holds.
+        vector: Vector,
+        /// Named in the [`Output::PullReply`].
+        reply: ReplyId,
+    },
+    /// Our pull was answered.
+    PullAnswered {
+        /// By whom.
+        peer: PeerId,
+        /// What we lack, contiguous per origin.
+        rows: Vec<VerifiedRow>,
+        /// There is more than it sent.
+        more: bool,
+        /// What its disk holds.
+        vector: Vector,
+        /// Its wall clock when it answered, milliseconds since the Unix epoch.
+        unix_ms: u64,
+    },
+    /// Our pull did not get through.
+    PullFailed {
+        /// To whom.
+        peer: PeerId,
+    },
+    /// The store read what [`Output::LoadRows`] asked for. If it could not, the shell refuses the pull itself.
+    RowsLoaded {
+        /// The pull that it is for.
+        reply: ReplyId,
+        /// Contiguous per origin.
+        rows: Vec<LogRow>,
+        /// There is more than fits.
+        more: bool,
+    },
+    /// The time of the last [`Output::WakeAt`] has come.
+    Timeout,
+}
+
+/// What the shell is to do.
+#[derive(Debug)]
+pub enum Output {
+    /// Write rows, vector and clock in one durable transaction, batches in their order, then
+    /// [`Input::Persisted`]. A batch that cannot be written ends the process.
+    Persist {
+        /// Ascending.
+        batch: BatchId,
+        /// Each continues its origin without a gap.
+        rows: Vec<VerifiedRow>,
+        /// The clock's reading.
+        last_stamp: Stamp,
+    },
+    /// Send rows to another tracker, then [`Input::PushAcked`] or [`Input::PushFailed`].
+    Push {
+        /// To whom.
+        peer: PeerId,
+        /// Named in the answer.
+        batch: BatchId,
+        /// Own rows, in order.
+        rows: Vec<LogRow>,
+    },
+    /// Ask another tracker for what we lack, then [`Input::PullAnswered`] or [`Input::PullFailed`].
+    Pull {
+        /// Whom.
+        peer: PeerId,
+        /// What our disk holds.
+        vector: Vector,
+    },
+    /// Read rows beyond a vector from the store, contiguous per origin, then [`Input::RowsLoaded`].
+    LoadRows {
+        /// The pull that it is for.
+        reply: ReplyId,
+        /// What the other tracker has.
+        after: Vector,
+        /// At most so many rows.
+        limit_rows: usize,
+        /// At most so many record bytes, but at least one row.
+        limit_bytes: usize,
+    },
+    /// Answer a push: what it brought is on our disk.
+    PushReply {
+        /// Which.
+        reply: ReplyId,
+        /// What our disk holds.
+        vector: Vector,
+    },
+    /// Answer a pull.
+    PullReply {
+        /// Which.
+        reply: ReplyId,
+        /// Contiguous per origin.
+        rows: Vec<LogRow>,
+        /// There is more.
+        more: bool,
+        /// What our disk holds.
+        vector: Vector,
+    },
+    /// Answer a submission.
+    Answer {
+        /// Which.
+        ticket: Ticket,
+        /// The highest stamp of its records.
+        stamp: Stamp,
+        /// On how many trackers' disks it is known to be, this one included.
+        durable_on: u32,
+        /// How many trackers there are.
+        of: u32,
+    },
+    /// These rows are on the disk: views may change.
+    Applied {
+        /// In the order in which they were persisted.
+        rows: Vec<VerifiedRow>,
+    },
+    /// A tracker does not take part in acknowledgements any more.
+    Suspect {
+        /// Which.
+        peer: PeerId,
+    },
+    /// It does again.
+    Recovered {
+        /// Which.
+        peer: PeerId,
+    },
+    /// Another tracker's wall clock is off.
+    ClockSkew {
+        /// Which.
+        peer: PeerId,
+        /// How far it is ahead (negative: behind) of ours, in milliseconds, the network's delay included.
+        ms: i64,
+    },
+    /// One origin gave one number to two records: two trackers run from one copied disk, or the key leaked. Both
+    /// records are kept; the second one enters our own log.
+    Equivocation {
+        /// Whose log.
+        origin: Origin,
+        /// Which number.
+        seq: u64,
+        /// The record that we hold under it (`None`: the number is one of our own, not given out yet), and the
+        /// other.
+        ids: (Option<RecordId>, RecordId),
+    },
+    /// Nothing left to do now: come back with the next input, at the latest at this time with
+    /// [`Input::Timeout`].
+    WakeAt(Option<Time>),
+}
+
+/// What a replica knows about itself and the others, for logs, metrics and people.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// This run of this tracker.
+    pub origin: Origin,
+    /// Rows on their way to the disk.
+    pub staged_rows: usize,
+    /// Submissions without an answer.
+    pub waiting: usize,
+    /// One per other tracker.
+    pub peers: Vec<PeerReport>,
+}
+
+/// What a replica knows about another tracker.
+#[derive(Clone, Debug)]
+pub struct PeerReport {
+    /// Which.
+    pub peer: PeerId,
+    /// It missed a deadline and has not recovered.
+    pub suspected: bool,
+    /// Rows that we have and it, as far as we know, has not.
+    pub lacks_rows: u64,
+    /// Rows that it has and we have not.
+    pub ahead_rows: u64,
+    /// Its wall clock against ours, in milliseconds, at the last pull.
+    pub skew_ms: Option<i64>,
+}

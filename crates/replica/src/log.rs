@@ -1,0 +1,141 @@
+//! The parts of the log that are kept in memory: own rows that others may still need, and ids seen lately.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use peerage_ledger::{Origin, Receipt};
+use peerage_types::{RecordId, Stamp};
+
+use crate::row::LogRow;
+
+/// The last rows of the own origin that are on the disk, for pushing.
+///
+/// Invariant: sequence numbers are contiguous and end where the own durable log ends.
+#[derive(Debug, Default)]
+pub(crate) struct Tail {
+    rows: VecDeque<LogRow>,
+    bytes: usize,
+}
+
+impl Tail {
+    pub(crate) fn push(&mut self, row: LogRow, rows_max: usize, bytes_max: usize) {
+        let follows = self.rows.back().is_none_or(|last| last.receipt.seq + 1 == row.receipt.seq);
+        assert!(follows, "the own log has a gap before row {}", row.receipt.seq);
+        self.bytes += row.record.len();
+        self.rows.push_back(row);
+        while self.rows.len() > rows_max || (self.bytes > bytes_max && self.rows.len() > 1) {
+            if let Some(row) = self.rows.pop_front() {
+                self.bytes -= row.record.len();
+            }
+        }
+    }
+
+    /// The rows that follow number `seq`, as many as fit. If they are gone already, the oldest that are left:
+    /// the receiver notices the gap and pulls.
+    pub(crate) fn after(&self, seq: u64, rows_max: usize, bytes_max: usize) -> Vec<LogRow> {
+        let Some(first) = self.rows.front() else { return Vec::new() };
+        let skip = usize::try_from((seq + 1).saturating_sub(first.receipt.seq)).unwrap_or(usize::MAX);
+        let mut bytes = 0;
+        let mut picked = Vec::new();
+        for row in self.rows.iter().skip(skip).take(rows_max) {
+            bytes += row.record.len();
+            if bytes > bytes_max && !picked.is_empty() {
+                break;
+            }
+            picked.push(row.clone());
+        }
+        picked
+    }
+}
+
+/// Where a record stands in the log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) origin: Origin,
+    pub(crate) seq: u64,
+    pub(crate) stamp: Stamp,
+}
+
+/// Records that were staged lately, by id and by place. The oldest are forgotten first.
+#[derive(Debug, Default)]
+pub(crate) struct Recent {
+    by_id: BTreeMap<RecordId, Place>,
+    by_place: BTreeMap<(Origin, u64), RecordId>,
+    arrival: VecDeque<(Origin, u64)>,
+}
+
+impl Recent {
+    pub(crate) fn insert(&mut self, receipt: &Receipt, rows_max: usize) {
+        let Receipt { origin, seq, stamp, record, .. } = *receipt;
+        self.by_id.entry(record).or_insert(Place { origin, seq, stamp });
+        self.by_place.insert((origin, seq), record);
+        self.arrival.push_back((origin, seq));
+        while self.arrival.len() > rows_max {
+            if let Some(place) = self.arrival.pop_front()
+                && let Some(id) = self.by_place.remove(&place)
+                && self.by_id.get(&id).is_some_and(|known| (known.origin, known.seq) == place)
+            {
+                self.by_id.remove(&id);
+            }
+        }
+    }
+
+    pub(crate) fn place_of(&self, id: &RecordId) -> Option<Place> {
+        self.by_id.get(id).copied()
+    }
+
+    pub(crate) fn at(&self, origin: Origin, seq: u64) -> Option<RecordId> {
+        self.by_place.get(&(origin, seq)).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use peerage_types::TrackerId;
+
+    use super::*;
+
+    fn receipt(seq: u64, record: u8) -> Receipt {
+        let origin = Origin { tracker: TrackerId([1; 16]), incarnation: 1 };
+        let record = RecordId([record; 32]);
+        Receipt { origin, seq, stamp: Stamp(seq), record, signature: [0; 64] }
+    }
+
+    fn row(seq: u64) -> LogRow {
+        LogRow { receipt: receipt(seq, 0), record: Arc::from([0; 10].as_slice()) }
+    }
+
+    #[test]
+    fn tail_keeps_the_end_and_serves_from_anywhere() {
+        let mut tail = Tail::default();
+        let after = |tail: &Tail, seq, rows, bytes| -> Vec<u64> {
+            tail.after(seq, rows, bytes).iter().map(|row| row.receipt.seq).collect()
+        };
+        assert!(after(&tail, 0, 9, 99).is_empty());
+        for seq in 1..=6 {
+            tail.push(row(seq), 4, 1_000);
+        }
+        assert_eq!(after(&tail, 0, 9, 999), [3, 4, 5, 6]);
+        assert_eq!(after(&tail, 3, 2, 999), [4, 5]);
+        assert_eq!(after(&tail, 3, 9, 20), [4, 5]);
+        assert_eq!(after(&tail, 4, 9, 1), [5]);
+        assert!(after(&tail, 6, 9, 999).is_empty());
+        assert!(after(&tail, 99, 9, 999).is_empty());
+        tail.push(row(7), 4, 15);
+        assert_eq!(after(&tail, 0, 9, 999), [7]);
+    }
+
+    #[test]
+    fn recent_forgets_the_oldest() {
+        let mut recent = Recent::default();
+        for (seq, id) in [(1, 10), (2, 11), (3, 10), (4, 12)] {
+            recent.insert(&receipt(seq, id), 2);
+        }
+        let origin = receipt(1, 0).origin;
+        assert!(recent.at(origin, 1).is_none() && recent.at(origin, 2).is_none());
+        assert_eq!(recent.at(origin, 3), Some(RecordId([10; 32])));
+        assert_eq!(recent.place_of(&RecordId([12; 32])).map(|place| place.seq), Some(4));
+        assert!(recent.place_of(&RecordId([11; 32])).is_none());
+    }
+}

@@ -1,0 +1,481 @@
+//! The state machine of one tracker's log.
+//!
+//! Rows go one way: *staged* (numbered, on their way to the disk), *durable*, and only then applied,
+//! acknowledged and passed on. Two vectors say where those two steps stand. Everything that waits (submissions,
+//! answers to pushes) waits for a vector to be covered.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ed25519_dalek::SigningKey;
+use peerage_ledger::{Origin, Receipt, Record};
+use peerage_types::{Stamp, Time};
+
+use crate::hlc::Hlc;
+use crate::io::{BatchId, Config, Input, Limits, Output, PeerId, PeerReport, ReplyId, Status, Ticket};
+use crate::log::{Recent, Tail};
+use crate::peer::{Peer, Push};
+use crate::row::VerifiedRow;
+use crate::vector::Vector;
+
+/// One tracker's part of the replication. Driven by a shell that owns the disk and the network.
+///
+/// Invariants: `staged` covers `durable`; per origin every number from 1 to `staged` was seen; a submission is
+/// answered only when `durable` covers it; nothing is counted as durable elsewhere before the other tracker said
+/// so.
+pub struct Replica {
+    origin: Origin,
+    signing_key: SigningKey,
+    limits: Limits,
+    clock: Hlc,
+    durable: Vector,
+    staged: Vector,
+    batches: VecDeque<(BatchId, Vec<VerifiedRow>)>,
+    batch_last: BatchId,
+    peers: BTreeMap<PeerId, Peer>,
+    waiting: BTreeMap<Ticket, Waiting>,
+    deadlines: BTreeSet<(Time, Ticket)>,
+    replies: BTreeMap<ReplyId, Vector>,
+    tail: Tail,
+    recent: Recent,
+    outputs: VecDeque<Output>,
+    /// Something changed on which answers may depend.
+    unsettled: bool,
+}
+
+/// A submission without an answer.
+#[derive(Debug)]
+struct Waiting {
+    needs: Vector,
+    stamp: Stamp,
+    /// Set once it is on the own disk: others get no longer than this.
+    deadline: Option<Time>,
+    durable_on: BTreeSet<PeerId>,
+}
+
+/// What became of rows from another tracker.
+struct Taken {
+    /// Covered once all of them that are not behind a gap are on the disk.
+    needs: Vector,
+    gap: bool,
+    fresh: bool,
+}
+
+impl Replica {
+    /// Starts from what the disk holds; asks every other tracker at once.
+    pub fn new(config: Config, now: Time) -> Self {
+        let Config { tracker, incarnation, peers, signing_key, vector, last_stamp, limits } = config;
+        let origin = Origin { tracker, incarnation };
+        let mut replica = Self {
+            origin,
+            signing_key,
+            limits,
+            clock: Hlc::new(last_stamp),
+            staged: vector.clone(),
+            durable: vector,
+            batches: VecDeque::new(),
+            batch_last: BatchId(0),
+            peers: peers.into_iter().map(|peer| (peer, Peer::new(now))).collect(),
+            waiting: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            replies: BTreeMap::new(),
+            tail: Tail::default(),
+            recent: Recent::default(),
+            outputs: VecDeque::new(),
+            unsettled: false,
+        };
+        assert_eq!(replica.durable.get(&origin), 0, "the incarnation {incarnation} was used before");
+        replica.advance(now);
+        replica
+    }
+
+    /// Takes one input. Never blocks. Call [`Self::poll`] until `WakeAt` some time afterwards.
+    ///
+    /// `now` is monotonic; `unix_ms` is the wall clock in milliseconds since the Unix epoch and may jump.
+    pub fn handle(&mut self, now: Time, unix_ms: u64, input: Input) {
+        match input {
+            Input::Submit { ticket, records, known } => self.submit(unix_ms, ticket, records, &known),
+            Input::Persisted { batch } => self.persisted(batch),
+            Input::PushReceived { from, rows, reply } => self.push_received(now, unix_ms, from, rows, reply),
+            Input::PushAcked { peer, batch, vector } => self.push_acked(now, peer, batch, vector),
+            Input::PushFailed { peer, batch } => self.push_failed(peer, batch),
+            Input::PullReceived { from, vector, reply } => self.pull_received(from, vector, reply),
+            Input::PullAnswered { peer, rows, more, vector, unix_ms: theirs_ms } => {
+                self.clock_compared(now, peer, unix_ms, theirs_ms);
+                self.pull_answered(now, unix_ms, peer, rows, more, vector);
+            }
+            Input::PullFailed { peer } => self.pull_failed(now, peer),
+            Input::RowsLoaded { reply, rows, more } => {
+                let vector = self.durable.clone();
+                self.outputs.push_back(Output::PullReply { reply, rows, more, vector });
+            }
+            Input::Timeout => {}
+        }
+        self.advance(now);
+    }
+
+    /// The next thing to do. Drain until [`Output::WakeAt`].
+    pub fn poll(&mut self) -> Output {
+        self.outputs.pop_front().unwrap_or_else(|| Output::WakeAt(self.wake_at()))
+    }
+
+    /// What the own disk holds.
+    pub fn vector(&self) -> &Vector {
+        &self.durable
+    }
+
+    /// This run of this tracker.
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// A reading of the own clock that is not given to a record.
+    pub fn last_stamp(&self) -> Stamp {
+        self.clock.last()
+    }
+
+    /// For logs, metrics and people.
+    pub fn status(&self) -> Status {
+        let peers = self.peers.iter().map(|(peer, state)| PeerReport {
+            peer: *peer,
+            suspected: state.suspected,
+            lacks_rows: self.durable.rows_beyond(&state.vector),
+            ahead_rows: state.vector.rows_beyond(&self.durable),
+            skew_ms: state.skew_ms,
+        });
+        Status {
+            origin: self.origin,
+            staged_rows: self.batches.iter().map(|(_, rows)| rows.len()).sum(),
+            waiting: self.waiting.len(),
+            peers: peers.collect(),
+        }
+    }
+
+    fn submit(&mut self, unix_ms: u64, ticket: Ticket, records: Vec<Arc<Record>>, known: &[Receipt]) {
+        let mut needs = Vector::new();
+        let mut stamp = Stamp::default();
+        for receipt in known {
+            needs.raise(receipt.origin, receipt.seq);
+            stamp = stamp.max(receipt.stamp);
+        }
+        let mut rows = Vec::with_capacity(records.len());
+        for record in records {
+            // The store may not know yet what was staged a moment ago.
+            let place = self.recent.place_of(&record.id()).unwrap_or_else(|| {
+                let row = self.accept_own(record, unix_ms);
+                let place = crate::log::Place {
+                    origin: self.origin,
+                    seq: row.receipt().seq,
+                    stamp: row.receipt().stamp,
+                };
+                rows.push(row);
+                place
+            });
+            needs.raise(place.origin, place.seq);
+            stamp = stamp.max(place.stamp);
+        }
+        self.persist(rows);
+        let waiting = Waiting { needs, stamp, deadline: None, durable_on: BTreeSet::new() };
+        self.waiting.insert(ticket, waiting);
+        self.unsettled = true;
+    }
+
+    /// Stages a record as the next row of the own log.
+    fn accept_own(&mut self, record: Arc<Record>, unix_ms: u64) -> VerifiedRow {
+        let seq = self.staged.get(&self.origin) + 1;
+        let stamp = self.clock.now(unix_ms);
+        let row = VerifiedRow::accept(record, self.origin, seq, stamp, &self.signing_key);
+        self.staged.raise(self.origin, seq);
+        self.recent.insert(row.receipt(), self.limits.recent_rows_max);
+        row
+    }
+
+    fn persist(&mut self, rows: Vec<VerifiedRow>) {
+        if rows.is_empty() {
+            return;
+        }
+        let batch = self.next_batch();
+        self.batches.push_back((batch, rows.clone()));
+        self.outputs.push_back(Output::Persist { batch, rows, last_stamp: self.clock.last() });
+    }
+
+    fn next_batch(&mut self) -> BatchId {
+        self.batch_last.0 += 1;
+        self.batch_last
+    }
+
+    fn persisted(&mut self, batch: BatchId) {
+        while let Some((_, rows)) = self.batches.pop_front_if(|(first, _)| *first <= batch) {
+            for row in &rows {
+                let Receipt { origin, seq, .. } = *row.receipt();
+                assert_eq!(self.durable.get(&origin) + 1, seq, "persisted with a gap in {origin:?}");
+                self.durable.raise(origin, seq);
+                if origin == self.origin {
+                    self.tail.push(row.row(), self.limits.tail_rows_max, self.limits.tail_bytes_max);
+                }
+            }
+            self.outputs.push_back(Output::Applied { rows });
+            self.unsettled = true;
+        }
+    }
+
+    /// Stages what continues an origin; looks at what is known already; leaves what is behind a gap.
+    fn take(&mut self, unix_ms: u64, rows: Vec<VerifiedRow>) -> Taken {
+        let mut taken = Taken { needs: Vector::new(), gap: false, fresh: false };
+        let mut fresh = Vec::with_capacity(rows.len());
+        for row in rows {
+            let Receipt { origin, seq, stamp, .. } = *row.receipt();
+            let reached = self.staged.get(&origin);
+            if seq <= reached || origin == self.origin {
+                taken.needs.raise(origin, seq.min(reached));
+                fresh.extend(self.keep_twin(&row, unix_ms));
+            } else if seq == reached + 1 {
+                self.clock.observe(stamp, unix_ms);
+                self.staged.raise(origin, seq);
+                self.recent.insert(row.receipt(), self.limits.recent_rows_max);
+                taken.needs.raise(origin, seq);
+                fresh.push(row);
+            } else {
+                taken.gap = true;
+            }
+        }
+        taken.fresh = !fresh.is_empty();
+        self.persist(fresh);
+        taken
+    }
+
+    /// If the row's number stands for another record here, raises the alarm and takes the record into the own
+    /// log, so that every tracker ends up with both. Looks no further back than the rows seen lately.
+    fn keep_twin(&mut self, row: &VerifiedRow, unix_ms: u64) -> Option<VerifiedRow> {
+        let Receipt { origin, seq, record, .. } = *row.receipt();
+        let ours = self.recent.at(origin, seq);
+        let foreign = origin == self.origin && seq > self.staged.get(&origin);
+        if !(foreign || ours.is_some_and(|ours| ours != record)) {
+            return None;
+        }
+        self.outputs.push_back(Output::Equivocation { origin, seq, ids: (ours, record) });
+        let known = self.recent.place_of(&record).is_some();
+        (!known).then(|| self.accept_own(Arc::clone(row.record()), unix_ms))
+    }
+
+    fn push_received(
+        &mut self,
+        now: Time,
+        unix_ms: u64,
+        from: PeerId,
+        rows: Vec<VerifiedRow>,
+        reply: ReplyId,
+    ) {
+        let taken = self.take(unix_ms, rows);
+        if taken.gap
+            && let Some(peer) = self.peers.get_mut(&from)
+        {
+            peer.pull_now(now);
+        }
+        self.replies.insert(reply, taken.needs);
+        self.unsettled = true;
+    }
+
+    fn push_acked(&mut self, now: Time, from: PeerId, batch: BatchId, vector: Vector) {
+        let Some(peer) = self.peers.get_mut(&from) else { return };
+        let reached = vector.get(&self.origin);
+        peer.vector = vector;
+        self.unsettled = true;
+        // An answer after the deadline still tells what is durable there, but not that the tracker keeps pace.
+        if let Some(push) = peer.push.take_if(|push| push.batch == batch) {
+            if reached <= push.base {
+                peer.push_not_before = now.after(self.limits.pull_interval);
+            }
+            self.trust(from);
+        }
+    }
+
+    fn push_failed(&mut self, to: PeerId, batch: BatchId) {
+        let Some(peer) = self.peers.get_mut(&to) else { return };
+        if peer.push.take_if(|push| push.batch == batch).is_some() {
+            self.suspect(to);
+        }
+    }
+
+    fn pull_received(&mut self, from: PeerId, vector: Vector, reply: ReplyId) {
+        if vector.covers(&self.durable) {
+            let ours = self.durable.clone();
+            self.outputs.push_back(Output::PullReply { reply, rows: Vec::new(), more: false, vector: ours });
+        } else {
+            self.outputs.push_back(Output::LoadRows {
+                reply,
+                after: vector.clone(),
+                limit_rows: self.limits.pull_rows_max,
+                limit_bytes: self.limits.pull_bytes_max,
+            });
+        }
+        // That it reaches us does not show that we reach it: a suspect stays one.
+        if let Some(peer) = self.peers.get_mut(&from) {
+            peer.vector = vector;
+            self.unsettled = true;
+        }
+    }
+
+    fn pull_answered(
+        &mut self,
+        now: Time,
+        unix_ms: u64,
+        from: PeerId,
+        rows: Vec<VerifiedRow>,
+        more: bool,
+        vector: Vector,
+    ) {
+        let taken = self.take(unix_ms, rows);
+        let interval = self.limits.pull_interval;
+        let Some(peer) = self.peers.get_mut(&from) else { return };
+        peer.vector = vector;
+        peer.pull = None;
+        peer.pull_at = if std::mem::take(&mut peer.pull_again) { now } else { now.after(interval) };
+        // Asking again before these rows are on the disk would bring them once more. If another tracker brought
+        // them first, going on is its part.
+        peer.pull_when = (more && taken.fresh).then_some(taken.needs);
+        self.unsettled = true;
+        self.trust(from);
+    }
+
+    fn pull_failed(&mut self, now: Time, to: PeerId) {
+        let Some(peer) = self.peers.get_mut(&to) else { return };
+        peer.pull = None;
+        peer.pull_again = false;
+        peer.pull_at = now.after(self.limits.pull_interval);
+        self.suspect(to);
+    }
+
+    fn clock_compared(&mut self, now: Time, with: PeerId, ours_ms: u64, theirs_ms: u64) {
+        let Some(peer) = self.peers.get_mut(&with) else { return };
+        let ms = i64::try_from(i128::from(theirs_ms) - i128::from(ours_ms)).unwrap_or(i64::MAX);
+        peer.skew_ms = Some(ms);
+        let off = Duration::from_millis(ms.unsigned_abs()) >= self.limits.skew_max;
+        if off && now >= peer.skew_report_at {
+            peer.skew_report_at = now.after(self.limits.skew_interval);
+            self.outputs.push_back(Output::ClockSkew { peer: with, ms });
+        }
+    }
+
+    fn suspect(&mut self, id: PeerId) {
+        if let Some(peer) = self.peers.get_mut(&id)
+            && !std::mem::replace(&mut peer.suspected, true)
+        {
+            self.outputs.push_back(Output::Suspect { peer: id });
+            self.unsettled = true;
+        }
+    }
+
+    fn trust(&mut self, id: PeerId) {
+        if let Some(peer) = self.peers.get_mut(&id)
+            && std::mem::take(&mut peer.suspected)
+        {
+            self.outputs.push_back(Output::Recovered { peer: id });
+        }
+    }
+
+    /// Everything that follows from the new state and the time.
+    fn advance(&mut self, now: Time) {
+        self.expire(now);
+        self.start_pushes(now);
+        if self.unsettled || self.deadlines.first().is_some_and(|(at, _)| *at <= now) {
+            self.unsettled = false;
+            self.answer_pushes();
+            self.answer_submissions(now);
+        }
+        self.start_pulls(now);
+    }
+
+    fn expire(&mut self, now: Time) {
+        let mut late = Vec::new();
+        for (id, peer) in &mut self.peers {
+            let push_late = peer.push.take_if(|push| push.deadline <= now).is_some();
+            let pull_late = peer.pull.take_if(|deadline| *deadline <= now).is_some();
+            if pull_late {
+                peer.pull_again = false;
+                peer.pull_at = now.after(self.limits.pull_interval);
+            }
+            if push_late || pull_late {
+                late.push(*id);
+            }
+        }
+        for id in late {
+            self.suspect(id);
+        }
+    }
+
+    fn start_pushes(&mut self, now: Time) {
+        let reached = self.durable.get(&self.origin);
+        let ids: Vec<PeerId> = self.peers.keys().copied().collect();
+        for id in ids {
+            let Some(peer) = self.peers.get(&id) else { continue };
+            let base = peer.vector.get(&self.origin);
+            if peer.suspected || peer.push.is_some() || base >= reached || now < peer.push_not_before {
+                continue;
+            }
+            let rows = self.tail.after(base, self.limits.push_rows_max, self.limits.push_bytes_max);
+            let batch = self.next_batch();
+            let push = Push { batch, deadline: now.after(self.limits.push_timeout), base };
+            if let Some(peer) = self.peers.get_mut(&id) {
+                peer.push = Some(push);
+            }
+            self.outputs.push_back(Output::Push { peer: id, batch, rows });
+        }
+    }
+
+    fn answer_pushes(&mut self) {
+        let durable = &self.durable;
+        for (reply, _) in self.replies.extract_if(.., |_, needs| durable.covers(needs)) {
+            self.outputs.push_back(Output::PushReply { reply, vector: durable.clone() });
+        }
+    }
+
+    fn answer_submissions(&mut self, now: Time) {
+        let Self { waiting, durable, peers, deadlines, limits, .. } = self;
+        let of = 1 + peers.len() as u32;
+        let answered = waiting.extract_if(.., |ticket, waiting| {
+            if !durable.covers(&waiting.needs) {
+                return false;
+            }
+            let deadline = *waiting.deadline.get_or_insert_with(|| {
+                let deadline = now.after(limits.push_timeout);
+                deadlines.insert((deadline, *ticket));
+                deadline
+            });
+            let holders = peers.iter().filter(|(_, peer)| peer.vector.covers(&waiting.needs));
+            waiting.durable_on.extend(holders.map(|(id, _)| *id));
+            let settled = |(id, peer): (&PeerId, &Peer)| peer.suspected || waiting.durable_on.contains(id);
+            let done = deadline <= now || peers.iter().all(settled);
+            if done {
+                deadlines.remove(&(deadline, *ticket));
+            }
+            done
+        });
+        for (ticket, Waiting { stamp, durable_on, .. }) in answered.collect::<Vec<_>>() {
+            let durable_on = 1 + durable_on.len() as u32;
+            self.outputs.push_back(Output::Answer { ticket, stamp, durable_on, of });
+        }
+    }
+
+    fn start_pulls(&mut self, now: Time) {
+        for (id, peer) in &mut self.peers {
+            let continues = peer.pull_when.as_ref().is_some_and(|needs| self.durable.covers(needs));
+            if peer.pull.is_none() && (continues || peer.pull_at <= now) {
+                peer.pull = Some(now.after(self.limits.pull_timeout));
+                peer.pull_when = None;
+                self.outputs.push_back(Output::Pull { peer: *id, vector: self.durable.clone() });
+            }
+        }
+    }
+
+    fn wake_at(&self) -> Option<Time> {
+        let reached = self.durable.get(&self.origin);
+        let of_peers = self.peers.values().flat_map(|peer| {
+            let push_due = !peer.suspected && peer.push.is_none() && peer.vector.get(&self.origin) < reached;
+            let push = peer.push.map(|push| push.deadline).or(push_due.then_some(peer.push_not_before));
+            [push, peer.pull.or(Some(peer.pull_at))]
+        });
+        of_peers.flatten().chain(self.deadlines.first().map(|(at, _)| *at)).min()
+    }
+}
