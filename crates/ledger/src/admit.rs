@@ -54,6 +54,12 @@ pub enum Refusal {
     /// The owner can be neither kicked nor just leave.
     #[error("the owner leaves by handing the group over")]
     OwnerMustHandOver,
+    /// The owner has acted on another device meanwhile: fetch the group anew and hand over again.
+    #[error("the handover leaves out records of the owner: {uncovered:?}")]
+    StaleHandover {
+        /// Last records of the owner's devices that neither `prev` nor `heads` names.
+        uncovered: Vec<RecordId>,
+    },
     /// There is an open request.
     #[error("user {0} has already asked to join")]
     AlreadyRequested(UserId),
@@ -164,6 +170,12 @@ pub fn admit_group(
 
 /// The refusal, unless its reason may be that something has not arrived yet.
 fn missing_or(refusal: Refusal, record: &Record, facts: &Facts) -> Result<(), Refusal> {
+    let missing = missing(record, facts);
+    Err(if missing.is_empty() { refusal } else { Refusal::Missing(missing) })
+}
+
+/// Records that this one names and that are unknown here.
+fn missing(record: &Record, facts: &Facts) -> Vec<RecordId> {
     let mut needed: Vec<RecordId> = record.prev().into_iter().collect();
     match record.body() {
         Body::AuthRecord { previous, .. } => needed.extend(*previous),
@@ -178,7 +190,7 @@ fn missing_or(refusal: Refusal, record: &Record, facts: &Facts) -> Result<(), Re
     needed.retain(|id| !facts.contains(id));
     needed.sort_unstable();
     needed.dedup();
-    Err(if needed.is_empty() { refusal } else { Refusal::Missing(needed) })
+    needed
 }
 
 /// A record for a group that lives, from a device of its author.
@@ -206,10 +218,10 @@ impl Submission<'_> {
                 self.plain_member(user, incarnation)
             }
             Body::Leave { incarnation } => self.plain_member(self.author, incarnation),
-            Body::Handover { epoch, ref heirs, .. } => {
+            Body::Handover { epoch, ref heirs, ref heads } => {
                 self.owner(epoch, None)?;
                 heirs.iter().try_for_each(|(heir, incarnation)| self.plain_member(*heir, *incarnation))?;
-                self.nothing_missing()
+                self.covers_term(heads)
             }
             Body::Close { epoch } => self.owner(epoch, None),
             Body::Manifest { .. } => {
@@ -257,12 +269,16 @@ impl Submission<'_> {
         }
     }
 
-    /// A Handover decides by its chain what stays valid: a gap would void it.
-    fn nothing_missing(&self) -> Result<(), Refusal> {
-        match missing_or(Refusal::WrongScope, self.record, self.facts) {
-            Err(Refusal::Missing(ids)) => Err(Refusal::Missing(ids)),
-            _ => Ok(()),
+    /// What stays valid of a term hangs on its Handover's chains. A gap, or a device left out, would undo what the
+    /// owner decided, accepted members included.
+    fn covers_term(&self, heads: &[RecordId]) -> Result<(), Refusal> {
+        let missing = missing(self.record, self.facts);
+        if !missing.is_empty() {
+            return Err(Refusal::Missing(missing));
         }
+        let mut uncovered = self.view.owner_heads();
+        uncovered.retain(|head| self.record.prev() != Some(*head) && !heads.contains(head));
+        if uncovered.is_empty() { Ok(()) } else { Err(Refusal::StaleHandover { uncovered }) }
     }
 
     fn share(&self, manifest: &RecordId, incarnation: u32) -> Result<(), Refusal> {

@@ -74,7 +74,7 @@ pub(super) fn settle(scene: &Scene<'_>, members: &BTreeMap<UserId, Member>) -> V
         let Body::Share { manifest, incarnation } = record.body() else { continue };
         let current = members.get(&user).is_some_and(|member| member.incarnation == *incarnation);
         let Some(manifest) = described(scene, manifest).filter(|_| current) else { continue };
-        if !closed.contains(&(user, share)) {
+        if !closed.contains(&(user, share)) && scene.device_live(fact) {
             let view = ShareView { share, user, device: record.signer(), order: fact.order };
             let (first, shares) =
                 found.entry(manifest.record.body()).or_insert_with(|| (manifest.rank(), Vec::new()));

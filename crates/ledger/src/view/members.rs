@@ -83,6 +83,9 @@ impl Standing {
     }
 }
 
+/// How everyone stands of whom nothing is known.
+pub(super) const NEVER_SEEN: Standing = Standing::Stranger { last_incarnation: 0 };
+
 pub(super) struct Roster {
     pub members: BTreeMap<UserId, Member>,
     pub requests: Vec<Request>,
@@ -144,6 +147,10 @@ impl Roster {
                 }
                 standing => standing,
             };
+            if standing == NEVER_SEEN {
+                // Said nothing that counts, and nothing that counts was said about them.
+                continue;
+            }
             roster.standings.insert(*user, standing);
             match standing {
                 Standing::Member { incarnation } => {

@@ -21,7 +21,7 @@ pub use self::files::{FileView, ShareView};
 pub use self::members::{Member, Request, Standing};
 pub use self::outline::outline;
 
-use self::members::Roster;
+use self::members::{NEVER_SEEN, Roster};
 use self::owner::Tenure;
 use self::scene::Scene;
 use crate::account::Accounts;
@@ -85,7 +85,7 @@ impl GroupView {
 
     /// How this person stands to the group.
     pub fn standing(&self, user: &UserId) -> Standing {
-        self.standings.get(user).copied().unwrap_or(Standing::Stranger { last_incarnation: 0 })
+        self.standings.get(user).copied().unwrap_or(NEVER_SEEN)
     }
 
     /// The incarnation that this person's next JoinRequest must carry; the first is 1 (the founder has 0).

@@ -76,8 +76,8 @@ struct Evidence<'a> {
     requests: BTreeMap<(UserId, u32), Rank>,
     /// Own Leaves with their incarnation, in order.
     leaves: BTreeMap<UserId, Vec<(u32, Rank)>>,
-    /// Highest incarnation at which an owner's counting Kick or Reject put this person out, so far.
-    put_out: BTreeMap<UserId, u32>,
+    /// Highest incarnation that a past owner's counting Kick or Reject, or the person's own Handover, ended.
+    over: BTreeMap<UserId, u32>,
 }
 
 impl<'a> Evidence<'a> {
@@ -86,7 +86,7 @@ impl<'a> Evidence<'a> {
             acts: BTreeMap::new(),
             requests: BTreeMap::new(),
             leaves: BTreeMap::new(),
-            put_out: BTreeMap::new(),
+            over: BTreeMap::new(),
         };
         for fact in &scene.acts {
             let author = fact.record.author();
@@ -114,8 +114,8 @@ impl<'a> Evidence<'a> {
     /// Can this heir be the owner of term `epoch`?
     fn succeeds(&self, (heir, incarnation): (UserId, u32), epoch: u32) -> bool {
         let asked = self.requests.contains_key(&(heir, incarnation));
-        let out = self.put_out.get(&heir).is_some_and(|until| *until >= incarnation);
-        asked && !out && !self.left_before_office(heir, incarnation, epoch)
+        let over = self.over.get(&heir).is_some_and(|until| *until >= incarnation);
+        asked && !over && !self.left_before_office(heir, incarnation, epoch)
     }
 
     /// Whoever acted as owner has taken office and can only hand over: otherwise a Leave written years later
@@ -174,12 +174,12 @@ impl Tenure {
             return None;
         }
         let (fact, heirs, _) = handover?;
-        for (user, incarnation) in put_out {
-            let until = evidence.put_out.entry(user).or_insert(incarnation);
+        for (user, incarnation) in put_out.into_iter().chain([(owner, self.last().incarnation)]) {
+            let until = evidence.over.entry(user).or_insert(incarnation);
             *until = incarnation.max(*until);
         }
         let next = epoch.checked_add(1)?;
-        match heirs.iter().find(|heir| heir.0 != owner && evidence.succeeds(**heir, next)) {
+        match heirs.iter().find(|heir| evidence.succeeds(**heir, next)) {
             Some((owner, incarnation)) => {
                 Some(Term { owner: *owner, incarnation: *incarnation, since: fact.rank(), cover: None })
             }

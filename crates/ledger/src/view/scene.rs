@@ -1,6 +1,6 @@
 //! What every layer starts from: the group's authentic facts in order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use peerage_types::{DeviceId, GroupId, RecordId, Scope, UserId};
 
@@ -16,6 +16,8 @@ pub(super) struct Scene<'a> {
     /// Signed by a device that the author certified and, if it is revoked, covered by a head that a revocation
     /// names. In order.
     pub acts: Vec<&'a Fact>,
+    /// Revoked devices with their owners: what they did may stay valid, but they share nothing any more.
+    revoked: BTreeSet<(UserId, DeviceId)>,
 }
 
 impl<'a> Scene<'a> {
@@ -41,7 +43,13 @@ impl<'a> Scene<'a> {
         let here = |fact: &&Fact| fact.record.scope() == Scope::Group(group);
         let mut acts: Vec<&Fact> = facts.iter().filter(here).filter(|fact| authentic(fact)).collect();
         acts.sort_by_key(|fact| fact.rank());
-        Self { group, facts, lineage, acts }
+        let revoked = covers.into_keys().collect();
+        Self { group, facts, lineage, acts, revoked }
+    }
+
+    /// May the device that signed this still act?
+    pub(super) fn device_live(&self, fact: &Fact) -> bool {
+        !self.revoked.contains(&(fact.record.author(), fact.record.signer()))
     }
 
     /// The record that founded the group, if it is here and authentic.
