@@ -15,9 +15,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
-use tokio::signal::unix::{SignalKind, signal};
 
-pub use world::Registry;
+use crate::signals;
+use world::Registry;
 
 /// Arguments of `peerage demo`.
 #[derive(clap::Args, Debug)]
@@ -38,8 +38,9 @@ pub async fn run(args: DemoArgs) -> Result<ExitCode> {
     };
     let watch = tokio::spawn({
         let stopped = Arc::clone(&stopped);
+        let mut signals = signals::shutdown();
         async move {
-            if interrupted().await.is_ok() {
+            if signals.recv().await.is_some() {
                 stopped.store(true, Ordering::Relaxed);
                 // Whoever waits for an answer gets an error now, and the story unwinds.
                 registry.stop();
@@ -53,12 +54,4 @@ pub async fn run(args: DemoArgs) -> Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     }
     Ok(if outcome? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-async fn interrupted() -> std::io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        result = tokio::signal::ctrl_c() => result,
-        _ = terminate.recv() => Ok(()),
-    }
 }

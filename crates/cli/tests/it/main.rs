@@ -6,5 +6,6 @@ mod demo;
 mod failover;
 mod refusals;
 mod resume;
+mod stranger;
 mod transcript;
 mod world;
