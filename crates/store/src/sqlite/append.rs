@@ -1,0 +1,220 @@
+//! The one transaction that makes rows durable.
+
+use std::collections::BTreeMap;
+
+use peerage_ledger::{Body, Order, Origin, Receipt, Record};
+use peerage_replica::{Digest, VerifiedRow};
+use peerage_types::{RecordId, Scope, Stamp};
+use rusqlite::{OptionalExtension, Transaction};
+
+use super::pool::Fault;
+use super::read::scope_key;
+use crate::StoreError;
+
+/// What one call gathers and writes once at its end.
+struct Append<'a> {
+    db: &'a Transaction<'a>,
+    origins: BTreeMap<Origin, OriginRow>,
+    scopes: BTreeMap<Scope, ScopeRow>,
+}
+
+struct OriginRow {
+    n: i64,
+    last_seq: u64,
+}
+
+struct ScopeRow {
+    n: i64,
+    digest: Digest,
+}
+
+/// The row of a record that is there already, and its lowest receipt so far.
+struct Known {
+    n: i64,
+    order: Order,
+}
+
+pub(crate) fn append(db: &Transaction<'_>, rows: &[VerifiedRow], last_stamp: Stamp) -> Result<(), Fault> {
+    let mut append = Append { db, origins: BTreeMap::new(), scopes: BTreeMap::new() };
+    for row in rows {
+        append.row(row)?;
+    }
+    append.finish(last_stamp)
+}
+
+impl Append<'_> {
+    fn row(&mut self, row: &VerifiedRow) -> Result<(), Fault> {
+        let Receipt { origin, seq, stamp, record: id, signature } = row.receipt();
+        let (origin, seq) = (*origin, *seq);
+        let OriginRow { n: origin_n, last_seq } = *self.origin(origin)?;
+        if seq <= last_seq {
+            return self.repeated(origin, origin_n, seq, *id);
+        }
+        if seq != last_seq + 1 {
+            return Err(StoreError::Gap { origin, expected: last_seq + 1, got: seq }.into());
+        }
+        let order = row.receipt().order();
+        let record_n = match self.known(id)? {
+            Some(known) => {
+                if order < known.order {
+                    self.lower(row.record(), &known, order, origin_n, seq)?;
+                }
+                known.n
+            }
+            None => self.insert(row.record(), order, origin_n, seq)?,
+        };
+        let mut insert = self.db.prepare_cached(
+            "INSERT INTO log (origin, seq, stamp, record, signature) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?;
+        insert.execute((origin_n, seq.cast_signed(), stamp.0.cast_signed(), record_n, signature))?;
+        self.origin(origin)?.last_seq = seq;
+        Ok(())
+    }
+
+    /// A row that is there already must be the same row.
+    fn repeated(&self, origin: Origin, origin_n: i64, seq: u64, theirs: RecordId) -> Result<(), Fault> {
+        let mut select = self.db.prepare_cached(
+            "SELECT records.id FROM log JOIN records ON records.n = log.record
+             WHERE log.origin = ?1 AND log.seq = ?2",
+        )?;
+        let ours = select.query_row((origin_n, seq.cast_signed()), |row| row.get(0)).optional()?;
+        match ours.map(RecordId) {
+            Some(ours) if ours == theirs => Ok(()),
+            Some(ours) => Err(StoreError::Conflict { origin, seq, ours, theirs }.into()),
+            None => Err(Fault::Damaged(format!("row {seq} of {origin:?} is missing"))),
+        }
+    }
+
+    fn known(&self, id: &RecordId) -> Result<Option<Known>, Fault> {
+        let mut select = self.db.prepare_cached(
+            "SELECT records.n, log.stamp, origins.tracker, origins.incarnation
+             FROM records
+             JOIN log ON log.origin = records.origin AND log.seq = records.seq
+             JOIN origins ON origins.n = records.origin
+             WHERE records.id = ?1",
+        )?;
+        let known = select.query_row([&id.0], |row| Ok(Known { n: row.get(0)?, order: read_order(row, 1)? }));
+        Ok(known.optional()?)
+    }
+
+    /// A lower receipt for a record that is there already.
+    fn lower(
+        &mut self,
+        record: &Record,
+        known: &Known,
+        order: Order,
+        origin_n: i64,
+        seq: u64,
+    ) -> Result<(), Fault> {
+        let digest = &mut self.scope(record.scope())?.digest;
+        digest.remove(&record.id(), &known.order);
+        digest.add(&record.id(), &order);
+        let mut update = self.db.prepare_cached("UPDATE records SET origin = ?2, seq = ?3 WHERE n = ?1")?;
+        update.execute((known.n, origin_n, seq.cast_signed()))?;
+        Ok(())
+    }
+
+    fn insert(&mut self, record: &Record, order: Order, origin_n: i64, seq: u64) -> Result<i64, Fault> {
+        let scope = self.scope(record.scope())?;
+        scope.digest.add(&record.id(), &order);
+        let scope_n = scope.n;
+        let mut insert = self.db.prepare_cached(
+            "INSERT INTO records (id, scope, origin, seq, bytes) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?;
+        let n = insert.insert((&record.id().0, scope_n, origin_n, seq.cast_signed(), record.bytes()))?;
+        self.index(record, n)?;
+        Ok(n)
+    }
+
+    fn index(&self, record: &Record, n: i64) -> Result<(), Fault> {
+        let author = &record.author().0;
+        match record.body() {
+            Body::UserNameClaim { name } => {
+                let sql = "INSERT INTO user_names (folded, record, user) VALUES (?1, ?2, ?3)";
+                self.db.prepare_cached(sql)?.execute((name.folded().as_str(), n, author))?;
+            }
+            Body::GroupGenesis { name, after, .. } => {
+                let sql = "INSERT INTO group_names (folded, record, after) VALUES (?1, ?2, ?3)";
+                let after = after.as_ref().map(|id| &id.0);
+                self.db.prepare_cached(sql)?.execute((name.folded().as_str(), n, after))?;
+            }
+            Body::DeviceCert { device, .. } => {
+                let sql = "INSERT INTO devices (device, record, user) VALUES (?1, ?2, ?3)";
+                self.db.prepare_cached(sql)?.execute((&device.0, n, author))?;
+            }
+            _ => {}
+        }
+        if let Scope::Group(group) = record.scope() {
+            let sql = "INSERT OR IGNORE INTO authors (user, group_id) VALUES (?1, ?2)";
+            self.db.prepare_cached(sql)?.execute((author, &group.0))?;
+        }
+        Ok(())
+    }
+
+    fn origin(&mut self, origin: Origin) -> Result<&mut OriginRow, Fault> {
+        // Looked up twice, because the borrow checker does not let a found entry be returned early.
+        if !self.origins.contains_key(&origin) {
+            let (tracker, incarnation) = (&origin.tracker.0, origin.incarnation.cast_signed());
+            let sql = "SELECT n, last_seq FROM origins WHERE tracker = ?1 AND incarnation = ?2";
+            let found = self.db.prepare_cached(sql)?.query_row((tracker, incarnation), |row| {
+                Ok(OriginRow { n: row.get(0)?, last_seq: row.get::<_, i64>(1)?.cast_unsigned() })
+            });
+            let row = match found.optional()? {
+                Some(row) => row,
+                None => {
+                    let sql = "INSERT INTO origins (tracker, incarnation, last_seq) VALUES (?1, ?2, 0)";
+                    OriginRow { n: self.db.prepare_cached(sql)?.insert((tracker, incarnation))?, last_seq: 0 }
+                }
+            };
+            self.origins.insert(origin, row);
+        }
+        self.origins.get_mut(&origin).ok_or_else(|| Fault::Damaged("an origin vanished".to_owned()))
+    }
+
+    fn scope(&mut self, scope: Scope) -> Result<&mut ScopeRow, Fault> {
+        if !self.scopes.contains_key(&scope) {
+            let key = scope_key(&scope);
+            let sql = "SELECT n, digest FROM scopes WHERE scope = ?1";
+            let found = self
+                .db
+                .prepare_cached(sql)?
+                .query_row([&key], |row| Ok(ScopeRow { n: row.get(0)?, digest: Digest(row.get(1)?) }));
+            let row = match found.optional()? {
+                Some(row) => row,
+                None => {
+                    let digest = Digest::EMPTY;
+                    let sql = "INSERT INTO scopes (scope, digest) VALUES (?1, ?2)";
+                    ScopeRow { n: self.db.prepare_cached(sql)?.insert((&key, &digest.0))?, digest }
+                }
+            };
+            self.scopes.insert(scope, row);
+        }
+        self.scopes.get_mut(&scope).ok_or_else(|| Fault::Damaged("a scope vanished".to_owned()))
+    }
+
+    fn finish(self, last_stamp: Stamp) -> Result<(), Fault> {
+        let mut update = self.db.prepare_cached("UPDATE origins SET last_seq = ?2 WHERE n = ?1")?;
+        for OriginRow { n, last_seq } in self.origins.values() {
+            update.execute((n, last_seq.cast_signed()))?;
+        }
+        let mut update = self.db.prepare_cached("UPDATE scopes SET digest = ?2 WHERE n = ?1")?;
+        for ScopeRow { n, digest } in self.scopes.values() {
+            update.execute((n, &digest.0))?;
+        }
+        let mut update = self.db.prepare_cached("UPDATE clock SET last_stamp = ?1")?;
+        update.execute([last_stamp.0.cast_signed()])?;
+        Ok(())
+    }
+}
+
+/// Reads `stamp, tracker, incarnation` from three columns.
+pub(crate) fn read_order(row: &rusqlite::Row<'_>, first: usize) -> Result<Order, rusqlite::Error> {
+    let stamp = Stamp(row.get::<_, i64>(first)?.cast_unsigned());
+    Ok(Order { stamp, origin: read_origin(row, first + 1)? })
+}
+
+/// Reads `tracker, incarnation` from two columns.
+pub(crate) fn read_origin(row: &rusqlite::Row<'_>, first: usize) -> Result<Origin, rusqlite::Error> {
+    let tracker = peerage_types::TrackerId(row.get(first)?);
+    Ok(Origin { tracker, incarnation: row.get::<_, i64>(first + 1)?.cast_unsigned() })
+}

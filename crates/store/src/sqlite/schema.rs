@@ -1,0 +1,107 @@
+//! Tables, and how a database file says which version of them it has.
+
+/// The tables of one database file.
+pub(crate) struct Schema {
+    /// Kept in `application_id`: whose file it is.
+    pub(crate) application_id: i64,
+    /// Kept in `user_version`. 0 is an empty file.
+    pub(crate) version: i64,
+    /// Creates everything in an empty file.
+    pub(crate) create: &'static str,
+}
+
+/// The log and what is derived from it.
+///
+/// 64-bit unsigned values are kept as the signed integers with the same bits. `records.origin` and `records.seq`
+/// name the row with the record's lowest receipt.
+pub(crate) const LOG: Schema = Schema {
+    application_id: 0x5045_4552,
+    version: 1,
+    create: "
+        CREATE TABLE meta (
+            key TEXT PRIMARY KEY NOT NULL,
+            value BLOB NOT NULL
+        ) STRICT, WITHOUT ROWID;
+
+        CREATE TABLE clock (
+            one INTEGER PRIMARY KEY CHECK (one = 1),
+            last_stamp INTEGER NOT NULL
+        ) STRICT;
+        INSERT INTO clock (one, last_stamp) VALUES (1, 0);
+
+        CREATE TABLE origins (
+            n INTEGER PRIMARY KEY,
+            tracker BLOB NOT NULL,
+            incarnation INTEGER NOT NULL,
+            last_seq INTEGER NOT NULL,
+            UNIQUE (tracker, incarnation)
+        ) STRICT;
+
+        CREATE TABLE scopes (
+            n INTEGER PRIMARY KEY,
+            scope BLOB NOT NULL UNIQUE,
+            digest BLOB NOT NULL
+        ) STRICT;
+
+        CREATE TABLE records (
+            n INTEGER PRIMARY KEY,
+            id BLOB NOT NULL UNIQUE,
+            scope INTEGER NOT NULL REFERENCES scopes (n),
+            origin INTEGER NOT NULL REFERENCES origins (n),
+            seq INTEGER NOT NULL,
+            bytes BLOB NOT NULL
+        ) STRICT;
+        CREATE INDEX records_by_scope ON records (scope);
+
+        CREATE TABLE log (
+            origin INTEGER NOT NULL REFERENCES origins (n),
+            seq INTEGER NOT NULL,
+            stamp INTEGER NOT NULL,
+            record INTEGER NOT NULL REFERENCES records (n),
+            signature BLOB NOT NULL,
+            PRIMARY KEY (origin, seq)
+        ) STRICT, WITHOUT ROWID;
+
+        CREATE TABLE user_names (
+            folded TEXT NOT NULL,
+            record INTEGER NOT NULL REFERENCES records (n),
+            user BLOB NOT NULL,
+            PRIMARY KEY (folded, record)
+        ) STRICT, WITHOUT ROWID;
+
+        CREATE TABLE group_names (
+            folded TEXT NOT NULL,
+            record INTEGER NOT NULL REFERENCES records (n),
+            after BLOB,
+            PRIMARY KEY (folded, record)
+        ) STRICT, WITHOUT ROWID;
+
+        CREATE TABLE devices (
+            device BLOB NOT NULL,
+            record INTEGER NOT NULL REFERENCES records (n),
+            user BLOB NOT NULL,
+            PRIMARY KEY (device, record)
+        ) STRICT, WITHOUT ROWID;
+
+        CREATE TABLE authors (
+            user BLOB NOT NULL,
+            group_id BLOB NOT NULL,
+            PRIMARY KEY (user, group_id)
+        ) STRICT, WITHOUT ROWID;
+    ",
+};
+
+/// Metainfo files, each at the expense of the user who brought it first.
+pub(crate) const METAINFO: Schema = Schema {
+    application_id: 0x5045_454d,
+    version: 1,
+    create: "
+        CREATE TABLE metainfo (
+            id BLOB NOT NULL UNIQUE,
+            user BLOB NOT NULL,
+            size INTEGER NOT NULL,
+            bytes BLOB NOT NULL
+        ) STRICT;
+        CREATE INDEX metainfo_by_user ON metainfo (user, size);
+    ",
+};
