@@ -269,8 +269,8 @@ impl Submission<'_> {
         }
     }
 
-    /// What stays valid of a term hangs on its Handover's chains. A gap, or a device left out, would undo what the
-    /// owner decided, accepted members included.
+    /// What stays valid of a term hangs on its Handover's chains. A gap, or a device left out, would undo what
+    /// the owner decided, accepted members included.
     fn covers_term(&self, heads: &[RecordId]) -> Result<(), Refusal> {
         let missing = missing(self.record, self.facts);
         if !missing.is_empty() {

@@ -81,7 +81,8 @@ pub fn shown_name(name: &str, wins: bool, tag: &str) -> String {
     if wins { name.to_owned() } else { format!("{name}#{tag}") }
 }
 
-/// All claims, by name. A set: the order of insertion does not matter, the lowest receipt of a claim counts.
+/// All claims, by name. The order of insertion does not matter, the lowest receipt of a claim counts; only
+/// how a group ended is what was told last.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NameTable {
     users: BTreeMap<FoldedName, Vec<Claim>>,

@@ -1,8 +1,9 @@
 //! Files: what current members share.
 //!
-//! A Share is its author's word; the Manifest it names is only a description, so whoever wrote that may be gone.
-//! Shares with equal descriptions are one file. Different contents under one name (they can only arise while
-//! trackers cannot see each other) keep apart: the first shared has the name, the others show as `name#tag`.
+//! A Share is its author's word; the Manifest it names is only a description, so whoever wrote that may be
+//! gone. Shares with equal descriptions are one file. Different contents under one name (they can only arise
+//! while trackers cannot see each other) keep apart: the first shared has the name, the others show as
+//! `name#tag`.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,8 +1,8 @@
 //! Layer 3: who may take part.
 //!
 //! A member asked *and* was accepted. A person's state is settled at the highest incarnation at which they
-//! asked; there the stricter record wins (kick, leave, reject, accept), and a kick, leave or reject also ends all
-//! earlier incarnations, so that withdrawing a later request cannot bring an older membership back.
+//! asked; there the stricter record wins (kick, leave, reject, accept), and a kick, leave or reject also ends
+//! all earlier incarnations, so that withdrawing a later request cannot bring an older membership back.
 
 use std::collections::BTreeMap;
 
@@ -37,9 +37,9 @@ pub struct Request {
 /// How a person stands to a group. Each incarnation is the last that is used up or in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// Never asked, as far as we know.
+    /// Never asked, as far as we know; or only from a device that is void now.
     Stranger {
-        /// The highest incarnation that a Kick or Reject already ended; 0 if there is none.
+        /// The highest incarnation that a Kick, Leave or Reject already ended; 0 if there is none.
         last_incarnation: u32,
     },
     /// Waits for an answer.
@@ -109,8 +109,7 @@ impl Dossier {
         let out = [self.kicked, self.left, self.rejected, self.past_term].into_iter().flatten().max();
         let asked = self.asked.keys().next_back().copied();
         let Some(current) = asked.max(self.past_term) else {
-            let put_out = self.kicked.max(self.rejected);
-            return Standing::Stranger { last_incarnation: put_out.unwrap_or(0) };
+            return Standing::Stranger { last_incarnation: out.unwrap_or(0) };
         };
         let ended = |by: Option<u32>| by.is_some_and(|by| by >= current);
         let incarnation = out.unwrap_or(0).max(current);

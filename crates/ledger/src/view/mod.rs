@@ -44,8 +44,8 @@ pub struct GroupView {
     pub owner: UserId,
     /// The owner's term: 0 for the founder, plus one with each Handover.
     pub epoch: u32,
-    /// The Close, or the Handover without a willing heir, that ended the group. It then has no members, requests
-    /// or files.
+    /// The Close, or the Handover without a willing heir, that ended the group. It then has no members,
+    /// requests or files.
     pub ended_by: Option<RecordId>,
     /// Who may take part, the owner included.
     pub members: BTreeMap<UserId, Member>,

@@ -10,8 +10,8 @@ use crate::account::Accounts;
 use crate::body::Body;
 use crate::facts::Facts;
 
-/// The facts that tell `user` who owns the group, whether it has ended, and how `user` stands to it, and as few
-/// others as that allows: computed from them, these three come out the same as from all facts.
+/// The facts that tell `user` who owns the group, whether it has ended, and how `user` stands to it, and as
+/// few others as that allows: computed from them, these three come out the same as from all facts.
 ///
 /// As long as there was no Handover and the founder revoked no device, that is the genesis, a Close, and what is
 /// by or about `user`. Otherwise all records of founder and heirs are needed, because Handovers and revocations

@@ -1,0 +1,200 @@
+//! Admission: what a tracker answers to a client's record.
+
+use expect_test::{Expect, expect};
+use peerage_ledger::{Body, admit_account, admit_group};
+use peerage_types::Scope;
+
+use crate::script::Script;
+use crate::world::{key, public};
+
+/// Judges the last statement's record against all the others. With `lost`, the facts labelled so have not
+/// arrived.
+#[track_caller]
+fn check_without(text: &str, lost: &[&str], expected: Expect) {
+    let (mut script, record) = Script::run_up_to_last(text);
+    for facts in script.world.groups.values_mut().chain(script.world.accounts.values_mut()) {
+        let kept =
+            facts.iter().filter(|fact| lost.iter().all(|label| script.labels[*label] != fact.record.id()));
+        *facts = kept.map(|fact| (fact.record.clone(), fact.order)).collect();
+    }
+    let facts = script.facts_for(&record);
+    let accounts = script.world.account_views();
+    let verdict = match record.scope() {
+        Scope::Account(user) => admit_account(accounts.get(&user), &facts, &record),
+        Scope::Group(group) => admit_group(script.world.group(&group).as_ref(), &facts, &accounts, &record),
+    };
+    let answer = verdict.map_or_else(|refusal| refusal.to_string(), |()| "ok".to_owned());
+    expected.assert_eq(&script.readable(&answer));
+}
+
+#[track_caller]
+fn check(text: &str, expected: Expect) {
+    check_without(text, &[], expected);
+}
+
+const THREE: &str = "ann create film -> g; bob ask; cat ask; ann accept bob; ann accept cat -> acc;";
+
+#[track_caller]
+fn check_three(text: &str, expected: Expect) {
+    check(&format!("{THREE} {text}"), expected);
+}
+
+#[test]
+fn accounts() {
+    check("ann name Ann", expect!["ok"]);
+    check("ann auth -> a; ann auth", expect!["ok"]);
+    check(
+        "ann auth -> a; ann auth -> b; ann auth on=a",
+        expect!["the password was changed elsewhere meanwhile"],
+    );
+    check_without(
+        "ann auth -> a; ann auth on=a",
+        &["a"],
+        expect!["records that this one rests on are missing here: [a]"],
+    );
+    check("ann cert 2; ann revoke 2", expect!["ok"]);
+    check(
+        "ann cert 2; ann revoke 2; ann cert 2",
+        expect!["the device is not certified by user ann, or was revoked"],
+    );
+    check("ann revoke 2", expect!["the device is not certified by user ann, or was revoked"]);
+    check(&("ann name A;".repeat(9)), expect!["too many names: at most 8 are allowed"]);
+}
+
+#[test]
+fn an_account_is_created_once() {
+    let script = Script::run("ann name Ann");
+    let view = script.world.account("ann");
+    let facts = &script.world.accounts[&view.user];
+    let body = Body::AccountGenesis { identity: public(&key("ann")) };
+    let first = script.world.account_record("ann", None, body.clone());
+    let again = script.world.account_record("ann", view.head, body);
+    assert_eq!(admit_account(None, &Default::default(), &first), Ok(()));
+    // Idempotent by id: a client may send what is known.
+    assert_eq!(admit_account(Some(&view), facts, &first), Ok(()));
+    let refusal = admit_account(Some(&view), facts, &again).unwrap_err();
+    assert!(refusal.to_string().ends_with("already exists"), "{refusal}");
+    let claim =
+        script.world.account_record("bob", None, Body::UserNameClaim { name: "bob".parse().unwrap() });
+    let refusal = admit_account(None, &Default::default(), &claim).unwrap_err();
+    assert!(refusal.to_string().ends_with("does not exist"), "{refusal}");
+    assert!(admit_account(Some(&view), facts, &claim).is_err());
+}
+
+#[test]
+fn joining() {
+    check("ann create film", expect!["ok"]);
+    check("ann create film; bob ask", expect!["ok"]);
+    check("ann create film; bob/x ask", expect!["the device is not certified by user bob, or was revoked"]);
+    check("ann create film; bob ask; bob ask inc=1", expect!["user bob has already asked to join"]);
+    check("ann create film; bob ask inc=2", expect!["incarnation 2 is not the current one, expected 1"]);
+    check("ann create film; ann ask", expect!["user ann is already in this group"]);
+    check_three("bob ask", expect!["user bob is already in this group"]);
+    check_three("ann kick bob; bob ask", expect!["ok"]);
+    check_three("ann kick bob; bob ask inc=1", expect!["incarnation 1 is not the current one, expected 2"]);
+    check_three("ann close; dan ask", expect!["the group has ended"]);
+    check_without(
+        "ann create film -> g; bob ask",
+        &["g"],
+        expect!["records that this one rests on are missing here: [g]"],
+    );
+    // The tracker has not heard of bob's leaving.
+    check_without(
+        &format!("{THREE} bob leave -> l; bob ask"),
+        &["l"],
+        expect!["records that this one rests on are missing here: [l]"],
+    );
+}
+
+#[test]
+fn deciding() {
+    check("ann create film; bob ask; ann accept bob", expect!["ok"]);
+    check("ann create film; bob ask; ann reject bob", expect!["ok"]);
+    check("ann create film; bob ask; eve accept bob", expect!["user eve is not the owner of this group"]);
+    check(
+        "ann create film; bob ask; eve accept bob by=ann",
+        expect!["the device is not certified by user ann, or was revoked"],
+    );
+    check("ann create film; ann accept bob inc=1", expect!["user bob has not asked to join the group"]);
+    check(
+        "ann create film; bob ask; ann accept bob inc=2",
+        expect!["incarnation 2 is not the current one, expected 1"],
+    );
+    check_three("ann accept bob", expect!["user bob has not asked to join the group"]);
+    check_three("ann kick bob", expect!["ok"]);
+    check_three("ann kick dan", expect!["user dan is not in this group"]);
+    check_three("ann kick ann", expect!["the owner leaves by handing the group over"]);
+    check_three("bob kick cat", expect!["user bob is not the owner of this group"]);
+    check_three("ann kick bob grant=g", expect!["user ann is not the owner of this group"]);
+    check_three("ann handover bob; bob kick cat", expect!["ok"]);
+    check_three("ann handover bob; bob kick cat epoch=0", expect!["user bob is not the owner of this group"]);
+    check_three(
+        "ann revoke 1 keep=acc; ann kick bob",
+        expect!["the device is not certified by user ann, or was revoked"],
+    );
+}
+
+#[test]
+fn leaving() {
+    check_three("bob leave", expect!["ok"]);
+    check_three("dan leave", expect!["user dan is not in this group"]);
+    check_three("ann leave", expect!["the owner leaves by handing the group over"]);
+    check_three("ann handover bob,cat", expect!["ok"]);
+    check_three(
+        "ann handover dan:1",
+        expect!["user b00d7e377a9f7ba6bf708813403dc2383e9faf4dbd621a6cdd54f67fc35000ae is not in this group"],
+    );
+    check_three("ann handover bob:2", expect!["incarnation 2 is not the current one, expected 1"]);
+    check_three("bob handover cat", expect!["user bob is not the owner of this group"]);
+    check_three(
+        "dan ask; ann/2 accept dan -> k; ann handover bob heads=none",
+        expect!["the handover leaves out records of the owner: [k]"],
+    );
+    check_three("dan ask; ann/2 accept dan -> k; ann handover bob", expect!["ok"]);
+    check_without(
+        &format!("{THREE} dan ask; ann/2 accept dan -> k; ann handover bob heads=k"),
+        &["k"],
+        expect!["records that this one rests on are missing here: [k]"],
+    );
+    check_three("ann close", expect!["ok"]);
+    check_three("bob close", expect!["user bob is not the owner of this group"]);
+    check_three("ann handover bob; ann close epoch=0", expect!["user ann is not the owner of this group"]);
+}
+
+#[test]
+fn sharing() {
+    check_three("bob manifest a=1", expect!["ok"]);
+    check_three("dan manifest a=1", expect!["user dan is not in this group"]);
+    check_three("bob manifest a=1 -> m; bob share x of=m", expect!["ok"]);
+    check_three("bob manifest a=1 -> m; dan share x of=m", expect!["user dan is not in this group"]);
+    check_three(
+        "bob manifest a=1 -> m; bob share x of=m inc=2",
+        expect!["incarnation 2 is not the current one, expected 1"],
+    );
+    check_three("bob share x of=acc", expect!["the record does not belong into this scope"]);
+    check_without(
+        &format!("{THREE} bob manifest a=1 -> m; cat share x of=m"),
+        &["m"],
+        expect!["records that this one rests on are missing here: [m]"],
+    );
+    check_three(
+        "bob share a=1; cat manifest a=2",
+        expect![
+            "same name, other content: theirs 0101010101010101010101010101010101010101010101010101010101010101, yours 0202020202020202020202020202020202020202020202020202020202020202"
+        ],
+    );
+    check_three("bob share a=1; cat manifest a=1", expect!["ok"]);
+    check_three("bob share a=1 -> s; bob unshare s", expect!["ok"]);
+    check_three(
+        "bob share a=1 -> s; bob unshare s; bob unshare s prev=none",
+        expect!["user bob does not share this"],
+    );
+    check_three("bob share a=1 -> s; cat unshare s", expect!["user cat does not share this"]);
+    check_without(
+        &format!("{THREE} bob share a=1 -> s; bob unshare s"),
+        &["s"],
+        expect!["records that this one rests on are missing here: [s]"],
+    );
+    check_three("bob future", expect!["ok"]);
+    check_three("dan future", expect!["user dan is not in this group"]);
+}
