@@ -24,8 +24,11 @@ pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 /// Reads a whole file of at most `bytes_max` bytes.
 pub(crate) fn read_bounded(path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(bytes_max as u64 + 1).read_to_end(&mut bytes)?;
+    let file = File::open(path)?;
+    let expected = usize::try_from(file.metadata()?.len()).unwrap_or(bytes_max).min(bytes_max);
+    // Room for all at once: a secret that moves while its buffer grows would leave a copy behind.
+    let mut bytes = Vec::with_capacity(expected + 1);
+    file.take(bytes_max as u64 + 1).read_to_end(&mut bytes)?;
     match bytes.len() > bytes_max {
         true => Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("more than {bytes_max} bytes"))),
         false => Ok(bytes),

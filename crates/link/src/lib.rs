@@ -6,7 +6,12 @@
 
 pub mod api;
 mod file;
+#[doc(hidden)]
 pub mod fuzzing;
+pub mod http;
+pub mod keyring;
 pub mod list;
-pub mod shim;
+pub mod opaque;
+pub mod sse;
 pub mod tls;
+pub mod vault;

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use minicbor::{Decode, Decoder, Encode, Encoder};
-use peerage_types::RecordId;
+use peerage_ledger::Refusal;
+use peerage_types::{ContentId, RecordId};
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $code:literal, $status:literal;)*) => {
@@ -88,6 +89,20 @@ codes! {
     SameNameOtherContent = 29, 409;
     /// A limit of the account or the group is reached.
     TooMany = 30, 409;
+    /// The account does not exist.
+    NoSuchUser = 31, 404;
+    /// The account exists already.
+    UserExists = 32, 409;
+    /// The password was changed elsewhere meanwhile.
+    Superseded = 33, 409;
+    /// The record was sent as part of a scope that it does not belong to.
+    WrongScope = 34, 400;
+    /// The owner cannot just leave or be kicked.
+    OwnerMustHandOver = 35, 409;
+    /// The record names another coming of the person than the current one.
+    WrongIncarnation = 36, 409;
+    /// The handover leaves out records of the owner, which [`ApiError::missing`] lists.
+    StaleHandover = 37, 409;
 }
 
 impl<C> Encode<C> for ErrorCode {
@@ -123,12 +138,15 @@ pub struct ApiError {
     /// record that ended the last group of this name, if there was one.
     #[n(3)]
     pub missing: Vec<RecordId>,
+    /// With [`ErrorCode::SameNameOtherContent`]: the content that is shared under this name.
+    #[n(4)]
+    pub theirs: Option<ContentId>,
 }
 
 impl ApiError {
     /// Without hint and missing records.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: None, missing: Vec::new() }
+        Self { code, message: message.into(), hint: None, missing: Vec::new(), theirs: None }
     }
 
     /// The same with a hint.
@@ -141,6 +159,42 @@ impl ApiError {
     #[must_use]
     pub fn with_missing(self, missing: Vec<RecordId>) -> Self {
         Self { missing, ..self }
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        let code = match &refusal {
+            Refusal::Missing(_) => ErrorCode::Missing,
+            Refusal::NoSuchUser(_) => ErrorCode::NoSuchUser,
+            Refusal::UserExists(_) => ErrorCode::UserExists,
+            Refusal::NameTaken(_) => ErrorCode::NameTaken,
+            Refusal::Superseded => ErrorCode::Superseded,
+            Refusal::NotCertified(_) => ErrorCode::NotCertified,
+            Refusal::WrongScope => ErrorCode::WrongScope,
+            Refusal::GroupEnded => ErrorCode::GroupEnded,
+            Refusal::NotOwner(_) => ErrorCode::NotOwner,
+            Refusal::NotMember(_) => ErrorCode::NotMember,
+            Refusal::OwnerMustHandOver => ErrorCode::OwnerMustHandOver,
+            Refusal::StaleHandover { .. } => ErrorCode::StaleHandover,
+            Refusal::AlreadyRequested(_) => ErrorCode::AlreadyRequested,
+            Refusal::AlreadyMember(_) => ErrorCode::AlreadyMember,
+            Refusal::NotRequested(_) => ErrorCode::NotRequested,
+            Refusal::WrongIncarnation { .. } => ErrorCode::WrongIncarnation,
+            Refusal::SameNameOtherContent { .. } => ErrorCode::SameNameOtherContent,
+            Refusal::NotSharer(_) => ErrorCode::NotSharer,
+            Refusal::TooMany { .. } => ErrorCode::TooMany,
+        };
+        let message = refusal.to_string();
+        let theirs = match &refusal {
+            Refusal::SameNameOtherContent { theirs, .. } => Some(*theirs),
+            _ => None,
+        };
+        let missing = match refusal {
+            Refusal::Missing(ids) | Refusal::StaleHandover { uncovered: ids } => ids,
+            _ => Vec::new(),
+        };
+        Self { missing, theirs, ..Self::new(code, message) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Between trackers. They share one TLS key, so each request says which tracker sends it.
 
-use crate::shim::{LogRow, Vector};
 use minicbor::{Decode, Encode};
+use peerage_replica::{LogRow, Vector};
 use peerage_types::TrackerId;
 
 /// New rows, on their way to one more disk.

@@ -1,9 +1,9 @@
 //! Hello, records and bundles.
 
-use crate::shim::Receipt;
-use crate::shim::Vector;
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
+use peerage_ledger::Receipt;
+use peerage_replica::Vector;
 use peerage_types::{ClusterId, Stamp, TrackerId};
 
 /// A request or an answer without fields.
