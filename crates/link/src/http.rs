@@ -270,11 +270,13 @@ async fn establish(
         .await
         .map_err(|e| unreachable(&explain(&e)))?;
     let (end, ended) = watch::channel(None);
+    let label = tracker.clone();
     tokio::spawn(async move {
         let why = match connection.await {
             Ok(()) => "the tracker closed it".to_owned(),
             Err(e) => explain(&e),
         };
+        tracing::debug!(tracker = label, why, "connection ended");
         end.send_replace(Some(why));
     });
     let authority = Authority::try_from(tracker.as_str()).map_err(|e| strange(&e))?;

@@ -68,7 +68,7 @@ pub enum KeyringError {
         why: String,
     },
     /// A keyring is there already, and it is another one.
-    #[error("`{}` holds the keyring of cluster {have}, not of {offered}: it was left as it is", path.display())]
+    #[error("`{}` holds another keyring (cluster {have}, offered was {offered}): it stays as it is", path.display())]
     Taken {
         /// The keyring that stays.
         path: PathBuf,

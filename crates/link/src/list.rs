@@ -278,8 +278,10 @@ impl Parser {
 /// Splits `host:port` or `[v6]:port`; a bare address (also a bare IPv6 address) has no port.
 fn split_port(word: &str) -> Result<(String, Option<u16>), LineFault> {
     if word.starts_with('[') {
-        let (host, port) = word.rsplit_once("]:").ok_or(LineFault::Shape)?;
-        return Ok((parse_host(&format!("{host}]"))?, Some(parse_port(port)?)));
+        return match word.rsplit_once("]:") {
+            Some((host, port)) => Ok((parse_host(&format!("{host}]"))?, Some(parse_port(port)?))),
+            None => Ok((parse_host(word)?, None)),
+        };
     }
     if word.parse::<Ipv6Addr>().is_ok() {
         return Ok((parse_host(word)?, None));

@@ -39,6 +39,7 @@ fn comments_names_and_v6() {
         "[::1]:7601\n[2001:DB8::0:2] 7602\n2001:db8::3 7603\n::4\n7604",
         expect!["[::1]:7601 [2001:db8::2]:7602 [2001:db8::3]:7603 [::4]:7604"],
     );
+    check("[::1]\n7601", expect!["[::1]:7601"]);
     check("127.0.0.1\n\n# its port:\n7601\n", expect!["127.0.0.1:7601"]);
 }
 
@@ -101,12 +102,8 @@ fn refusals() {
     );
     check("-x:80", expect!["`trackers.txt`, line 1: expected an IP address or a host name in `-x:80`"]);
     check("a..b:80", expect!["`trackers.txt`, line 1: expected an IP address or a host name in `a..b:80`"]);
-    check(
-        "[::1]",
-        expect![
-            "`trackers.txt`, line 1: expected `HOST:PORT`, `HOST PORT` or `HOST PORT SYNCPORT` in `[::1]`"
-        ],
-    );
+    check("[::1]", expect!["`trackers.txt`, line 1: no port follows in `::1`"]);
+    check("[::1", expect!["`trackers.txt`, line 1: expected an IP address or a host name in `[::1`"]);
     check(
         "[fe80]:80",
         expect!["`trackers.txt`, line 1: expected an IP address or a host name in `[fe80]:80`"],

@@ -71,7 +71,7 @@ pub struct PresenceRequest {
     /// The sender's place in the tracker list, counted from 0.
     #[n(1)]
     pub from_index: u8,
-    /// The CBOR of a list of the replica's presence deltas.
+    /// The CBOR of a [`peerage_replica::PresenceUpdate`]: its owner is the sender.
     #[cbor(n(2), with = "minicbor::bytes")]
     pub deltas: Vec<u8>,
 }
