@@ -76,7 +76,7 @@ pub struct Config {
     pub limits: Limits,
 }
 
-/// One event. Events of peers that are not connected (any more) are ignored.
+/// One event. Events of peers that are not connected (any more) are ignored, except for `BlockBad`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
     /// Both handshakes are done and our bitfield of this moment was sent.
@@ -104,14 +104,15 @@ pub enum Input {
     Suggest(PeerKey, u32),
     /// It answers requests for this piece even while it chokes us (BEP 6).
     AllowedFast(PeerKey, u32),
-    /// It will not answer this request (BEP 6).
+    /// It will not answer this request (BEP 6). Of two for the same block, the cancelled one is meant.
     Rejected(PeerKey, BlockRef),
     /// Whether it wants pieces of ours.
     RemoteInterested(PeerKey, bool),
     /// The block's bytes are in the shell's piece buffer (if [`Swarm::is_wanted`](crate::Swarm::is_wanted) said
     /// so); the piece is not verified yet.
     BlockArrived(PeerKey, BlockRef),
-    /// The block does not match its leaf, before or after its `BlockArrived`. Only this block is fetched again.
+    /// The block does not match its leaf, before or after its `BlockArrived`, even
+    /// after `Gone`. Only this block is fetched again.
     /// The shell bans the device and closes the connection; until then nothing more is requested from it.
     BlockBad(PeerKey, BlockRef),
     /// The piece is verified and written.

@@ -2,7 +2,7 @@
 
 use peerage_wire::BlockRef;
 
-use crate::api::{Output, PeerFault};
+use crate::api::{Output, PeerFault, PeerKey};
 use crate::engine::Swarm;
 use crate::partial::{Arrival, Block};
 use crate::peers::Slot;
@@ -50,21 +50,24 @@ impl Swarm {
         Ok(())
     }
 
-    pub(crate) fn block_bad(&mut self, slot: Slot, block: BlockRef) {
+    /// By key: the sender may be gone before its block was checked.
+    pub(crate) fn block_bad(&mut self, key: PeerKey, block: BlockRef) {
         let Some(index) = self.layout.block_index(block) else { return };
-        let peer = &mut self.peers[slot];
-        let key = peer.key;
-        peer.banned = true;
         let (was_here, untouched) = self.partials.spoil(block.piece, index, key);
-        if was_here {
-            if untouched {
-                self.abandon(block.piece);
+        if untouched {
+            self.abandon(block.piece);
+        }
+        if let Some(slot) = self.peers.slot(key) {
+            let peer = &mut self.peers[slot];
+            peer.banned = true;
+            if was_here {
+                // It was counted when it arrived.
+            } else if peer.take_asked(block).is_some() {
+                self.asked_total -= 1;
+                self.release(slot, block);
+            } else {
+                peer.take_late(block);
             }
-        } else if peer.take_asked(block).is_some() {
-            self.asked_total -= 1;
-            self.release(slot, block);
-        } else {
-            peer.take_late(block);
         }
         self.wake_all();
     }
@@ -124,9 +127,17 @@ impl Swarm {
         }
     }
 
+    /// An answer that was given up comes late for a piece of which nothing else is under way: it makes a start.
+    pub(crate) fn would_restart(&self, piece: u32) -> bool {
+        self.picker.fresh().get(piece) && self.has_piece_room()
+    }
+
     fn take_in(&mut self, slot: Slot, block: BlockRef) {
         let Some(index) = self.layout.block_index(block) else { return };
         let key = self.peers[slot].key;
+        if self.would_restart(block.piece) {
+            self.start(slot, block.piece);
+        }
         match self.partials.arrive(block.piece, index, slot, key) {
             Arrival::Late | Arrival::Duplicate => {}
             Arrival::Taken(others) => {

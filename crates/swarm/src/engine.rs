@@ -98,6 +98,10 @@ impl Swarm {
                 self.connect(peer, request_queue);
                 return Ok(());
             }
+            Input::BlockBad(key, block) => {
+                self.block_bad(key, block);
+                return Ok(());
+            }
             Input::Gone(key)
             | Input::Bitfield(key, _)
             | Input::HaveAll(key)
@@ -109,8 +113,7 @@ impl Swarm {
             | Input::AllowedFast(key, _)
             | Input::Rejected(key, _)
             | Input::RemoteInterested(key, _)
-            | Input::BlockArrived(key, _)
-            | Input::BlockBad(key, _) => key,
+            | Input::BlockArrived(key, _) => key,
         };
         let Some(slot) = self.peers.slot(key) else { return Ok(()) };
         let result = self.handle_peer(slot, input);
@@ -181,8 +184,11 @@ impl Swarm {
         let (Some(slot), Some(index)) = (self.peers.slot(key), self.layout.block_index(block)) else {
             return false;
         };
-        let state = self.partials.get(block.piece).and_then(|partial| partial.blocks.get(index as usize));
-        state.is_some_and(|state| !matches!(state, Block::Arrived(_))) && self.peers[slot].is_asked(block)
+        let open = match self.partials.get(block.piece) {
+            Some(partial) => !matches!(partial.blocks[index as usize], Block::Arrived(_)),
+            None => self.would_restart(block.piece),
+        };
+        open && self.peers[slot].is_asked(block)
     }
 
     fn handle_peer(&mut self, slot: Slot, input: Input) -> Result<(), PeerFault> {
@@ -199,8 +205,11 @@ impl Swarm {
             Input::Rejected(_, block) => return self.rejected(slot, block),
             Input::RemoteInterested(_, interested) => self.peers[slot].remote_interested = interested,
             Input::BlockArrived(_, block) => return self.block_arrived(slot, block),
-            Input::BlockBad(_, block) => self.block_bad(slot, block),
-            Input::Connected { .. } | Input::PieceDone(_) | Input::PieceFailed(_) | Input::Timeout => {}
+            Input::BlockBad(..)
+            | Input::Connected { .. }
+            | Input::PieceDone(_)
+            | Input::PieceFailed(_)
+            | Input::Timeout => {}
         }
         Ok(())
     }

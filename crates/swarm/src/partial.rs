@@ -41,6 +41,11 @@ impl Partial {
         self.arrived as usize == self.blocks.len()
     }
 
+    /// Whether nobody is being asked for any of it.
+    pub(crate) fn is_idle(&self) -> bool {
+        (self.missing + self.arrived) as usize == self.blocks.len()
+    }
+
     fn is_untouched(&self) -> bool {
         self.missing as usize == self.blocks.len()
     }
@@ -257,6 +262,13 @@ impl Partials {
             }
         }
         self.slab[at as usize].is_untouched()
+    }
+
+    /// From now on `slot` works on `piece` alone.
+    pub(crate) fn adopt(&mut self, piece: u32, slot: Slot) {
+        if let Some(at) = self.index(piece) {
+            self.slab[at as usize].owner = Some(slot);
+        }
     }
 
     /// `slot` no longer works on anything alone.

@@ -14,13 +14,14 @@ use peerage_wire::Bitfield;
 use crate::api::Rank;
 use crate::rng::Rng;
 
-/// Entries examined before a choice falls back to a cheaper, inexact search.
-const EXAMINED_MAX: u32 = 16_384;
+/// Entries examined before a choice falls back to a cheaper, inexact search. Shares aim at 1,000–2,000 pieces,
+/// so this is exact for nearly all of them.
+const EXAMINED_MAX: u32 = 4_096;
 /// Buckets up to this size are searched whole for the piece nearest on the ring; larger ones by walking the
 /// ring, which soon hits one of so many.
 const RING_BUCKET_MAX: u32 = 512;
 /// Longest walk on the ring.
-const RING_WALK_MAX: u32 = 4_096;
+const RING_WALK_MAX: u32 = EXAMINED_MAX;
 /// Candidates that the fallback compares.
 const FALLBACK_CANDIDATES: u32 = 64;
 

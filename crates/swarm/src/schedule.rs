@@ -20,6 +20,8 @@ type Worth = (u32, u32);
 struct Open {
     /// One that it owns.
     own: Option<(Worth, u32)>,
+    /// One that nobody works on at all: its owner left, choked us or fell silent.
+    orphan: Option<(Worth, u32)>,
     /// One that nobody works on alone.
     shared: Option<(Worth, u32)>,
     /// Any.
@@ -71,6 +73,11 @@ impl Swarm {
         if open.own.is_some() {
             return piece(open.own);
         }
+        // A started piece that nobody works on is as good as its own, and nearer to being one.
+        if let Some(orphan) = piece(open.orphan).filter(|_| whole) {
+            self.partials.adopt(orphan, slot);
+            return Some(orphan);
+        }
         // A slow peer helps where others help, so that pieces get finished.
         if !whole && !snubbed && open.shared.is_some() {
             return piece(open.shared);
@@ -101,6 +108,9 @@ impl Swarm {
                 Some(_) => {}
                 None => keep(&mut open.shared),
             }
+            if partial.owner.is_none() && partial.is_idle() {
+                keep(&mut open.orphan);
+            }
         }
         open
     }
@@ -119,7 +129,7 @@ impl Swarm {
     fn choose_fresh(&mut self, slot: Slot) -> Option<u32> {
         let fresh_total = self.picker.fresh().count();
         self.peers[slot].holder(fresh_total)?;
-        if !self.has_piece_room() {
+        if !self.claim_piece_room() {
             return None;
         }
         // 5. goes before 4.: a suggestion is as good as chance, and cheap for the peer.
@@ -148,7 +158,7 @@ impl Swarm {
             if self.partials.get(piece).is_some_and(|partial| partial.missing > 0) {
                 return Some(piece);
             }
-            if self.picker.fresh().get(piece) && self.has_piece_room() {
+            if self.picker.fresh().get(piece) && self.claim_piece_room() {
                 return Some(self.start(slot, piece));
             }
         }
@@ -156,14 +166,20 @@ impl Swarm {
     }
 
     /// Whether one more piece may be buffered; remembers when not.
-    fn has_piece_room(&mut self) -> bool {
-        let bytes = self.partials.bytes() + u64::from(self.layout.piece_length());
-        let room = bytes <= self.limits.partial_bytes_max || self.may_exceed_cap();
+    fn claim_piece_room(&mut self) -> bool {
+        let room = self.has_piece_room();
         self.capped |= !room;
         room
     }
 
-    fn start(&mut self, slot: Slot, piece: u32) -> u32 {
+    /// Whether one more piece may be buffered.
+    pub(crate) fn has_piece_room(&self) -> bool {
+        let bytes = self.partials.bytes() + u64::from(self.layout.piece_length());
+        bytes <= self.limits.partial_bytes_max || self.may_exceed_cap()
+    }
+
+    /// Makes a fresh piece one under way, which `slot` works on alone if it is fast. Returns it.
+    pub(crate) fn start(&mut self, slot: Slot, piece: u32) -> u32 {
         let peer = &self.peers[slot];
         let owner = peer.is_whole(self.layout.piece_length()).then_some(slot);
         self.picker.take(piece);

@@ -1,0 +1,484 @@
+//! A network of engines in memory: members of any topology, some of which leave, choke, reject, stay silent or
+//! send rubbish for a while. When that is over, everybody must finish.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use peerage_swarm::{Config, Input, Layout, Limits, Output, PeerKey, Rank, Swarm};
+use peerage_types::Time;
+use peerage_wire::{Bitfield, BlockRef};
+use proptest::prelude::*;
+
+use crate::model::Model;
+
+/// Faults stop here; from then on the network heals.
+const HEALED: Time = Time(20_000);
+/// Everything must be done by then.
+const END: Time = Time(400_000);
+
+/// What the world is made of; everything else follows from `seed`.
+#[derive(Debug, Clone)]
+struct World {
+    nodes: u32,
+    pieces: u32,
+    piece_blocks: u32,
+    extra_edges: u32,
+    ranked: bool,
+    faults: bool,
+    small_cap: bool,
+    seed: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    /// For `node`, over its connection to `other`.
+    Message {
+        node: u32,
+        other: u32,
+        connection: u32,
+        message: Message,
+    },
+    /// `node` has read this piece back, or found it wrong.
+    Verified {
+        node: u32,
+        piece: u32,
+        good: bool,
+    },
+    /// What arrived does not match its leaf.
+    Bad {
+        node: u32,
+        other: u32,
+        connection: u32,
+        block: BlockRef,
+    },
+    Wake {
+        node: u32,
+    },
+    Link {
+        a: u32,
+        b: u32,
+    },
+    Unlink {
+        a: u32,
+        b: u32,
+    },
+    SetChoke {
+        node: u32,
+        other: u32,
+        choke: bool,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Message {
+    Bitfield(Vec<u8>),
+    Have(u32),
+    Choke,
+    Unchoke,
+    Request(BlockRef),
+    Cancel(BlockRef),
+    Reject(BlockRef),
+    Block { block: BlockRef, good: bool },
+}
+
+struct Node {
+    swarm: Swarm,
+    model: Model,
+    /// Neighbour to the connection's number, which is also its `PeerKey`.
+    links: BTreeMap<u32, u32>,
+    /// Neighbours that this node chokes.
+    chokes: BTreeSet<u32>,
+    upload_free: Time,
+    completions: u32,
+}
+
+struct Network {
+    world: World,
+    layout: Layout,
+    nodes: Vec<Node>,
+    edges: BTreeSet<(u32, u32)>,
+    queue: BTreeSet<(Time, u64, Event)>,
+    now: Time,
+    count: u64,
+    connections: u32,
+    dice: u64,
+}
+
+impl Network {
+    fn new(world: World) -> Self {
+        let last = 1 + (world.seed % 16_384) as u32;
+        let mut sizes = vec![world.piece_blocks * 16_384; world.pieces as usize];
+        *sizes.last_mut().unwrap() = (world.piece_blocks - 1) * 16_384 + last;
+        let layout = Layout::new(world.piece_blocks * 16_384, sizes);
+        let mut network = Self {
+            layout: layout.clone(),
+            nodes: Vec::new(),
+            edges: BTreeSet::new(),
+            queue: BTreeSet::new(),
+            now: Time(0),
+            count: 0,
+            connections: 0,
+            dice: world.seed,
+            world: world.clone(),
+        };
+        for node in 0..world.nodes {
+            let have = if node == 0 { Bitfield::full(world.pieces) } else { Bitfield::new(world.pieces) };
+            let mut limits = Limits { depth_max: 64, ..Limits::default() };
+            if world.small_cap {
+                limits.partial_bytes_target = 1;
+                limits.partial_bytes_max = 1;
+            }
+            let rank = world.ranked.then_some(Rank { rank: node, of: world.nodes });
+            let config = Config {
+                layout: layout.clone(),
+                have: have.clone(),
+                rank,
+                seed: world.seed + u64::from(node),
+                limits,
+            };
+            network.nodes.push(Node {
+                swarm: Swarm::new(config, Time(0)),
+                model: Model::new(layout.clone(), have),
+                links: BTreeMap::new(),
+                chokes: BTreeSet::new(),
+                upload_free: Time(0),
+                completions: 0,
+            });
+        }
+        network.draw_topology();
+        network
+    }
+
+    /// A random tree, and some more edges.
+    fn draw_topology(&mut self) {
+        for node in 1..self.world.nodes {
+            let other = self.roll(node);
+            self.edges.insert((other, node));
+        }
+        for _ in 0..self.world.extra_edges {
+            let (a, b) = (self.roll(self.world.nodes), self.roll(self.world.nodes));
+            if a != b {
+                self.edges.insert((a.min(b), a.max(b)));
+            }
+        }
+        for (a, b) in self.edges.clone() {
+            let delay = self.roll(50);
+            self.after(delay, Event::Link { a, b });
+            // Whoever was cut off or banned is back when the faults are over.
+            self.queue.insert((HEALED, u64::MAX - u64::from(a * 64 + b), Event::Link { a, b }));
+            if self.world.faults {
+                self.draw_faults(a, b);
+            }
+        }
+    }
+
+    fn draw_faults(&mut self, a: u32, b: u32) {
+        for (one, two) in [(a, b), (b, a)] {
+            for _ in 0..self.roll(4) {
+                let (from, length) = (self.roll(HEALED.0 as u32), self.roll(3_000));
+                self.after(from, Event::SetChoke { node: one, other: two, choke: true });
+                self.after(from + length, Event::SetChoke { node: one, other: two, choke: false });
+            }
+        }
+        for _ in 0..self.roll(3) {
+            let (from, length) = (self.roll(HEALED.0 as u32), self.roll(5_000));
+            self.after(from, Event::Unlink { a, b });
+            self.after(from + length, Event::Link { a, b });
+        }
+    }
+
+    fn run(&mut self) {
+        while let Some((at, _, event)) = self.queue.pop_first() {
+            self.now = at;
+            assert!(at < END, "unfinished: {:?}", self.unfinished());
+            self.apply(event);
+            if at >= HEALED && self.nodes.iter().all(|node| node.swarm.is_complete()) {
+                break;
+            }
+        }
+        assert!(self.unfinished().is_empty(), "nothing happens any more: {:?}", self.unfinished());
+        let late = self.nodes.iter().skip(1).filter(|node| node.completions != 1).count();
+        assert_eq!(late, 0, "`Complete` comes exactly once");
+    }
+
+    fn unfinished(&self) -> Vec<(usize, u32)> {
+        let nodes = self.nodes.iter().enumerate();
+        nodes
+            .map(|(n, node)| (n, node.swarm.have().count()))
+            .filter(|(_, c)| *c < self.world.pieces)
+            .collect()
+    }
+
+    fn apply(&mut self, event: Event) {
+        match event {
+            Event::Message { node, other, connection, message } => {
+                if self.nodes[node as usize].links.get(&other) == Some(&connection) {
+                    self.message(node, other, PeerKey(connection), message);
+                }
+            }
+            Event::Verified { node, piece, good } => {
+                if good {
+                    self.nodes[node as usize].model.have.set(piece);
+                    self.input(node, Input::PieceDone(piece));
+                } else {
+                    self.nodes[node as usize].model.forget(piece);
+                    self.input(node, Input::PieceFailed(piece));
+                }
+            }
+            Event::Bad { node, other, connection, block } => self.bad(node, other, connection, block),
+            Event::Wake { node } => self.input(node, Input::Timeout),
+            Event::Link { a, b } => self.link(a, b),
+            Event::Unlink { a, b } => self.unlink(a, b),
+            Event::SetChoke { node, other, choke } => self.set_choke(node, other, choke),
+        }
+    }
+
+    fn message(&mut self, node: u32, other: u32, peer: PeerKey, message: Message) {
+        let world_faults = self.faulty();
+        let model = &mut self.nodes[node as usize].model;
+        match message {
+            Message::Bitfield(bytes) => {
+                let bits = Bitfield::from_wire(&bytes, self.world.pieces).unwrap();
+                model.peers.get_mut(&peer).unwrap().has = bits.clone();
+                self.input(node, Input::Bitfield(peer, bits));
+            }
+            Message::Have(piece) => {
+                model.peers.get_mut(&peer).unwrap().has.set(piece);
+                self.input(node, Input::Have(peer, piece));
+            }
+            Message::Choke => {
+                model.choked(peer);
+                self.input(node, Input::Choked(peer));
+            }
+            Message::Unchoke => {
+                model.peers.get_mut(&peer).unwrap().unchoked = true;
+                self.input(node, Input::Unchoked(peer));
+            }
+            Message::Reject(block) => {
+                self.nodes[node as usize].model.rejected(peer, block);
+                self.input(node, Input::Rejected(peer, block));
+            }
+            Message::Request(block) => self.serve(node, other, peer, block, world_faults),
+            Message::Cancel(block) => self.cancel(node, other, peer, block),
+            Message::Block { block, good } => self.block(node, other, peer, block, good),
+        }
+    }
+
+    fn block(&mut self, node: u32, other: u32, peer: PeerKey, block: BlockRef, good: bool) {
+        let told_before = self.roll(2) == 0;
+        let state = &mut self.nodes[node as usize];
+        let wanted = state.swarm.is_wanted(peer, block);
+        assert!(!(wanted && state.model.arrived.contains(&block)), "{block:?} is wanted twice");
+        state.model.answered(peer, block);
+        if !good && told_before {
+            self.bad(node, other, peer.0, block);
+            return;
+        }
+        if wanted {
+            state.model.arrived.insert(block);
+        }
+        self.input(node, Input::BlockArrived(peer, block));
+        if !good && wanted {
+            // The leaf is checked at once; the piece only when all its leaves were right.
+            self.after(0, Event::Bad { node, other, connection: peer.0, block });
+        }
+        let blocks = (0..self.layout.block_count(block.piece)).map(|i| self.layout.block(block.piece, i));
+        let arrived = &self.nodes[node as usize].model.arrived;
+        if wanted && good && blocks.into_iter().all(|b| arrived.contains(&b)) {
+            let good = !self.faulty() || self.roll(20) > 0;
+            let delay = 1 + self.roll(20);
+            self.after(delay, Event::Verified { node, piece: block.piece, good });
+        }
+    }
+
+    /// The shell bans the device: the connection ends, and the block is fetched elsewhere.
+    fn bad(&mut self, node: u32, other: u32, connection: u32, block: BlockRef) {
+        let state = &mut self.nodes[node as usize];
+        let connected = state.links.get(&other) == Some(&connection);
+        // Only if it is this very copy that arrived; a bad late duplicate changes nothing.
+        let before = state.swarm.piece_progress(block.piece);
+        state.swarm.handle(self.now, Input::BlockBad(PeerKey(connection), block)).unwrap();
+        if state.swarm.piece_progress(block.piece) != before {
+            state.model.arrived.remove(&block);
+        }
+        self.pump(node);
+        if connected {
+            self.unlink(node, other);
+        }
+    }
+
+    /// Uploads take turns: one link of limited rate per node.
+    fn serve(&mut self, node: u32, other: u32, peer: PeerKey, block: BlockRef, faulty: bool) {
+        let chance = self.roll(100);
+        let (latency, service) = (1 + (node + other) % 7 * 5, 1 + node % 5);
+        let state = &mut self.nodes[node as usize];
+        assert!(state.model.have.get(block.piece), "asked for what was never offered");
+        let at = state.upload_free.max(self.now).after(Duration::from_millis(service.into()));
+        state.upload_free = at;
+        let message = match chance {
+            _ if state.chokes.contains(&other) => Message::Reject(block),
+            0..5 if faulty => Message::Reject(block),
+            5..10 if faulty => return,
+            10..11 if faulty => Message::Block { block, good: false },
+            _ => Message::Block { block, good: true },
+        };
+        let delay = self.now.after(Duration::from_millis(latency.into())).max(at).since(self.now);
+        let event = Event::Message { node: other, other: node, connection: peer.0, message };
+        self.after(delay.as_millis() as u32, event);
+    }
+
+    /// What was not sent yet is rejected, or sent all the same.
+    fn cancel(&mut self, node: u32, other: u32, peer: PeerKey, block: BlockRef) {
+        let is_it = |event: &Event| {
+            matches!(event,
+            Event::Message { connection, message: Message::Block { block: sent, .. }, .. }
+                if *connection == peer.0 && *sent == block)
+        };
+        let sent = self.queue.iter().find(|(_, _, event)| is_it(event)).cloned();
+        if let Some(sent) = sent.filter(|_| self.roll(2) == 0) {
+            self.queue.remove(&sent);
+            let message = Message::Reject(block);
+            self.after(1, Event::Message { node: other, other: node, connection: peer.0, message });
+        }
+    }
+
+    fn set_choke(&mut self, node: u32, other: u32, choke: bool) {
+        let state = &mut self.nodes[node as usize];
+        let changed = if choke { state.chokes.insert(other) } else { state.chokes.remove(&other) };
+        if let Some(connection) = state.links.get(&other).copied().filter(|_| changed) {
+            let message = if choke { Message::Choke } else { Message::Unchoke };
+            self.after(1, Event::Message { node: other, other: node, connection, message });
+        }
+    }
+
+    fn link(&mut self, a: u32, b: u32) {
+        if self.nodes[a as usize].links.contains_key(&b) {
+            return;
+        }
+        let connection = self.connections;
+        self.connections += 1;
+        for (node, other) in [(a, b), (b, a)] {
+            let state = &mut self.nodes[node as usize];
+            state.links.insert(other, connection);
+            state.model.connect(PeerKey(connection));
+            let message = Message::Bitfield(state.model.have.to_wire().to_vec());
+            self.after(1, Event::Message { node: other, other: node, connection, message });
+        }
+        for node in [a, b] {
+            self.input(node, Input::Connected { peer: PeerKey(connection), request_queue: 250 });
+        }
+    }
+
+    fn unlink(&mut self, a: u32, b: u32) {
+        for (node, other) in [(a, b), (b, a)] {
+            let state = &mut self.nodes[node as usize];
+            if let Some(connection) = state.links.remove(&other) {
+                state.model.gone(PeerKey(connection));
+                self.input(node, Input::Gone(PeerKey(connection)));
+            }
+        }
+    }
+
+    fn input(&mut self, node: u32, input: Input) {
+        let text = format!("{input:?}");
+        let result = self.nodes[node as usize].swarm.handle(self.now, input);
+        assert_eq!(result, Ok(()), "node {node} at {text}");
+        self.pump(node);
+    }
+
+    fn pump(&mut self, node: u32) {
+        loop {
+            let output = self.nodes[node as usize].swarm.poll();
+            if let Output::WakeAt(at) = output {
+                if let Some(at) = at {
+                    assert!(at > self.now, "a timer that has come already");
+                    self.queue.insert((at, 0, Event::Wake { node }));
+                }
+                break;
+            }
+            self.output(node, output);
+        }
+        self.nodes[node as usize].swarm.assert_consistent();
+    }
+
+    fn output(&mut self, node: u32, output: Output) {
+        let state = &mut self.nodes[node as usize];
+        let (peer, message) = match output {
+            Output::Request(peer, block) => {
+                state.model.request(peer, block);
+                (peer, Message::Request(block))
+            }
+            Output::Cancel(peer, block) => {
+                state.model.cancel(peer, block);
+                (peer, Message::Cancel(block))
+            }
+            Output::Interested(peer) | Output::NotInterested(peer) => {
+                let interested = matches!(output, Output::Interested(_));
+                let known = &mut state.model.peers.get_mut(&peer).unwrap().interested;
+                assert_ne!(std::mem::replace(known, interested), interested);
+                return;
+            }
+            Output::Have(peer, piece) => {
+                assert!(state.model.peers.get_mut(&peer).unwrap().told.set(piece), "told {piece} twice");
+                (peer, Message::Have(piece))
+            }
+            Output::Unchoke(peer) => (peer, Message::Unchoke),
+            Output::Choke(_) => panic!("nobody is choked within a group"),
+            Output::Complete => {
+                state.completions += 1;
+                return;
+            }
+            Output::WakeAt(_) => return,
+        };
+        let other = state.links.iter().find(|(_, key)| **key == peer.0).map(|(other, _)| *other).unwrap();
+        if message == Message::Unchoke && state.chokes.contains(&other) {
+            return;
+        }
+        let event = Event::Message { node: other, other: node, connection: peer.0, message };
+        self.after(1 + (node + other) % 7, event);
+    }
+
+    fn faulty(&self) -> bool {
+        self.world.faults && self.now < HEALED
+    }
+
+    fn after(&mut self, delay_ms: u32, event: Event) {
+        self.count += 1;
+        self.queue.insert((self.now.after(Duration::from_millis(delay_ms.into())), self.count, event));
+    }
+
+    /// Any generator will do.
+    fn roll(&mut self, sides: u32) -> u32 {
+        self.dice = self.dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.dice >> 33) as u32 % sides.max(1)
+    }
+}
+
+fn worlds(faults: bool) -> impl Strategy<Value = World> {
+    (2_u32..9, 1_u32..30, 1_u32..6, 0_u32..12, any::<bool>(), any::<bool>(), any::<u64>()).prop_map(
+        move |(nodes, pieces, piece_blocks, extra_edges, ranked, small_cap, seed)| World {
+            nodes,
+            pieces,
+            piece_blocks,
+            extra_edges,
+            ranked,
+            faults,
+            small_cap,
+            seed: seed >> 1,
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, max_shrink_iters: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn honest_members_finish(world in worlds(false)) {
+        Network::new(world).run();
+    }
+
+    #[test]
+    fn everybody_finishes_after_the_faults(world in worlds(true)) {
+        Network::new(world).run();
+    }
+}
