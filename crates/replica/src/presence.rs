@@ -69,6 +69,10 @@ impl PresenceEntry {
     pub fn swarm(&self) -> SwarmKey {
         (self.group, self.info_hash)
     }
+
+    fn same_but_progress(&self, other: &Self) -> bool {
+        (self.user, self.state) == (other.user, other.state) && self.addresses == other.addresses
+    }
 }
 
 /// One step from what another tracker knows to what this one knows.
@@ -173,7 +177,8 @@ impl Presence {
         self.expiry.is_empty()
     }
 
-    /// A device of ours says that it is in a swarm, or still is. Tells whether others see a difference.
+    /// A device of ours says that it is in a swarm, or still is. Tells whether that is worth telling listeners: it
+    /// is new there, or its state, user or addresses are others. Mere progress is not.
     pub fn announce(&mut self, now: Time, entry: PresenceEntry) -> Result<bool, PresenceFull> {
         let key = (entry.device, entry.swarm());
         let changed = self.put(now, entry, self.owner)?;
@@ -326,7 +331,7 @@ impl Presence {
         if let Some(held) = held {
             self.expiry.remove(&(held.expires, swarm, device));
             self.expiry.insert((expires, swarm, device));
-            let changed = held.entry != entry;
+            let changed = !held.entry.same_but_progress(&entry);
             *held = Held { entry, owner, expires };
             return Ok(changed);
         }

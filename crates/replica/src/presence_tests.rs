@@ -34,6 +34,10 @@ fn silent_devices_expire_after_two_intervals() {
     assert_eq!(table.announce(ms(0), entry(21, 11)), Ok(true));
     assert_eq!(table.announce(ms(10), entry(22, 11)), Ok(true));
     assert_eq!(table.announce(ms(30), entry(21, 11)), Ok(false));
+    // Progress alone would make listeners announce, which is progress again, without end.
+    assert_eq!(table.announce(ms(30), PresenceEntry { percent: 50, ..entry(21, 11) }), Ok(false));
+    let seeding = PresenceEntry { state: PresenceState::Seeding, ..entry(21, 11) };
+    assert_eq!(table.announce(ms(30), seeding), Ok(true));
     assert!(table.tick(ms(69)).is_empty());
     assert_eq!(seen(&table, 11, ms(69)), [21, 22]);
     // Already invisible, even before the tick that removes it.

@@ -87,6 +87,9 @@ pub trait Store: Send + Sync {
     /// A metainfo file.
     fn metainfo(&self, id: &MetainfoId) -> Result<Option<Vec<u8>>, StoreError>;
 
+    /// Is this metainfo file there?
+    fn has_metainfo(&self, id: &MetainfoId) -> Result<bool, StoreError>;
+
     /// Bytes of metainfo kept at a user's expense.
     fn metainfo_bytes_of(&self, user: &UserId) -> Result<u64, StoreError>;
 

@@ -11,7 +11,7 @@ pub(crate) fn put(db: &Transaction<'_>, id: MetainfoId, by: UserId, bytes: &[u8]
     if bytes.len() > METAINFO_BYTES_MAX {
         return Err(StoreError::TooLarge { bytes: bytes.len() }.into());
     }
-    if db.prepare_cached("SELECT 1 FROM metainfo WHERE id = ?1")?.exists([&id.0])? {
+    if has(db, &id)? {
         return Ok(());
     }
     let (used_bytes, new_bytes) = (bytes_of(db, &by)?, bytes.len() as u64);
@@ -21,6 +21,10 @@ pub(crate) fn put(db: &Transaction<'_>, id: MetainfoId, by: UserId, bytes: &[u8]
     let sql = "INSERT INTO metainfo (id, user, size, bytes) VALUES (?1, ?2, ?3, ?4)";
     db.prepare_cached(sql)?.execute((&id.0, &by.0, new_bytes.cast_signed(), bytes))?;
     Ok(())
+}
+
+pub(crate) fn has(db: &Transaction<'_>, id: &MetainfoId) -> Result<bool, Fault> {
+    Ok(db.prepare_cached("SELECT 1 FROM metainfo WHERE id = ?1")?.exists([&id.0])?)
 }
 
 pub(crate) fn get(db: &Transaction<'_>, id: &MetainfoId) -> Result<Option<Vec<u8>>, Fault> {

@@ -118,6 +118,10 @@ impl Store for SqliteStore {
         self.metainfo.read(|db| metainfo::get(db, id))
     }
 
+    fn has_metainfo(&self, id: &MetainfoId) -> Result<bool, StoreError> {
+        self.metainfo.read(|db| metainfo::has(db, id))
+    }
+
     fn metainfo_bytes_of(&self, user: &UserId) -> Result<u64, StoreError> {
         self.metainfo.read(|db| metainfo::bytes_of(db, user))
     }

@@ -98,7 +98,12 @@ fn open_writer(path: &Path, schema: &Schema) -> Result<Connection, Fault> {
     db.busy_timeout(BUSY_TIMEOUT)?;
     // Looks before anything is changed: another program's file stays as it is.
     let version = recognise(&db, path, schema)?;
-    db.pragma_update(None, "journal_mode", "WAL")?;
+    let mode: String = db.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(Fault::Damaged(format!(
+            "its file system only allows the journal mode `{mode}`, not WAL"
+        )));
+    }
     // Every commit is an fsync of the WAL; on macOS a real one.
     db.pragma_update(None, "synchronous", "FULL")?;
     db.pragma_update(None, "fullfsync", true)?;
@@ -167,5 +172,58 @@ fn writing(path: &Path, fault: Fault) -> StoreError {
         Some(ErrorCode::DiskFull) => StoreError::Full { path },
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Database { path, source },
         _ => StoreError::Fatal { path, source },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::OptionalExtension;
+
+    use super::*;
+    use crate::sqlite::schema;
+
+    fn fill(db: &Transaction<'_>, bytes: usize) -> Result<(), Fault> {
+        db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('fill', ?1)", [vec![7u8; bytes]])?;
+        Ok(())
+    }
+
+    fn filled(db: &Transaction<'_>) -> Result<Option<i64>, Fault> {
+        let sql = "SELECT length(value) FROM meta WHERE key = 'fill'";
+        Ok(db.query_row(sql, [], |row| row.get(0)).optional()?)
+    }
+
+    #[test]
+    fn a_full_disk_leaves_no_trace() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let database = Database::open(folder.path().join("full.db"), &schema::LOG).unwrap();
+        let limit = |pages: i64| {
+            let writer = database.writer.lock().unwrap();
+            writer.pragma_update(None, "max_page_count", pages).unwrap();
+        };
+        database.write(|db| fill(db, 10)).unwrap();
+        limit(1);
+        let error = database.write(|db| fill(db, 1 << 20)).unwrap_err();
+        assert!(matches!(error, StoreError::Full { .. }), "{error:?}");
+        assert_eq!(database.read(filled).unwrap(), Some(10));
+        limit(1 << 30);
+        database.write(|db| fill(db, 1 << 20)).unwrap();
+        assert_eq!(database.read(filled).unwrap(), Some(1 << 20));
+    }
+
+    #[test]
+    fn a_failed_write_is_fatal_and_a_callers_fault_is_not() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let database = Database::open(folder.path().join("fault.db"), &schema::LOG).unwrap();
+        let caller = database.write(|db| {
+            fill(db, 10)?;
+            Err::<(), _>(StoreError::TooLarge { bytes: 1 }.into())
+        });
+        assert!(matches!(caller, Err(StoreError::TooLarge { .. })), "{caller:?}");
+        assert_eq!(database.read(filled).unwrap(), None);
+        database.writer.lock().unwrap().pragma_update(None, "query_only", true).unwrap();
+        let error = database.write(|db| fill(db, 10)).unwrap_err();
+        assert!(matches!(error, StoreError::Fatal { .. }), "{error:?}");
+        // Reads do not write, and a panicking writer does not poison them.
+        assert_eq!(database.read(filled).unwrap(), None);
     }
 }
