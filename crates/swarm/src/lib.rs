@@ -5,8 +5,8 @@
 //! with the same seed give the same outputs.
 //!
 //! Data flow: peers' messages and finished blocks come in → `events` and `blocks` update who has what
-//! ([`picker`], [`peers`]) and what is under way ([`partial`]) → peers that could ask for more are queued as
-//! *hungry* → `poll` lets `schedule` fill their pipelines to the depth that [`pipeline`] measured.
+//! (`picker`, `peers`) and what is under way (`partial`) → peers that could ask for more are queued as
+//! *hungry* → `poll` lets `schedule` fill their pipelines to the depth that `pipeline` measured.
 //!
 //! Cost: a block costs O(1) and allocates nothing in the steady state; what is proportional to the number of
 //! peers happens once per piece; what is proportional to the number of pieces happens once per bitfield or

@@ -24,7 +24,7 @@ impl Swarm {
             if is_due(peer.silent_at(&self.limits)) {
                 self.snub(slot);
             } else if is_due(peer.stale_at(&self.limits)) {
-                self.give_up_oldest(slot);
+                self.give_up_stale(slot);
             }
         }
         let peers = self.peers.iter().map(|(_, peer)| peer);
@@ -70,17 +70,18 @@ impl Swarm {
         self.wake(slot);
     }
 
-    /// The peer answers other requests but not this one.
-    fn give_up_oldest(&mut self, slot: Slot) {
-        let Some(oldest) = self.peers[slot].asked.front().copied() else { return };
+    /// The peer answers other requests but not its oldest ones.
+    fn give_up_stale(&mut self, slot: Slot) {
         let (now, longest) = (self.now, self.limits.request_stale);
-        let peer = &mut self.peers[slot];
-        peer.asked.pop_front();
-        peer.expect_late(oldest.block);
-        peer.refuse(now, oldest.block.piece, longest);
-        self.asked_total -= 1;
-        self.outputs.push_back(Output::Cancel(self.peers[slot].key, oldest.block));
-        self.release(slot, oldest.block);
+        while self.peers[slot].stale_at(&self.limits).is_some_and(|at| at <= now) {
+            let peer = &mut self.peers[slot];
+            let Some(oldest) = peer.asked.pop_front() else { break };
+            peer.expect_late(oldest.block);
+            peer.refuse(now, oldest.block.piece, longest);
+            self.asked_total -= 1;
+            self.outputs.push_back(Output::Cancel(peer.key, oldest.block));
+            self.release(slot, oldest.block);
+        }
         self.wake_all();
     }
 }
