@@ -1,0 +1,202 @@
+//! Would a bundle take effect? Asked when a client submits it, never in replication.
+//!
+//! Blocking, and driven by the bundle route, which holds the bundle's lanes meanwhile. Each record is judged with the
+//! bundle's earlier ones applied, so a bundle is taken whole or not at all.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use peerage_ledger::{
+    AccountView, Accounts, Body, Facts, GroupView, Order, Receipt, Record, Refusal, admit_account,
+    admit_group,
+};
+use peerage_types::limits::BUNDLE_RECORDS_MAX;
+use peerage_types::{ClusterId, GroupId, Scope, UserId};
+
+use crate::error::Failure;
+use crate::lanes::Lane;
+use crate::state::State;
+use crate::views::AccountSet;
+
+/// Decodes and verifies every record of a bundle.
+pub(crate) fn decode<R: AsRef<[u8]>>(
+    cluster: &ClusterId,
+    records: &[R],
+) -> Result<Vec<Arc<Record>>, Failure> {
+    if records.is_empty() || records.len() > BUNDLE_RECORDS_MAX {
+        let got = records.len();
+        return Err(Failure::bad_request(format!(
+            "a bundle has 1 to {BUNDLE_RECORDS_MAX} records, not {got}"
+        )));
+    }
+    let decoded = records.iter().enumerate().map(|(index, bytes)| {
+        Record::decode(bytes.as_ref(), cluster).map(Arc::new).map_err(|fault| {
+            let mut failure = Failure::from(fault);
+            failure.0.message = format!("record {} of {}: {}", index + 1, records.len(), failure.0.message);
+            failure
+        })
+    });
+    let decoded: Vec<_> = decoded.collect::<Result<_, _>>()?;
+    let ids: BTreeSet<_> = decoded.iter().map(|record| record.id()).collect();
+    match ids.len() == decoded.len() {
+        true => Ok(decoded),
+        false => Err(Failure::bad_request("the bundle contains the same record twice")),
+    }
+}
+
+/// Everything the admission of these records looks at and that another bundle could change.
+pub(crate) fn lanes(records: &[Arc<Record>]) -> BTreeSet<Lane> {
+    let mut lanes = BTreeSet::new();
+    for record in records {
+        lanes.insert(Lane::Scope(record.scope()));
+        match record.body() {
+            Body::UserNameClaim { name } => lanes.insert(Lane::UserName(name.folded())),
+            Body::GroupGenesis { name, .. } => lanes.insert(Lane::GroupName(name.folded())),
+            _ => false,
+        };
+    }
+    lanes
+}
+
+/// Of an admitted bundle: the records that are new, and the receipts of those that are known (it was sent again).
+pub(crate) type Admitted = (Vec<Arc<Record>>, Vec<Receipt>);
+
+/// Refuses a bundle of which any record would have no effect.
+pub(crate) fn admit(state: &State, records: Vec<Arc<Record>>) -> Result<Admitted, Failure> {
+    let mut bench = Bench { state, scopes: BTreeMap::new(), accounts: AccountsAtHand::default() };
+    let (mut new, mut known) = (Vec::new(), Vec::new());
+    for record in records {
+        match bench.receipt(&record)? {
+            Some(receipt) => known.push(receipt),
+            None => {
+                bench.admit(&record)?;
+                new.push(record);
+            }
+        }
+    }
+    Ok((new, known))
+}
+
+/// The touched scopes with the bundle's records applied so far.
+struct Bench<'a> {
+    state: &'a State,
+    scopes: BTreeMap<Scope, Facts>,
+    accounts: AccountsAtHand,
+}
+
+#[derive(Default)]
+struct AccountsAtHand {
+    cached: AccountSet,
+    /// Accounts that the bundle itself adds to.
+    changed: BTreeMap<UserId, Option<AccountView>>,
+}
+
+impl Accounts for AccountsAtHand {
+    fn account(&self, user: &UserId) -> Option<&AccountView> {
+        match self.changed.get(user) {
+            Some(view) => view.as_ref(),
+            None => self.cached.account(user),
+        }
+    }
+}
+
+impl Bench<'_> {
+    /// The lowest receipt of a record that is known.
+    fn receipt(&self, record: &Record) -> Result<Option<Receipt>, Failure> {
+        let data = match record.scope() {
+            Scope::Account(user) => Arc::clone(&self.state.views.account(&user)?.data),
+            Scope::Group(group) => Arc::clone(&self.state.views.group(&group)?.data),
+        };
+        Ok(data.receipts.get(&record.id()).cloned())
+    }
+
+    fn admit(&mut self, record: &Arc<Record>) -> Result<(), Failure> {
+        let scope = record.scope();
+        self.fetch(scope)?;
+        match scope {
+            Scope::Account(user) => self.admit_account(user, record)?,
+            Scope::Group(group) => self.admit_group(group, record)?,
+        }
+        if let Some(facts) = self.scopes.get_mut(&scope) {
+            facts.insert(Arc::clone(record), Order::LAST);
+        }
+        if let Scope::Account(user) = scope {
+            let view = self.scopes.get(&scope).and_then(|facts| AccountView::of(user, facts));
+            self.accounts.changed.insert(user, view);
+        }
+        Ok(())
+    }
+
+    /// Brings a scope onto the bench, and of a group all accounts that its view reads.
+    fn fetch(&mut self, scope: Scope) -> Result<(), Failure> {
+        if self.scopes.contains_key(&scope) {
+            return Ok(());
+        }
+        let facts = match scope {
+            Scope::Account(user) => {
+                self.fetch_account(&user)?;
+                self.state.views.account(&user)?.data.facts.clone()
+            }
+            Scope::Group(group) => {
+                let group = self.state.views.group(&group)?;
+                self.accounts
+                    .cached
+                    .0
+                    .extend(group.accounts.0.iter().map(|(user, a)| (*user, Arc::clone(a))));
+                group.data.facts.clone()
+            }
+        };
+        self.scopes.insert(scope, facts);
+        Ok(())
+    }
+
+    fn fetch_account(&mut self, user: &UserId) -> Result<(), Failure> {
+        if !self.accounts.cached.0.contains_key(user) {
+            self.accounts.cached.0.insert(*user, self.state.views.account(user)?);
+        }
+        Ok(())
+    }
+
+    fn admit_account(&mut self, user: UserId, record: &Record) -> Result<(), Failure> {
+        let Some(facts) = self.scopes.get(&Scope::Account(user)) else { return Ok(()) };
+        admit_account(self.accounts.account(&user), facts, record)?;
+        if let Body::UserNameClaim { name } = record.body() {
+            let winner = self.state.user_named(&name.folded())?;
+            if winner.is_some_and(|winner| winner.user != user) {
+                return Err(Refusal::NameTaken(name.as_str().to_owned()).into());
+            }
+        }
+        Ok(())
+    }
+
+    fn admit_group(&mut self, group: GroupId, record: &Record) -> Result<(), Failure> {
+        let scope = Scope::Group(group);
+        let cached = self.state.views.group(&group)?;
+        self.fetch_account(&record.author())?;
+        let Some(facts) = self.scopes.get(&scope) else { return Ok(()) };
+        // Most bundles begin with the group as the cache has it; settle anew only behind their first record.
+        let fresh;
+        let view = match facts.len() == cached.data.facts.len() && self.accounts.changed.is_empty() {
+            true => cached.view.as_ref(),
+            false => {
+                fresh = GroupView::of(group, facts, &self.accounts);
+                fresh.as_ref()
+            }
+        };
+        admit_group(view, facts, &self.accounts, record)?;
+        if let Body::GroupGenesis { name, after, .. } = record.body() {
+            let holder = self.state.group_named(&name.folded())?;
+            let free = match holder {
+                None => after.is_none(),
+                // Free again: the new group must say after which end it comes.
+                Some(holder) => holder.ended_by.is_some() && holder.ended_by == *after,
+            };
+            if !free {
+                let mut failure = Failure::from(Refusal::NameTaken(name.as_str().to_owned()));
+                failure.0.missing = holder.and_then(|holder| holder.ended_by).into_iter().collect();
+                return Err(failure);
+            }
+        }
+        Ok(())
+    }
+}

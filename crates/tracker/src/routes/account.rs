@@ -1,0 +1,108 @@
+//! Registration, login, names of users and the caller's own account.
+
+use axum::extract::State;
+use peerage_ledger::{Body, Record};
+use peerage_link::api::{
+    AccountRequest, AccountResponse, ErrorCode, LoginRequest, LoginResponse, NAMES_MAX, RegisterRequest,
+    RegisterResponse, SignedRow, UserNamesRequest, UserNamesResponse,
+};
+use peerage_link::opaque;
+use peerage_types::UserId;
+
+use crate::accept::Remote;
+use crate::body::{Answer, Cbor};
+use crate::error::Failure;
+use crate::session::Session;
+use crate::state::{Shared, State as Tracker};
+use crate::views::ScopeData;
+
+/// First half of a registration: nothing is kept, the AuthRecord brings the outcome.
+pub(crate) async fn register(
+    State(state): State<Shared>,
+    remote: Remote,
+    Cbor(request): Cbor<RegisterRequest>,
+) -> Answer<RegisterResponse> {
+    state.rates.opaque(&remote, &request.user)?;
+    let (opaque_key, setup) = state.opaque_key();
+    let response = opaque::register(setup, &request.user, &request.request)
+        .map_err(|e| Failure::bad_request(e.to_string()))?;
+    Ok(Cbor(RegisterResponse { opaque_key, response }))
+}
+
+/// One round trip: KE2, the sealed vault and the account. Worth nothing without the password.
+pub(crate) async fn login(
+    State(state): State<Shared>,
+    remote: Remote,
+    Cbor(request): Cbor<LoginRequest>,
+) -> Answer<LoginResponse> {
+    state.rates.lookup(&remote)?;
+    let name = request.name.clone();
+    let user = state.blocking(move |state| Ok(state.user_of_name(&name)?)).await?;
+    let user = user.ok_or_else(|| Failure::not_found(format!("user `{}` does not exist", request.name)))?;
+    state.rates.opaque(&remote, &user)?;
+    state.blocking(move |state| answer_login(state, user, &request.request)).await.map(Cbor)
+}
+
+fn answer_login(state: &Tracker, user: UserId, ke1: &[u8]) -> Result<LoginResponse, Failure> {
+    let account = state.views.account(&user)?;
+    let auth = account.view.as_ref().and_then(|view| view.auth).and_then(|id| account.data.facts.get(&id));
+    let Some(Body::AuthRecord { opaque_key, password_file, vault, .. }) = auth.map(|fact| fact.record.body())
+    else {
+        return Err(Failure::not_found(format!("user {user} has no password"))
+            .hint("the account was not created completely; create it again"));
+    };
+    let setup = state.keyring.opaque(*opaque_key).ok_or_else(|| {
+        Failure::new(ErrorCode::Internal, format!("this tracker lacks the OPAQUE key {opaque_key}"))
+            .hint("copy the keyring file of another tracker here")
+    })?;
+    let response = opaque::login(setup, Some(password_file), &user, ke1)
+        .map_err(|e| Failure::bad_request(e.to_string()))?;
+    Ok(LoginResponse { user, response, vault: vault.clone(), account: signed_rows(&account.data, public) })
+}
+
+/// Which users have these names?
+pub(crate) async fn names(
+    State(state): State<Shared>,
+    remote: Remote,
+    Cbor(request): Cbor<UserNamesRequest>,
+) -> Answer<UserNamesResponse> {
+    if request.names.len() > NAMES_MAX {
+        let got = request.names.len();
+        return Err(Failure::bad_request(format!(
+            "{got} names in one request, at most {NAMES_MAX} are allowed"
+        )));
+    }
+    state.rates.lookup(&remote)?;
+    let find =
+        move |state: &Tracker| request.names.iter().map(|name| Ok(state.user_of_name(name)?)).collect();
+    let users = state.blocking(find).await?;
+    Ok(Cbor(UserNamesResponse { users }))
+}
+
+/// The caller's own account scope, without AuthRecords.
+pub(crate) async fn rows(
+    State(state): State<Shared>,
+    session: Session,
+    Cbor(request): Cbor<AccountRequest>,
+) -> Answer<AccountResponse> {
+    if request.user != session.user {
+        let message = format!("this device belongs to user {}, not {}", session.user, request.user);
+        return Err(Failure::new(ErrorCode::NotCertified, message));
+    }
+    let account = state.blocking(move |state| Ok(state.views.account(&session.user)?)).await?;
+    Ok(Cbor(AccountResponse { rows: signed_rows(&account.data, public) }))
+}
+
+/// AuthRecords would let anybody guess the password offline.
+pub(crate) fn public(record: &Record) -> bool {
+    !matches!(record.body(), Body::AuthRecord { .. })
+}
+
+/// The chosen records of a scope, each with the receipt that dates it.
+pub(crate) fn signed_rows(data: &ScopeData, chosen: impl Fn(&Record) -> bool) -> Vec<SignedRow> {
+    let rows = data.facts.iter().filter(|fact| chosen(&fact.record)).filter_map(|fact| {
+        let receipt = data.receipts.get(&fact.record.id())?.clone();
+        Some(SignedRow { record: fact.record.bytes().to_vec(), receipt })
+    });
+    rows.collect()
+}

@@ -1,0 +1,29 @@
+//! `bundle`: submit records. They carry their own authority, so no session is needed.
+
+use axum::extract::State;
+use peerage_link::api::{BundleRequest, BundleResponse};
+
+use crate::accept::Remote;
+use crate::admission;
+use crate::body::{Answer, Cbor};
+use crate::error::Failure;
+use crate::limits::BUNDLE_BYTES_MAX;
+use crate::state::Shared;
+
+pub(crate) async fn submit(
+    State(state): State<Shared>,
+    remote: Remote,
+    Cbor(request): Cbor<BundleRequest, BUNDLE_BYTES_MAX>,
+) -> Answer<BundleResponse> {
+    state.rates.bundle(&remote)?;
+    let records = state
+        .blocking(move |state| {
+            let bytes: Vec<&[u8]> = request.records.iter().map(|record| record.as_slice()).collect();
+            admission::decode(&state.cluster, &bytes)
+        })
+        .await?;
+    let held = state.lanes.hold(admission::lanes(&records)).await;
+    let (new, known) = state.blocking(move |state| admission::admit(state, records)).await?;
+    let durable = state.replica.submit(new, known, held).await.ok_or_else(Failure::stopping)?;
+    Ok(Cbor(BundleResponse { stamp: durable.stamp, durable_on: durable.durable_on, of: durable.of }))
+}

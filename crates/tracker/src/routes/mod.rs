@@ -1,0 +1,53 @@
+//! The HTTP API, one file per group of routes. `peerage_link::api` documents the messages.
+
+mod account;
+mod bundle;
+mod events;
+mod groups;
+mod hello;
+mod metainfo;
+mod peer;
+mod presence;
+mod snapshot;
+
+use axum::Router;
+use axum::routing::{get, post};
+use peerage_link::api::path;
+
+use crate::error::Failure;
+use crate::state::Shared;
+
+/// Everything this tracker answers.
+pub(crate) fn router(state: Shared) -> Router {
+    let metainfo = format!("{}{{id}}", path::METAINFO_PREFIX);
+    Router::new()
+        .route(path::HELLO, post(hello::hello))
+        .route(path::OPAQUE_REGISTER, post(account::register))
+        .route(path::OPAQUE_LOGIN, post(account::login))
+        .route(path::ACCOUNT, post(account::rows))
+        .route(path::USER_NAMES, post(account::names))
+        .route(path::BUNDLE, post(bundle::submit))
+        .route(path::GROUP_NAME, post(groups::named))
+        .route(path::GROUPS, post(groups::list))
+        .route(path::GROUP_SNAPSHOT, post(snapshot::snapshot))
+        .route(&metainfo, get(metainfo::fetch).put(metainfo::store))
+        .route(path::ANNOUNCE, post(presence::announce))
+        .route(path::WITHDRAW, post(presence::withdraw))
+        .route(path::PRESENCE, post(presence::of_group))
+        .route(path::EVENTS, get(events::stream))
+        .route(path::PEER_PUSH, post(peer::push))
+        .route(path::PEER_PULL, post(peer::pull))
+        .route(path::PEER_PRESENCE, post(peer::presence))
+        .fallback(nowhere)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(state)
+}
+
+async fn nowhere(uri: axum::http::Uri) -> Failure {
+    Failure::not_found(format!("this tracker has no `{}`", uri.path()))
+        .hint("it may be older than your client")
+}
+
+async fn wrong_method(method: axum::http::Method, uri: axum::http::Uri) -> Failure {
+    Failure::bad_request(format!("`{}` does not take {method}", uri.path()))
+}

@@ -1,0 +1,64 @@
+//! Tracker to tracker. Only who holds the cluster key gets here; what it sends is verified all the same.
+
+use axum::extract::State;
+use peerage_link::api::{
+    Empty, ErrorCode, PresenceRequest, PullRequest, PullResponse, PushRequest, PushResponse,
+};
+use peerage_replica::PeerId;
+use peerage_types::TrackerId;
+
+use crate::body::{Answer, Cbor};
+use crate::clock::unix_ms;
+use crate::error::Failure;
+use crate::limits::PEER_BYTES_MAX;
+use crate::neighbour::verify_rows;
+use crate::session::FromTracker;
+use crate::state::{Shared, State as Tracker};
+
+pub(crate) async fn push(
+    State(state): State<Shared>,
+    _: FromTracker,
+    Cbor(request): Cbor<PushRequest, PEER_BYTES_MAX>,
+) -> Answer<PushResponse> {
+    let from = sender(&state, &request.from, request.from_index)?;
+    let rows = state.blocking(move |state| verify_rows(state, &request.rows)).await?;
+    let vector = state.replica.push(from, rows).await.ok_or_else(Failure::stopping)?;
+    Ok(Cbor(PushResponse { vector }))
+}
+
+pub(crate) async fn pull(
+    State(state): State<Shared>,
+    _: FromTracker,
+    Cbor(request): Cbor<PullRequest, PEER_BYTES_MAX>,
+) -> Answer<PullResponse> {
+    let from = sender(&state, &request.from, request.from_index)?;
+    let pulled = state.replica.pull(from, request.vector).await.ok_or_else(Failure::stopping)?;
+    let (rows, more, vector) = (pulled.rows, pulled.more, pulled.vector);
+    Ok(Cbor(PullResponse { rows, more, vector, unix_ms: unix_ms() }))
+}
+
+pub(crate) async fn presence(
+    State(state): State<Shared>,
+    _: FromTracker,
+    Cbor(request): Cbor<PresenceRequest, PEER_BYTES_MAX>,
+) -> Answer<Empty> {
+    sender(&state, &request.from, request.from_index)?;
+    state.presence.heard(&state, &request.from, &request.deltas)?;
+    Ok(Cbor(Empty {}))
+}
+
+/// Which other tracker this is, by its place in the list.
+fn sender(state: &Tracker, from: &TrackerId, index: u8) -> Result<PeerId, Failure> {
+    let peer = PeerId(index);
+    if *from == state.tracker {
+        return Err(Failure::new(ErrorCode::BadRequest, "this request comes from this very tracker"));
+    }
+    match state.neighbour(peer) {
+        Some(_) => Ok(peer),
+        None => {
+            let message =
+                format!("no other tracker has place {index} in this tracker's list of {}", state.trackers);
+            Err(Failure::bad_request(message).hint("give all trackers the same list"))
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Announce, withdraw, and who is online in a group.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::extract::State;
+use peerage_link::api::{
+    ANNOUNCE_ITEMS_MAX, AnnounceAnswer, AnnounceItem, AnnounceRequest, AnnounceResponse, Empty, ErrorCode,
+    FilePresence, GroupPresenceRequest, GroupPresenceResponse, PEERS_MAX, PeerEntry, SwarmState,
+};
+use peerage_replica::{ANNOUNCE_INTERVAL, PresenceEntry, PresenceState};
+use peerage_types::limits::ADDRESSES_MAX;
+
+use super::metainfo::require_member;
+use crate::accept::Remote;
+use crate::body::{Answer, Cbor};
+use crate::error::Failure;
+use crate::limits::ANNOUNCE_BYTES_MAX;
+use crate::presence_shell::tell_sessions;
+use crate::session::Session;
+use crate::state::{Shared, State as Tracker};
+
+/// Takes what can be taken; an item that is refused does not hold up the others.
+pub(crate) async fn announce(
+    State(state): State<Shared>,
+    remote: Remote,
+    session: Session,
+    Cbor(request): Cbor<AnnounceRequest, ANNOUNCE_BYTES_MAX>,
+) -> Answer<AnnounceResponse> {
+    if request.items.len() > ANNOUNCE_ITEMS_MAX {
+        let got = request.items.len();
+        let message = format!("{got} swarms in one announce, at most {ANNOUNCE_ITEMS_MAX} are allowed");
+        return Err(Failure::bad_request(message));
+    }
+    let local = is_local(remote.addr.ip());
+    let work = move |state: &Tracker| {
+        let mut changed = Vec::new();
+        let answers = request.items.into_iter().map(|item| {
+            let swarm = (item.group, item.info_hash);
+            match take(state, &session, item, local) {
+                Ok((answer, news)) => {
+                    changed.extend(news.then_some(swarm));
+                    answer
+                }
+                Err(failure) => AnnounceAnswer { peers: Vec::new(), refused: Some(failure.0.code) },
+            }
+        });
+        let answers = answers.collect();
+        Ok((answers, changed))
+    };
+    let (answers, changed) = state.blocking(work).await?;
+    tell_sessions(&state, changed);
+    let interval_s = u32::try_from(ANNOUNCE_INTERVAL.as_secs()).unwrap_or(u32::MAX);
+    Ok(Cbor(AnnounceResponse { answers, interval_s }))
+}
+
+fn take(
+    state: &Tracker,
+    session: &Session,
+    item: AnnounceItem,
+    local: bool,
+) -> Result<(AnnounceAnswer, bool), Failure> {
+    require_member(state, &item.group, &session.user)?;
+    let swarm = (item.group, item.info_hash);
+    let entry = PresenceEntry {
+        device: session.device,
+        user: session.user,
+        group: item.group,
+        info_hash: item.info_hash,
+        addresses: parse_addresses(&item.addresses)?,
+        state: match item.state {
+            SwarmState::Seeding => PresenceState::Seeding,
+            SwarmState::Leeching => PresenceState::Leeching,
+        },
+        percent: item.percent,
+    };
+    let changed =
+        state.presence.announce(entry).map_err(|full| Failure::new(ErrorCode::TooMany, full.to_string()))?;
+    let want = usize::from(item.want).min(PEERS_MAX);
+    let peers = state.presence.peers_of(swarm, &session.device, want);
+    let peers = peers.into_iter().filter_map(|entry| shown(entry, local)).collect();
+    Ok((AnnounceAnswer { peers, refused: None }, changed))
+}
+
+fn parse_addresses(texts: &[String]) -> Result<Vec<SocketAddr>, Failure> {
+    if texts.len() > ADDRESSES_MAX {
+        let got = texts.len();
+        return Err(Failure::bad_request(format!("{got} addresses, at most {ADDRESSES_MAX} are allowed")));
+    }
+    let parse = |text: &String| match text.parse::<SocketAddr>() {
+        Ok(addr) if addr.port() != 0 && !addr.ip().is_unspecified() && !addr.ip().is_multicast() => Ok(addr),
+        _ => Err(Failure::bad_request("an address that nobody can connect to; expected ip:port")),
+    };
+    texts.iter().map(parse).collect()
+}
+
+/// A peer as the caller may see it: loopback addresses mean something only on this machine.
+fn shown(entry: PresenceEntry, local: bool) -> Option<PeerEntry> {
+    let addresses = entry.addresses.iter().filter(|addr| local || !is_local(addr.ip()));
+    let addresses: Vec<String> = addresses.map(ToString::to_string).collect();
+    let state = match entry.state {
+        PresenceState::Seeding => SwarmState::Seeding,
+        PresenceState::Leeching => SwarmState::Leeching,
+    };
+    let reachable = !addresses.is_empty();
+    let PresenceEntry { device, user, percent, .. } = entry;
+    reachable.then_some(PeerEntry { device, user, addresses, state, percent })
+}
+
+fn is_local(ip: IpAddr) -> bool {
+    ip.to_canonical().is_loopback()
+}
+
+/// All presence of this device goes at once, here and on the other trackers.
+pub(crate) async fn withdraw(State(state): State<Shared>, session: Session, _: Cbor<Empty>) -> Answer<Empty> {
+    let gone = state.presence.withdraw(&session.device);
+    tell_sessions(&state, gone);
+    Ok(Cbor(Empty {}))
+}
+
+/// Who is online with which content. Members only.
+pub(crate) async fn of_group(
+    State(state): State<Shared>,
+    session: Session,
+    Cbor(request): Cbor<GroupPresenceRequest>,
+) -> Answer<GroupPresenceResponse> {
+    let group = request.group;
+    let work = move |state: &Tracker| {
+        require_member(state, &group, &session.user)?;
+        Ok(state.presence.swarms_of(group))
+    };
+    let swarms = state.blocking(work).await?;
+    let files = swarms.into_iter().map(|(info_hash, summary)| FilePresence {
+        info_hash,
+        seeders: summary.seeders,
+        leechers: summary.leechers,
+        users: summary.users.into_iter().collect(),
+    });
+    Ok(Cbor(GroupPresenceResponse { files: files.collect() }))
+}

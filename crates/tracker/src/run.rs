@@ -1,0 +1,306 @@
+//! Starts the parts of a tracker in their order, and ends them in the opposite one.
+
+use std::future::Future;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, mpsc as std_mpsc};
+
+use peerage_ledger::Origin;
+use peerage_link::keyring::{Keyring, keyring_path};
+use peerage_link::list::{self, TrackerList};
+use peerage_link::tls::{self, ClientKey, ExpectedKey};
+use peerage_replica::{Config, Input, Limits, PeerId, Replica, Vector};
+use peerage_store::{SqliteStore, Store, StoreError};
+use peerage_types::{PublicKey, Stamp, TrackerId};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+
+use crate::clock::Monotonic;
+use crate::config::{Started, TrackerConfig, TrackerError};
+use crate::folder::{DataFolder, default_folder};
+use crate::lanes::Lanes;
+use crate::limits::METAINFO_IN_FLIGHT_MAX;
+use crate::neighbour::{Neighbour, NeighbourConfig};
+use crate::notices::Notices;
+use crate::presence_shell::{self, PresenceShell};
+use crate::replica_shell::{self, Done, ReplicaHandle, Shell};
+use crate::state::{Rates, Shared, State, Streams};
+use crate::views::Views;
+use crate::writer::{self, Commit};
+use crate::{accept, keeper, routes};
+
+/// Keys under which the store keeps who it belongs to.
+const META_CLUSTER: &str = "cluster";
+const META_TRACKER: &str = "tracker";
+
+/// Runs one tracker until `shutdown` is ready: then it finishes what is in flight and returns. It prints nothing;
+/// `started` is called once, as soon as connections are accepted.
+///
+/// # Errors
+/// [`TrackerError`], whose message says what the operator should do. A broken database ends a running tracker.
+pub async fn run(
+    config: TrackerConfig,
+    shutdown: impl Future<Output = ()>,
+    started: impl FnOnce(&Started),
+) -> Result<(), TrackerError> {
+    let ground = tokio::task::spawn_blocking(move || Ground::prepare(config))
+        .await
+        .map_err(|_| TrackerError::Crashed("start"))??;
+    let listener = ground.listen().await?;
+    let addr = listener.local_addr().map_err(|source| ground.listen_error(source))?;
+    let report = Started {
+        addr,
+        cluster: ground.keyring.cluster(),
+        tracker: ground.tracker,
+        key: ground.keyring.public(),
+        pin_path: list::pin_path(&ground.list.path),
+        data: ground.folder.path().to_owned(),
+        trackers: ground.list.entries.len(),
+    };
+    let (running, folder) = Running::start(ground, listener)?;
+    started(&report);
+    let outcome = running.until(shutdown).await;
+    // The lock goes last: whoever starts on this folder finds everything on disk.
+    drop(folder);
+    outcome
+}
+
+/// What is there before anything runs.
+struct Ground {
+    config: TrackerConfig,
+    list: TrackerList,
+    keyring: Keyring,
+    folder: DataFolder,
+    store: Arc<dyn Store>,
+    tracker: TrackerId,
+    incarnation: u64,
+    vector: Vector,
+    last_stamp: Stamp,
+}
+
+impl Ground {
+    /// Blocking.
+    fn prepare(config: TrackerConfig) -> Result<Self, TrackerError> {
+        let list = TrackerList::load(&config.list)?;
+        if list.entry(config.number).is_none() {
+            let (list, trackers) = (config.list, list.entries.len());
+            return Err(TrackerError::NoSuchNumber { list, number: config.number, trackers });
+        }
+        let keyring = Keyring::load_or_create(&config.list)?;
+        pin(&list, &keyring.public())?;
+        let folder = match &config.data {
+            Some(data) => data.clone(),
+            None => {
+                let env = |name: &str| std::env::var_os(name).map(PathBuf::from);
+                default_folder(&keyring.cluster(), config.number, env)?
+            }
+        };
+        let folder = DataFolder::open(folder)?;
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&folder.database())?);
+        let tracker = identity(&*store, &keyring, &folder)?;
+        let mut incarnation = [0; 8];
+        fill_random(&mut incarnation)?;
+        let (vector, last_stamp) = (store.vector()?, store.last_stamp()?);
+        let incarnation = u64::from_be_bytes(incarnation);
+        Ok(Self { config, list, keyring, folder, store, tracker, incarnation, vector, last_stamp })
+    }
+
+    async fn listen(&self) -> Result<TcpListener, TrackerError> {
+        let bound = match (self.config.listen, self.list.entry(self.config.number)) {
+            (None, Some(entry)) => TcpListener::bind((entry.host.as_str(), entry.port)).await,
+            (Some(addr), _) => TcpListener::bind(addr).await,
+            (None, None) => Err(io::Error::other("the list has no such line")),
+        };
+        bound.map_err(|source| self.listen_error(source))
+    }
+
+    fn listen_error(&self, source: io::Error) -> TrackerError {
+        let entry = || self.list.entry(self.config.number).map(ToString::to_string).unwrap_or_default();
+        let addr = self.config.listen.map_or_else(entry, |addr| addr.to_string());
+        match source.kind() {
+            io::ErrorKind::AddrInUse => TrackerError::PortInUse { addr },
+            _ => TrackerError::Listen { addr, source },
+        }
+    }
+
+    fn neighbours(&self) -> Vec<Arc<Neighbour>> {
+        let key = self.keyring.signing_key();
+        let tls = tls::client_config(Some(key), ExpectedKey::Exactly(self.keyring.public()), &[tls::ALPN_H2]);
+        let others = (0u8..).zip(&self.list.entries).filter(|(index, _)| *index != self.me().0);
+        let made = others.map(|(index, entry)| {
+            Arc::new(Neighbour::new(NeighbourConfig {
+                peer: PeerId(index),
+                entry: entry.clone(),
+                tls: Arc::clone(&tls),
+                cluster: self.keyring.cluster(),
+                us: self.tracker,
+                keyring: keyring_path(&self.list.path).display().to_string(),
+            }))
+        });
+        made.collect()
+    }
+
+    /// Place in the list, from 0.
+    fn me(&self) -> PeerId {
+        PeerId(u8::try_from(self.config.number - 1).unwrap_or(u8::MAX))
+    }
+}
+
+/// Leaves the cluster's key beside the list, unless it is pinned already.
+fn pin(list: &TrackerList, key: &PublicKey) -> Result<(), TrackerError> {
+    match list.pin {
+        None => Ok(list::write_pin(&list.path, key)?),
+        Some(pinned) if pinned == *key => Ok(()),
+        Some(pinned) => {
+            let keyring = keyring_path(&list.path);
+            Err(TrackerError::OtherCluster { pinned, have: *key, keyring })
+        }
+    }
+}
+
+/// Who this database belongs to; a new one is claimed.
+fn identity(store: &dyn Store, keyring: &Keyring, folder: &DataFolder) -> Result<TrackerId, TrackerError> {
+    let expected = keyring.cluster();
+    match store.meta(META_CLUSTER)? {
+        None => store.set_meta(META_CLUSTER, expected.as_bytes())?,
+        Some(found) if found == expected.as_bytes() => {}
+        Some(found) => {
+            let found = data_encoding::HEXLOWER.encode(&found);
+            return Err(TrackerError::OtherData { data: folder.path().to_owned(), found, expected });
+        }
+    }
+    if let Some(tracker) = store.meta(META_TRACKER)?.and_then(|bytes| TrackerId::from_slice(&bytes)) {
+        return Ok(tracker);
+    }
+    let mut tracker = TrackerId([0; TrackerId::LEN]);
+    fill_random(&mut tracker.0)?;
+    store.set_meta(META_TRACKER, tracker.as_bytes())?;
+    Ok(tracker)
+}
+
+fn fill_random(bytes: &mut [u8]) -> Result<(), TrackerError> {
+    getrandom::fill(bytes).map_err(|e| TrackerError::System { what: "random numbers", why: e.to_string() })
+}
+
+/// Everything that runs.
+struct Running {
+    server: tokio::task::JoinHandle<()>,
+    replica: tokio::task::JoinHandle<()>,
+    helpers: JoinSet<()>,
+    writer: std::thread::JoinHandle<Result<(), StoreError>>,
+    /// Ready when the writer has ended by itself: the database failed.
+    writer_ended: oneshot::Receiver<()>,
+    closing: watch::Sender<bool>,
+    stopped: watch::Sender<bool>,
+}
+
+impl Running {
+    fn start(ground: Ground, listener: TcpListener) -> Result<(Self, DataFolder), TrackerError> {
+        let clock = Monotonic::start();
+        let (closing, closing_seen) = watch::channel(false);
+        let (stopped, stopped_seen) = watch::channel(false);
+        let (handle, commands) = ReplicaHandle::new(ground.vector.clone());
+        let (keeper, wanted) = mpsc::channel(keeper::WANTED_MAX);
+        let tls = tls::server_config(ground.keyring.signing_key(), ClientKey::Optional, &[tls::ALPN_H2]);
+        let neighbours = ground.neighbours();
+        let replica = Replica::new(
+            Config {
+                tracker: ground.tracker,
+                incarnation: ground.incarnation,
+                peers: neighbours.iter().map(|neighbour| neighbour.peer()).collect(),
+                signing_key: ground.keyring.signing_key().clone(),
+                vector: ground.vector.clone(),
+                last_stamp: ground.last_stamp,
+                limits: Limits::default(),
+            },
+            clock.now(),
+        );
+        let origin = Origin { tracker: ground.tracker, incarnation: ground.incarnation };
+        let me = ground.me();
+        let Ground { list, keyring, folder, store, tracker, .. } = ground;
+        let (report, done) = mpsc::unbounded_channel();
+        let (commits, writer, writer_ended) = start_writer(&store, &report)?;
+        let state: Shared = Arc::new(State {
+            cluster: keyring.cluster(),
+            cluster_key: keyring.public(),
+            tracker,
+            me,
+            trackers: u32::try_from(list.entries.len()).unwrap_or(u32::MAX),
+            views: Views::new(keyring.cluster(), Arc::clone(&store)),
+            keyring,
+            store,
+            replica: handle,
+            presence: PresenceShell::new(origin, clock),
+            neighbours,
+            notices: Notices::new(),
+            lanes: Lanes::default(),
+            rates: Rates::default(),
+            metainfo_slots: Arc::new(Semaphore::new(METAINFO_IN_FLIGHT_MAX)),
+            keeper,
+            streams: Arc::new(Streams::default()),
+            closing: closing_seen.clone(),
+        });
+        let mut helpers = JoinSet::new();
+        helpers.spawn(keeper::run(Arc::clone(&state), wanted));
+        helpers.spawn(presence_shell::run(Arc::clone(&state), closing_seen.clone()));
+        for neighbour in &state.neighbours {
+            let told =
+                presence_shell::inform(Arc::clone(&state), Arc::clone(neighbour), closing_seen.clone());
+            helpers.spawn(told);
+        }
+        let shell =
+            Shell { state: Arc::clone(&state), replica, clock, commands, done, report, writer: commits };
+        let replica = tokio::spawn(replica_shell::run(shell, stopped_seen));
+        let server = tokio::spawn(accept::serve(listener, tls, routes::router(state), closing_seen));
+        Ok((Self { server, replica, helpers, writer, writer_ended, closing, stopped }, folder))
+    }
+
+    async fn until(mut self, shutdown: impl Future<Output = ()>) -> Result<(), TrackerError> {
+        let crashed = tokio::select! {
+            () = shutdown => None,
+            _ = &mut self.writer_ended => None,
+            _ = &mut self.replica => Some("replica"),
+            _ = &mut self.server => Some("server"),
+        };
+        // No new work, then no new rows, then everything to the disk.
+        self.closing.send_replace(true);
+        if !self.server.is_finished() && self.server.await.is_err() {
+            tracing::error!("the server ended with a panic");
+        }
+        self.helpers.shutdown().await;
+        self.stopped.send_replace(true);
+        if !self.replica.is_finished() && self.replica.await.is_err() {
+            tracing::error!("the replica ended with a panic");
+        }
+        let writer = tokio::task::spawn_blocking(move || self.writer.join()).await;
+        match (writer, crashed) {
+            (Ok(Ok(Err(error))), _) => Err(error.into()),
+            (Ok(Ok(Ok(()))), None) => Ok(()),
+            (_, Some(part)) => Err(TrackerError::Crashed(part)),
+            _ => Err(TrackerError::Crashed("writer")),
+        }
+    }
+}
+
+type Writer =
+    (std_mpsc::Sender<Commit>, std::thread::JoinHandle<Result<(), StoreError>>, oneshot::Receiver<()>);
+
+fn start_writer(
+    store: &Arc<dyn Store>,
+    report: &mpsc::UnboundedSender<Done>,
+) -> Result<Writer, TrackerError> {
+    let (commits, inbox) = std_mpsc::channel();
+    let (ending, ended) = oneshot::channel();
+    let (store, report) = (Arc::clone(store), report.clone());
+    let thread = std::thread::Builder::new().name("peerage-writer".to_owned()).spawn(move || {
+        let outcome = writer::write(&store, &inbox, |batch| {
+            // The replica's task ends first when the tracker stops.
+            let _ = report.send(Done::Input(Input::Persisted { batch }));
+        });
+        drop(ending);
+        outcome
+    });
+    let thread = thread.map_err(|e| TrackerError::System { what: "a thread", why: e.to_string() })?;
+    Ok((commits, thread, ended))
+}

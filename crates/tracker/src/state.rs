@@ -1,0 +1,191 @@
+//! What every request handler and every task of the tracker shares.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use peerage_ledger::Body;
+use peerage_link::api::ErrorCode;
+use peerage_link::keyring::Keyring;
+use peerage_link::opaque::Setup;
+use peerage_replica::{PeerId, VerifiedRow};
+use peerage_store::Store;
+use peerage_types::{ClusterId, DeviceId, PublicKey, TrackerId, UserId};
+use tokio::sync::{Semaphore, mpsc, watch};
+
+use crate::accept::Remote;
+use crate::error::Failure;
+use crate::keeper::Wanted;
+use crate::lanes::Lanes;
+use crate::limits::EVENT_STREAMS_PER_DEVICE_MAX;
+use crate::neighbour::Neighbour;
+use crate::notices::Notices;
+use crate::presence_shell::PresenceShell;
+use crate::rate::{Rate, RateLimit, address_prefix};
+use crate::replica_shell::ReplicaHandle;
+use crate::views::Views;
+
+/// The state as handlers hold it.
+pub(crate) type Shared = Arc<State>;
+
+pub(crate) struct State {
+    pub(crate) cluster: ClusterId,
+    pub(crate) cluster_key: PublicKey,
+    pub(crate) tracker: TrackerId,
+    /// This tracker's place in the list, from 0.
+    pub(crate) me: PeerId,
+    /// Trackers in the list.
+    pub(crate) trackers: u32,
+    pub(crate) keyring: Keyring,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) views: Views,
+    pub(crate) replica: ReplicaHandle,
+    pub(crate) presence: PresenceShell,
+    /// The other trackers of the list.
+    pub(crate) neighbours: Vec<Arc<Neighbour>>,
+    pub(crate) notices: Notices,
+    pub(crate) lanes: Lanes,
+    pub(crate) rates: Rates,
+    pub(crate) metainfo_slots: Arc<Semaphore>,
+    pub(crate) keeper: mpsc::Sender<Wanted>,
+    pub(crate) streams: Arc<Streams>,
+    /// Turns true when the tracker is to stop.
+    pub(crate) closing: watch::Receiver<bool>,
+}
+
+impl State {
+    /// Runs work that may read the disk or compute for long where it holds up nobody.
+    pub(crate) async fn blocking<T, W>(self: &Arc<Self>, work: W) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        W: FnOnce(&Self) -> Result<T, Failure> + Send + 'static,
+    {
+        let state = Arc::clone(self);
+        match tokio::task::spawn_blocking(move || work(&state)).await {
+            Ok(result) => result,
+            Err(error) if error.is_cancelled() => Err(Failure::stopping()),
+            Err(error) => Err(Failure::internal(&error)),
+        }
+    }
+
+    /// The OPAQUE key for new registrations.
+    pub(crate) fn opaque_key(&self) -> (u32, &Setup) {
+        self.keyring.opaque_current()
+    }
+
+    /// The other tracker in this place of the list.
+    pub(crate) fn neighbour(&self, peer: PeerId) -> Option<&Arc<Neighbour>> {
+        self.neighbours.iter().find(|neighbour| neighbour.peer() == peer)
+    }
+
+    /// Metainfo files of Manifests that other trackers accepted: their clients put the file there.
+    pub(crate) fn keeper_wants(&self, rows: &[VerifiedRow]) {
+        for row in rows.iter().filter(|row| row.receipt().origin.tracker != self.tracker) {
+            if let Body::Manifest { metainfo, .. } = row.record().body() {
+                // When the queue is full the file comes when somebody asks for it.
+                let _ = self.keeper.try_send(Wanted { id: *metainfo, by: row.record().author() });
+            }
+        }
+    }
+
+    /// A place for one more event stream of this device.
+    pub(crate) fn stream_slot(&self, device: &DeviceId) -> Result<StreamSlot, Failure> {
+        Streams::take(&self.streams, *device).ok_or_else(|| {
+            let message =
+                format!("this device has {EVENT_STREAMS_PER_DEVICE_MAX} event streams open already");
+            Failure::new(ErrorCode::TooMany, message)
+        })
+    }
+}
+
+/// Open event streams per device.
+#[derive(Debug, Default)]
+pub(crate) struct Streams(Mutex<HashMap<DeviceId, usize>>);
+
+/// One open event stream; dropping it gives the place back.
+#[derive(Debug)]
+pub(crate) struct StreamSlot(Arc<Streams>, DeviceId);
+
+impl Streams {
+    fn take(table: &Arc<Self>, device: DeviceId) -> Option<StreamSlot> {
+        let mut counts = table.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(device).or_insert(0);
+        if *count >= EVENT_STREAMS_PER_DEVICE_MAX {
+            return None;
+        }
+        *count += 1;
+        Some(StreamSlot(Arc::clone(table), device))
+    }
+}
+
+impl Drop for StreamSlot {
+    fn drop(&mut self) {
+        let mut counts = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.1) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.1);
+            }
+        }
+    }
+}
+
+/// What may be asked without a session.
+#[derive(Debug)]
+pub(crate) struct Rates {
+    /// Records submitted, per address: a node that resends its whole outbox stays below.
+    pub(crate) bundles: RateLimit<IpAddr>,
+    /// Names looked up, per address.
+    pub(crate) lookups: RateLimit<IpAddr>,
+    /// Password attempts for one account from one address (None: this machine): slows guessing.
+    attempts: RateLimit<(UserId, Option<IpAddr>)>,
+    /// Password attempts for one account from everywhere: slows guessing from many addresses, and is wide enough
+    /// that one address cannot lock the account's owner out.
+    attempts_anywhere: RateLimit<UserId>,
+    /// Password attempts for all accounts from one address.
+    attempts_of_address: RateLimit<IpAddr>,
+}
+
+impl Default for Rates {
+    fn default() -> Self {
+        let limit = |burst, millis| Rate { burst, refill: Duration::from_millis(millis) };
+        Self {
+            bundles: RateLimit::new(limit(1_000, 10)),
+            lookups: RateLimit::new(limit(500, 20)),
+            attempts: RateLimit::new(limit(30, 2_000)),
+            attempts_anywhere: RateLimit::new(limit(300, 500)),
+            attempts_of_address: RateLimit::new(limit(200, 200)),
+        }
+    }
+}
+
+impl Rates {
+    /// Takes what one OPAQUE exchange costs.
+    pub(crate) fn opaque(&self, remote: &Remote, user: &UserId) -> Result<(), Failure> {
+        let now = Instant::now();
+        let prefix = address_prefix(remote.addr.ip());
+        self.attempts.take((*user, prefix), now).map_err(Failure::rate_limited)?;
+        if let Some(prefix) = prefix {
+            self.attempts_of_address.take(prefix, now).map_err(Failure::rate_limited)?;
+        }
+        self.attempts_anywhere.take(*user, now).map_err(Failure::rate_limited)
+    }
+
+    /// Takes what one lookup without a session costs.
+    pub(crate) fn lookup(&self, remote: &Remote) -> Result<(), Failure> {
+        take(&self.lookups, remote)
+    }
+
+    /// Takes what one bundle costs.
+    pub(crate) fn bundle(&self, remote: &Remote) -> Result<(), Failure> {
+        take(&self.bundles, remote)
+    }
+}
+
+fn take(limit: &RateLimit<IpAddr>, remote: &Remote) -> Result<(), Failure> {
+    match address_prefix(remote.addr.ip()) {
+        Some(prefix) => limit.take(prefix, Instant::now()).map_err(Failure::rate_limited),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,318 @@
+//! The views of accounts and groups: loaded from the store when somebody asks, kept up to date by applied rows,
+//! bounded.
+//!
+//! Blocking (the store is): handlers call it through `State::blocking`. Only the replica's shell calls `apply`,
+//! after the rows are durable. A scope in the cache is complete: loads that race with `apply` are done again.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use peerage_ledger::{AccountView, Accounts, Body, Facts, GroupView, Receipt, Record};
+use peerage_replica::VerifiedRow;
+use peerage_store::{Store, StoreError};
+use peerage_types::{ClusterId, DeviceId, GroupId, RecordId, Scope, UserId};
+
+use crate::limits::{DEVICES_CACHED_MAX, RECORDS_CACHED_MAX, SCOPES_CACHED_MAX};
+
+/// Everything known in one scope.
+#[derive(Clone, Default)]
+pub(crate) struct ScopeData {
+    pub(crate) facts: Facts,
+    /// The receipt that gives each record its order.
+    pub(crate) receipts: BTreeMap<RecordId, Receipt>,
+}
+
+/// One account, settled.
+pub(crate) struct Account {
+    pub(crate) data: Arc<ScopeData>,
+    /// None without a genesis.
+    pub(crate) view: Option<AccountView>,
+}
+
+/// The accounts that one group's records speak of.
+#[derive(Clone, Default)]
+pub(crate) struct AccountSet(pub(crate) BTreeMap<UserId, Arc<Account>>);
+
+impl Accounts for AccountSet {
+    fn account(&self, user: &UserId) -> Option<&AccountView> {
+        self.0.get(user)?.view.as_ref()
+    }
+}
+
+/// One group, settled with the accounts of everybody who signed something in it.
+pub(crate) struct Group {
+    pub(crate) data: Arc<ScopeData>,
+    pub(crate) accounts: AccountSet,
+    /// None without a genesis.
+    pub(crate) view: Option<GroupView>,
+}
+
+/// Why a view is not to be had: the environment is at fault.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ViewError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("record {id} in the database is damaged: {fault}")]
+    Damaged { id: RecordId, fault: String },
+}
+
+/// The cache.
+pub(crate) struct Views {
+    cluster: ClusterId,
+    store: Arc<dyn Store>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    entries: HashMap<Scope, Entry>,
+    records: usize,
+    /// Whose account certified a device, in order; only devices that somebody certified.
+    devices: HashMap<DeviceId, Vec<UserId>>,
+    clock: u64,
+    /// When the last row was applied.
+    clock_applied: u64,
+    /// Loads and settlements under way. While there are any, `touched` notes what they may have missed.
+    under_way: usize,
+    touched: HashMap<Scope, u64>,
+}
+
+struct Entry {
+    data: Arc<ScopeData>,
+    settled: Option<Settled>,
+    used: u64,
+}
+
+#[derive(Clone)]
+enum Settled {
+    Account(Arc<Account>),
+    Group(Arc<Group>),
+}
+
+impl Views {
+    pub(crate) fn new(cluster: ClusterId, store: Arc<dyn Store>) -> Self {
+        Self { cluster, store, inner: Mutex::default() }
+    }
+
+    /// The account of `user`; without any record its view is None.
+    pub(crate) fn account(&self, user: &UserId) -> Result<Arc<Account>, ViewError> {
+        let scope = Scope::Account(*user);
+        if let Some(Settled::Account(account)) = self.settled(&scope) {
+            return Ok(account);
+        }
+        let work = Work::begin(self);
+        let data = self.data(&scope)?;
+        let account = Arc::new(Account { view: AccountView::of(*user, &data.facts), data });
+        work.keep(&scope, std::iter::empty(), Settled::Account(Arc::clone(&account)));
+        Ok(account)
+    }
+
+    /// The group; without any record its view is None.
+    pub(crate) fn group(&self, group: &GroupId) -> Result<Arc<Group>, ViewError> {
+        let scope = Scope::Group(*group);
+        if let Some(Settled::Group(group)) = self.settled(&scope) {
+            return Ok(group);
+        }
+        let work = Work::begin(self);
+        let data = self.data(&scope)?;
+        let authors = data.facts.authors();
+        let mut accounts = AccountSet::default();
+        for user in authors {
+            accounts.0.insert(user, self.account(&user)?);
+        }
+        let view = GroupView::of(*group, &data.facts, &accounts);
+        let settled = Arc::new(Group { data, accounts, view });
+        let others = settled.accounts.0.keys().map(|user| Scope::Account(*user));
+        work.keep(&scope, others, Settled::Group(Arc::clone(&settled)));
+        Ok(settled)
+    }
+
+    /// Whose device this is: the first account that certified it and did not revoke it.
+    ///
+    /// A certificate needs no signature of the device, so others may certify a stranger's key; being later, they
+    /// never take it over.
+    pub(crate) fn user_of_device(&self, device: &DeviceId) -> Result<Option<UserId>, ViewError> {
+        let cached = self.lock().devices.get(device).cloned();
+        let users = match cached {
+            Some(users) => users,
+            None => self.load_device(device)?,
+        };
+        for user in users {
+            if self.account(&user)?.view.as_ref().is_some_and(|view| view.device_ok(device)) {
+                return Ok(Some(user));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes rows that have just become durable.
+    pub(crate) fn apply(&self, rows: &[VerifiedRow]) {
+        let mut inner = self.lock();
+        for row in rows {
+            let (receipt, record) = (row.receipt(), row.record());
+            let scope = record.scope();
+            inner.clock += 1;
+            let clock = inner.clock;
+            inner.clock_applied = clock;
+            if inner.under_way > 0 {
+                inner.touched.insert(scope, clock);
+            }
+            inner.insert(&scope, receipt, record);
+            if let Body::DeviceCert { device, .. } = record.body() {
+                inner.devices.remove(device);
+            }
+            if let Scope::Account(user) = scope {
+                inner.unsettle_groups_of(&user);
+            }
+        }
+        inner.evict();
+    }
+
+    fn settled(&self, scope: &Scope) -> Option<Settled> {
+        let mut inner = self.lock();
+        inner.clock += 1;
+        let clock = inner.clock;
+        let entry = inner.entries.get_mut(scope)?;
+        entry.used = clock;
+        entry.settled.clone()
+    }
+
+    /// The scope's records from the cache or the store. The caller holds a `Work`.
+    fn data(&self, scope: &Scope) -> Result<Arc<ScopeData>, ViewError> {
+        loop {
+            let started = {
+                let inner = self.lock();
+                if let Some(entry) = inner.entries.get(scope) {
+                    return Ok(Arc::clone(&entry.data));
+                }
+                inner.clock
+            };
+            let data = Arc::new(self.load(scope)?);
+            let mut inner = self.lock();
+            if inner.touched.get(scope).is_some_and(|at| *at > started) {
+                continue;
+            }
+            inner.clock += 1;
+            let used = inner.clock;
+            let len = data.receipts.len();
+            if inner.entries.insert(*scope, Entry { data: Arc::clone(&data), settled: None, used }).is_none()
+            {
+                inner.records += len;
+            }
+            inner.evict();
+            return Ok(data);
+        }
+    }
+
+    fn load(&self, scope: &Scope) -> Result<ScopeData, ViewError> {
+        let mut data = ScopeData::default();
+        for row in self.store.scope(scope)? {
+            let id = row.receipt.record;
+            let record = Record::decode(&row.record, &self.cluster)
+                .map_err(|fault| ViewError::Damaged { id, fault: fault.to_string() })?;
+            data.insert(&row.receipt, &Arc::new(record));
+        }
+        Ok(data)
+    }
+
+    fn load_device(&self, device: &DeviceId) -> Result<Vec<UserId>, ViewError> {
+        let started = self.lock().clock;
+        let users = self.store.users_of_device(device)?;
+        let mut inner = self.lock();
+        // Any row since may be one more certificate: then this is for the caller only.
+        if !users.is_empty() && inner.clock_applied <= started {
+            if inner.devices.len() >= DEVICES_CACHED_MAX {
+                inner.devices.clear();
+            }
+            inner.devices.insert(*device, users.clone());
+        }
+        Ok(users)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ScopeData {
+    /// True if it changed anything: the record is new, or this receipt is lower than the one we had.
+    pub(crate) fn insert(&mut self, receipt: &Receipt, record: &Arc<Record>) -> bool {
+        let changed = self.facts.insert(Arc::clone(record), receipt.order());
+        if changed {
+            self.receipts.insert(record.id(), receipt.clone());
+        }
+        changed
+    }
+}
+
+impl Inner {
+    fn insert(&mut self, scope: &Scope, receipt: &Receipt, record: &Arc<Record>) {
+        let Some(entry) = self.entries.get_mut(scope) else { return };
+        let before = entry.data.receipts.len();
+        if Arc::make_mut(&mut entry.data).insert(receipt, record) {
+            entry.settled = None;
+        }
+        self.records += entry.data.receipts.len() - before;
+    }
+
+    /// An account's devices decide what its records in groups are worth.
+    fn unsettle_groups_of(&mut self, user: &UserId) {
+        for entry in self.entries.values_mut() {
+            if matches!(&entry.settled, Some(Settled::Group(group)) if group.accounts.0.contains_key(user)) {
+                entry.settled = None;
+            }
+        }
+    }
+
+    /// Drops the eighth that was not used for longest when a bound is exceeded.
+    fn evict(&mut self) {
+        if self.entries.len() <= SCOPES_CACHED_MAX && self.records <= RECORDS_CACHED_MAX {
+            return;
+        }
+        let mut by_use: Vec<(u64, Scope)> = self.entries.iter().map(|(scope, e)| (e.used, *scope)).collect();
+        by_use.sort_unstable();
+        by_use.truncate(by_use.len().div_ceil(8));
+        for (_, scope) in by_use {
+            if let Some(entry) = self.entries.remove(&scope) {
+                self.records -= entry.data.receipts.len();
+            }
+        }
+    }
+}
+
+/// A load or settlement under way: as long as it lives, `apply` notes what it touches.
+struct Work<'a> {
+    views: &'a Views,
+    started: u64,
+}
+
+impl<'a> Work<'a> {
+    fn begin(views: &'a Views) -> Self {
+        let mut inner = views.lock();
+        inner.under_way += 1;
+        Self { views, started: inner.clock }
+    }
+
+    /// Keeps the result unless something that went into it changed meanwhile; the caller may use it all the same, it
+    /// was true when the work began or later.
+    fn keep(&self, scope: &Scope, others: impl Iterator<Item = Scope>, settled: Settled) {
+        let mut inner = self.views.lock();
+        let stale = |s: &Scope| inner.touched.get(s).is_some_and(|at| *at > self.started);
+        if stale(scope) || others.into_iter().any(|s| stale(&s)) {
+            return;
+        }
+        if let Some(entry) = inner.entries.get_mut(scope) {
+            entry.settled = Some(settled);
+        }
+    }
+}
+
+impl Drop for Work<'_> {
+    fn drop(&mut self) {
+        let mut inner = self.views.lock();
+        inner.under_way -= 1;
+        if inner.under_way == 0 {
+            inner.touched.clear();
+        }
+    }
+}

@@ -1,0 +1,133 @@
+use futures_util::future::join_all;
+use peerage_ledger::{Body, Record};
+use peerage_link::api::{
+    AccountRequest, AccountResponse, ErrorCode, LoginRequest, LoginResponse, RegisterRequest,
+    RegisterResponse, UserNamesRequest, UserNamesResponse, path,
+};
+use peerage_link::opaque::{Login, Registration};
+use peerage_link::vault;
+
+use crate::world::{Person, World, code, public, refusal, submit};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn register_and_log_in_on_another_device() {
+    let world = World::new(1).await;
+    let conn = world.anonymous(1).await;
+    let mut ada = Person::new(world.cluster());
+
+    let (registration, request) = Registration::start("correct horse").unwrap();
+    let answer: RegisterResponse =
+        conn.call(path::OPAQUE_REGISTER, &RegisterRequest { user: ada.user, request }).await.unwrap();
+    let (password_file, export_key) = registration.finish(&answer.response).unwrap();
+    let sealed = vault::seal(&export_key, &ada.identity, &ada.user).unwrap();
+    let device = public(&ada.device);
+    let records = [
+        ada.account(Body::AccountGenesis { identity: public(&ada.identity) }),
+        ada.account(Body::UserNameClaim { name: "Ada".parse().unwrap() }),
+        ada.account(Body::AuthRecord {
+            opaque_key: answer.opaque_key,
+            password_file,
+            vault: sealed.clone(),
+            recovery_vault: None,
+            previous: None,
+        }),
+        ada.account(Body::DeviceCert { device, label: "laptop".to_owned() }),
+    ];
+    let stored = submit(&conn, &records).await.unwrap();
+    assert_eq!((stored.durable_on, stored.of), (1, 1));
+
+    let (login, request) = Login::start("correct horse").unwrap();
+    let request = LoginRequest { name: "aDA".parse().unwrap(), request };
+    let answer: LoginResponse = conn.call(path::OPAQUE_LOGIN, &request).await.unwrap();
+    assert_eq!(answer.user, ada.user);
+    assert_eq!(answer.vault, sealed);
+    let export_key = login.finish(&answer.response).unwrap();
+    let identity = vault::open(&export_key, &answer.vault, &ada.user).unwrap();
+    assert_eq!(identity.to_bytes(), ada.identity.to_bytes());
+    let kinds: Vec<Record> =
+        answer.account.iter().map(|row| Record::decode(&row.record, &world.cluster()).unwrap()).collect();
+    assert_eq!(kinds.len(), 3);
+    assert!(kinds.iter().all(|record| !matches!(record.body(), Body::AuthRecord { .. })));
+    assert!(answer.account.iter().all(|row| row.receipt.verify(&world.started(1).key)));
+
+    let (login, request) = Login::start("wrong horse").unwrap();
+    let request = LoginRequest { name: "ada".parse().unwrap(), request };
+    let answer: LoginResponse = conn.call(path::OPAQUE_LOGIN, &request).await.unwrap();
+    assert!(login.finish(&answer.response).is_err());
+
+    let (_, request) = Login::start("x").unwrap();
+    let request = LoginRequest { name: "eve".parse().unwrap(), request };
+    assert_eq!(code(conn.call::<_, LoginResponse>(path::OPAQUE_LOGIN, &request).await), ErrorCode::NotFound);
+
+    let session = world.session(1, &ada).await;
+    let rows: AccountResponse =
+        session.call(path::ACCOUNT, &AccountRequest { user: ada.user }).await.unwrap();
+    assert_eq!(rows.rows.len(), 3);
+    let names = UserNamesRequest { names: vec!["ADA".parse().unwrap(), "eve".parse().unwrap()] };
+    let users: UserNamesResponse = conn.call(path::USER_NAMES, &names).await.unwrap();
+    assert_eq!(users.users, [Some(ada.user), None]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_goes_to_exactly_one_of_many() {
+    let world = World::new(1).await;
+    let conn = world.anonymous(1).await;
+    let mut people: Vec<Person> = (0..20).map(|_| Person::new(world.cluster())).collect();
+    let bundles: Vec<_> = people.iter_mut().map(|person| person.founding("ada")).collect();
+    let results = join_all(bundles.iter().map(|records| submit(&conn, records))).await;
+    let taken = results.into_iter().filter(|result| {
+        matches!(result, Err(peerage_link::http::CallError::Refused(e)) if e.code == ErrorCode::NameTaken)
+    });
+    assert_eq!(taken.count(), 19);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bundles_are_atomic_and_may_be_sent_again() {
+    let world = World::new(1).await;
+    let conn = world.anonymous(1).await;
+    world.person("ada").await;
+    let mut eve = Person::new(world.cluster());
+
+    let taken = eve.founding("ADA");
+    let error = refusal(submit(&conn, &taken).await);
+    assert_eq!(error.code, ErrorCode::NameTaken);
+    assert_eq!(error.message, "the name `ADA` is taken");
+    // Nothing of it was kept: the genesis alone is still new.
+    assert_eq!(code(submit(&conn, &taken[2..3]).await), ErrorCode::Missing);
+
+    let good = Person::new(world.cluster()).founding("bob");
+    let first = submit(&conn, &good).await.unwrap();
+    let again = submit(&conn, &good).await.unwrap();
+    assert_eq!(first.stamp, again.stamp);
+    let vector = crate::world::hello(&conn).await.vector;
+    assert_eq!(vector.iter().map(|(_, seq)| seq).sum::<u64>(), 8, "a record was logged twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_is_a_session_from_its_certificate_to_its_revocation() {
+    let world = World::new(1).await;
+    let mut ada = world.person("ada").await;
+    let mut eve = world.person("eve").await;
+    let request = AccountRequest { user: ada.user };
+    let conn = world.session(1, &ada).await;
+    assert!(conn.call::<_, AccountResponse>(path::ACCOUNT, &request).await.is_ok());
+    // Somebody else's account, and somebody else's claim to the device.
+    let other = world.session(1, &eve).await;
+    assert_eq!(
+        code(other.call::<_, AccountResponse>(path::ACCOUNT, &request).await),
+        ErrorCode::NotCertified
+    );
+    let theft = eve.account(Body::DeviceCert { device: public(&ada.device), label: "mine".to_owned() });
+    submit(&other, &[theft]).await.unwrap();
+    assert!(conn.call::<_, AccountResponse>(path::ACCOUNT, &request).await.is_ok());
+
+    let anonymous = world.anonymous(1).await;
+    assert_eq!(
+        code(anonymous.call::<_, AccountResponse>(path::ACCOUNT, &request).await),
+        ErrorCode::NotLoggedIn
+    );
+    let revoke = ada.account(Body::DeviceRevoke { device: public(&ada.device), heads: Vec::new() });
+    submit(&anonymous, &[revoke]).await.unwrap();
+    let after = conn.call::<_, AccountResponse>(path::ACCOUNT, &request).await;
+    assert!(after.is_err(), "a revoked device still reads its old account");
+}

@@ -1,0 +1,95 @@
+use peerage_ledger::Body;
+use peerage_link::api::{ErrorCode, Event, path};
+use peerage_link::http::TrackerConn;
+use peerage_types::GroupId;
+
+use crate::world::{PATIENCE, Person, World, code, group_of, hello, snapshot, submit, wait_for};
+
+/// How many records of the group this caller's tracker has.
+async fn rows(conn: &TrackerConn, group: GroupId) -> usize {
+    snapshot(conn, group).await.unwrap().rows.len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_durable_on_two_is_visible_on_two() {
+    let world = World::new(2).await;
+    let mut ada = world.person("ada").await;
+    let conn = world.session(1, &ada).await;
+    let (group, genesis) = ada.found("lab", None);
+    let stored = submit(&conn, &[genesis]).await.unwrap();
+    assert_eq!((stored.durable_on, stored.of), (2, 2));
+    assert_eq!(rows(&world.session(2, &ada).await, group).await, 1);
+    let (_, taken) = ada.found("LAB", None);
+    assert_eq!(code(submit(&world.session(2, &ada).await, &[taken]).await), ErrorCode::NameTaken);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_go_on_while_one_is_down_and_it_catches_up() {
+    let mut world = World::new(2).await;
+    let mut ada = world.person("ada").await;
+    let group = group_of(&world, 1, &mut ada, &mut []).await;
+    world.stop(1).await;
+
+    let second = world.session(2, &ada).await;
+    let mut bob = Person::new(world.cluster());
+    submit(&second, &bob.founding("bob")).await.unwrap();
+    let ask = bob.group(group, Body::JoinRequest { incarnation: 1 });
+    let stored = submit(&second, &[ask]).await.unwrap();
+    assert_eq!((stored.durable_on, stored.of), (1, 2));
+
+    world.start(1).await;
+    let first = world.session(1, &ada).await;
+    let mut events = first.events(path::EVENTS).await.unwrap();
+    if rows(&first, group).await < 2 {
+        wait_for(&mut events, |event| *event == Event::Requests { group }).await;
+    }
+    assert_eq!(rows(&first, group).await, 2);
+    let there = hello(&second).await.vector;
+    assert!(hello(&first).await.vector.covers(&there));
+
+    // And the other way round, with the view that it has caught up to.
+    let accept = ada.group(group, Body::Accept { user: bob.user, incarnation: 1, epoch: 0, grant: None });
+    let mut events = second.events(path::EVENTS).await.unwrap();
+    submit(&first, &[accept]).await.unwrap();
+    if rows(&second, group).await < 3 {
+        wait_for(&mut events, |event| *event == Event::Roster { group }).await;
+    }
+    assert_eq!(rows(&second, group).await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tracker_that_never_ran_gets_everything() {
+    let mut world = World::stopped(3);
+    world.start(1).await;
+    world.start(3).await;
+    let mut ada = world.person("ada").await;
+    let group = group_of(&world, 1, &mut ada, &mut []).await;
+    for number in 0..300 {
+        let name = format!("group-{number}");
+        let (_, genesis) = ada.found(&name, None);
+        submit(&world.session(1, &ada).await, &[genesis]).await.unwrap();
+    }
+    world.start(2).await;
+    let anonymous = world.anonymous(2).await;
+    let wanted = hello(&world.anonymous(1).await).await.vector;
+    let caught_up = async { while !hello(&anonymous).await.vector.covers(&wanted) {} };
+    tokio::time::timeout(PATIENCE, caught_up).await.expect("it never caught up");
+    assert_eq!(rows(&world.session(2, &ada).await, group).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_neighbour_of_another_cluster_is_not_synced_with() {
+    let mut ours = World::stopped(2);
+    let mut theirs = World::new(1).await;
+    // Our second line leads to their tracker.
+    let port = theirs.started(1).addr.port();
+    let text = format!("{}\n127.0.0.1:{port}\n", ours.entry(1));
+    std::fs::write(&ours.list, text).unwrap();
+    ours.start(1).await;
+    let mut ada = ours.person("ada").await;
+    let (_, genesis) = ada.found("lab", None);
+    let stored = submit(&ours.session(1, &ada).await, &[genesis]).await.unwrap();
+    assert_eq!((stored.durable_on, stored.of), (1, 2));
+    assert!(hello(&theirs.anonymous(1).await).await.vector.is_empty());
+    theirs.stop(1).await;
+}
