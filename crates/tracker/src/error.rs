@@ -87,33 +87,7 @@ impl From<RecordFault> for Failure {
 /// What a record would not take effect for, as the client's classroom reply needs it.
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
-        let code = match &refusal {
-            Refusal::Missing(_) => ErrorCode::Missing,
-            Refusal::NoSuchUser(_) => ErrorCode::NoSuchUser,
-            Refusal::UserExists(_) => ErrorCode::UserExists,
-            Refusal::NameTaken(_) => ErrorCode::NameTaken,
-            Refusal::Superseded => ErrorCode::Superseded,
-            Refusal::NotCertified(_) => ErrorCode::NotCertified,
-            Refusal::WrongScope => ErrorCode::BadRequest,
-            Refusal::GroupEnded => ErrorCode::GroupEnded,
-            Refusal::NotOwner(_) => ErrorCode::NotOwner,
-            Refusal::NotMember(_) => ErrorCode::NotMember,
-            Refusal::OwnerMustHandOver => ErrorCode::OwnerMustHandOver,
-            Refusal::StaleHandover { .. } => ErrorCode::StaleHandover,
-            Refusal::AlreadyRequested(_) => ErrorCode::AlreadyRequested,
-            Refusal::AlreadyMember(_) => ErrorCode::AlreadyMember,
-            Refusal::NotRequested(_) => ErrorCode::NotRequested,
-            Refusal::WrongIncarnation { .. } => ErrorCode::WrongIncarnation,
-            Refusal::SameNameOtherContent { .. } => ErrorCode::SameNameOtherContent,
-            Refusal::NotSharer(_) => ErrorCode::NotSharer,
-            Refusal::TooMany { .. } => ErrorCode::TooMany,
-        };
-        let error = ApiError::new(code, refusal.to_string());
-        Self(match refusal {
-            Refusal::Missing(ids) => error.with_missing(ids),
-            Refusal::StaleHandover { uncovered } => error.with_missing(uncovered),
-            _ => error,
-        })
+        Self(refusal.into())
     }
 }
 

@@ -47,7 +47,7 @@ pub(crate) async fn run(state: Shared, mut inbox: mpsc::Receiver<Wanted>) {
 }
 
 async fn try_one(state: &Shared, wanted: &mut BTreeSet<(Wanted, u8)>, next: Wanted, tries: u8) {
-    let here = state.blocking(move |state| Ok(state.store.metainfo(&next.id)?.is_some())).await;
+    let here = state.blocking(move |state| Ok(state.store.has_metainfo(&next.id)?)).await;
     if matches!(here, Ok(true)) {
         return;
     }

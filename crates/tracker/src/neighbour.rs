@@ -20,6 +20,11 @@ use crate::limits::{METAINFO_BODY_BYTES_MAX, PEER_CALL_TIMEOUT, PEER_CONNECT_TIM
 use crate::replica_shell::Done;
 use crate::state::Shared;
 
+/// Attempts to connect for one pull, while the other side actively refuses.
+const CONNECT_ATTEMPTS: u32 = 5;
+/// Between two of them: refusing costs nothing.
+const CONNECT_PAUSE: Duration = Duration::from_millis(150);
+
 /// Why another tracker did not do what we asked of it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NeighbourError {
@@ -198,13 +203,41 @@ pub(crate) fn spawn_pull(state: &Shared, peer: PeerId, vector: Vector, report: U
     let state = Arc::clone(state);
     tokio::spawn(async move {
         let request = PullRequest { from: state.tracker, from_index: state.me.0, vector };
-        let answer = ask::<_, PullResponse>(&state, peer, path::PEER_PULL, &request).await;
+        let answer = match reach(&state, peer).await {
+            true => ask::<_, PullResponse>(&state, peer, path::PEER_PULL, &request).await,
+            false => None,
+        };
         let input = match answer {
             Some(answer) => verified(&state, peer, answer).await,
             None => Input::PullFailed { peer },
         };
         let _ = report.send(Done::Input(input));
     });
+}
+
+/// Connects. Trackers that are started together find each other a moment later than the first one asks: a few quick
+/// attempts spare them a suspicion and a whole pull interval.
+async fn reach(state: &Shared, peer: PeerId) -> bool {
+    let Some(neighbour) = state.neighbour(peer) else { return false };
+    let mut closing = state.closing.clone();
+    let attempts = async {
+        for attempt in 1.. {
+            match neighbour.connected().await {
+                Ok(_) => return true,
+                Err(NeighbourError::Connect(ConnectError::Unreachable { .. }))
+                    if attempt < CONNECT_ATTEMPTS =>
+                {
+                    tokio::time::sleep(CONNECT_PAUSE).await;
+                }
+                Err(_) => return false,
+            }
+        }
+        false
+    };
+    tokio::select! {
+        _ = closing.wait_for(|closing| *closing) => false,
+        reached = attempts => reached,
+    }
 }
 
 async fn verified(state: &Shared, peer: PeerId, answer: PullResponse) -> Input {

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc as std_mpsc};
 
 use peerage_ledger::Origin;
@@ -27,7 +28,7 @@ use crate::presence_shell::{self, PresenceShell};
 use crate::replica_shell::{self, Done, ReplicaHandle, Shell};
 use crate::state::{Rates, Shared, State, Streams};
 use crate::views::Views;
-use crate::writer::{self, Commit};
+use crate::writer::{self, Commit, Signals};
 use crate::{accept, keeper, routes};
 
 /// Keys under which the store keeps who it belongs to.
@@ -191,6 +192,7 @@ struct Running {
     writer: std::thread::JoinHandle<Result<(), StoreError>>,
     /// Ready when the writer has ended by itself: the database failed.
     writer_ended: oneshot::Receiver<()>,
+    signals: Arc<Signals>,
     closing: watch::Sender<bool>,
     stopped: watch::Sender<bool>,
 }
@@ -219,8 +221,9 @@ impl Running {
         let origin = Origin { tracker: ground.tracker, incarnation: ground.incarnation };
         let me = ground.me();
         let Ground { list, keyring, folder, store, tracker, .. } = ground;
+        let signals = Arc::new(Signals::default());
         let (report, done) = mpsc::unbounded_channel();
-        let (commits, writer, writer_ended) = start_writer(&store, &report)?;
+        let (commits, writer, writer_ended) = start_writer(&store, &report, &signals)?;
         let state: Shared = Arc::new(State {
             cluster: keyring.cluster(),
             cluster_key: keyring.public(),
@@ -239,6 +242,7 @@ impl Running {
             metainfo_slots: Arc::new(Semaphore::new(METAINFO_IN_FLIGHT_MAX)),
             keeper,
             streams: Arc::new(Streams::default()),
+            signals: Arc::clone(&signals),
             closing: closing_seen.clone(),
         });
         let mut helpers = JoinSet::new();
@@ -253,7 +257,7 @@ impl Running {
             Shell { state: Arc::clone(&state), replica, clock, commands, done, report, writer: commits };
         let replica = tokio::spawn(replica_shell::run(shell, stopped_seen));
         let server = tokio::spawn(accept::serve(listener, tls, routes::router(state), closing_seen));
-        Ok((Self { server, replica, helpers, writer, writer_ended, closing, stopped }, folder))
+        Ok((Self { server, replica, helpers, writer, writer_ended, signals, closing, stopped }, folder))
     }
 
     async fn until(mut self, shutdown: impl Future<Output = ()>) -> Result<(), TrackerError> {
@@ -268,6 +272,7 @@ impl Running {
         if !self.server.is_finished() && self.server.await.is_err() {
             tracing::error!("the server ended with a panic");
         }
+        self.signals.stopping.store(true, Ordering::Relaxed);
         self.helpers.shutdown().await;
         self.stopped.send_replace(true);
         if !self.replica.is_finished() && self.replica.await.is_err() {
@@ -289,12 +294,13 @@ type Writer =
 fn start_writer(
     store: &Arc<dyn Store>,
     report: &mpsc::UnboundedSender<Done>,
+    signals: &Arc<Signals>,
 ) -> Result<Writer, TrackerError> {
     let (commits, inbox) = std_mpsc::channel();
     let (ending, ended) = oneshot::channel();
-    let (store, report) = (Arc::clone(store), report.clone());
+    let (store, report, signals) = (Arc::clone(store), report.clone(), Arc::clone(signals));
     let thread = std::thread::Builder::new().name("peerage-writer".to_owned()).spawn(move || {
-        let outcome = writer::write(&store, &inbox, |batch| {
+        let outcome = writer::write(&store, &inbox, &signals, |batch| {
             // The replica's task ends first when the tracker stops.
             let _ = report.send(Done::Input(Input::Persisted { batch }));
         });

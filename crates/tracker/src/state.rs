@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,7 @@ use crate::presence_shell::PresenceShell;
 use crate::rate::{Rate, RateLimit, address_prefix};
 use crate::replica_shell::ReplicaHandle;
 use crate::views::Views;
+use crate::writer::Signals;
 
 /// The state as handlers hold it.
 pub(crate) type Shared = Arc<State>;
@@ -50,6 +52,7 @@ pub(crate) struct State {
     pub(crate) metainfo_slots: Arc<Semaphore>,
     pub(crate) keeper: mpsc::Sender<Wanted>,
     pub(crate) streams: Arc<Streams>,
+    pub(crate) signals: Arc<Signals>,
     /// Turns true when the tracker is to stop.
     pub(crate) closing: watch::Receiver<bool>,
 }
@@ -66,6 +69,15 @@ impl State {
             Ok(result) => result,
             Err(error) if error.is_cancelled() => Err(Failure::stopping()),
             Err(error) => Err(Failure::internal(&error)),
+        }
+    }
+
+    /// Refuses what would have to be written while nothing can be.
+    pub(crate) fn require_space(&self) -> Result<(), Failure> {
+        match self.signals.disk_full.load(Ordering::Relaxed) {
+            false => Ok(()),
+            true => Err(Failure::new(ErrorCode::Unavailable, "this tracker's disk is full")
+                .hint("ask another tracker of the list")),
         }
     }
 

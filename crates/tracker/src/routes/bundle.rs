@@ -16,6 +16,7 @@ pub(crate) async fn submit(
     Cbor(request): Cbor<BundleRequest, BUNDLE_BYTES_MAX>,
 ) -> Answer<BundleResponse> {
     state.rates.bundle(&remote)?;
+    state.require_space()?;
     let records = state
         .blocking(move |state| {
             let bytes: Vec<&[u8]> = request.records.iter().map(|record| record.as_slice()).collect();
