@@ -1,0 +1,75 @@
+//! `accept_request`, `reject_request` and `kick`: what the owner decides about people.
+
+use peerage_ledger::Body;
+use peerage_types::UserId;
+
+use super::super::names::UserRef;
+use super::super::snapshot::GroupState;
+use super::super::{GroupRef, Node, Refusal};
+
+/// What is decided.
+#[derive(Clone, Copy)]
+enum Decision {
+    Accept,
+    Reject,
+    Kick,
+}
+
+impl Node {
+    /// Lets somebody in who has asked.
+    pub async fn accept_request(&self, group: &GroupRef, user: &UserRef) -> Result<(), Refusal> {
+        self.decide(group, user, Decision::Accept).await
+    }
+
+    /// Turns somebody away who has asked.
+    pub async fn reject_request(&self, group: &GroupRef, user: &UserRef) -> Result<(), Refusal> {
+        self.decide(group, user, Decision::Reject).await
+    }
+
+    /// Ends a membership; live connections end with it.
+    pub async fn kick(&self, group: &GroupRef, user: &UserRef) -> Result<(), Refusal> {
+        self.decide(group, user, Decision::Kick).await
+    }
+
+    async fn decide(&self, name: &GroupRef, user: &UserRef, decision: Decision) -> Result<(), Refusal> {
+        let session = self.inner.session()?;
+        let state = session.owned_group(name).await?;
+        let view = &state.view;
+        let requests = || view.requests.iter().map(|r| (r.user, r.incarnation));
+        let members = || view.members.iter().map(|(user, m)| (*user, m.incarnation));
+        let (user, incarnation) = match decision {
+            Decision::Accept | Decision::Reject => {
+                find(&state, requests(), user).ok_or(Refusal::NotRequested)?
+            }
+            Decision::Kick => find(&state, members(), user).ok_or(Refusal::NotInGroup)?,
+        };
+        if matches!(decision, Decision::Kick) && view.is_owner(&user) {
+            return Err(Refusal::OwnerStays);
+        }
+        let (epoch, grant) = (view.epoch, None);
+        let mut bundle = session.bundle(view.group, state.facts()).await;
+        bundle.add(match decision {
+            Decision::Accept => Body::Accept { user, incarnation, epoch, grant },
+            Decision::Reject => Body::Reject { user, incarnation, epoch, grant },
+            Decision::Kick => Body::Kick { user, incarnation, epoch, grant },
+        });
+        bundle.submit().await?;
+        // The engine learns of it at once, and not only when the tracker tells.
+        if let Err(error) = session.refresh(view.group).await {
+            tracing::info!(%error, "the decision cannot be read back yet");
+        }
+        Ok(())
+    }
+}
+
+/// The one of these people whom a command names.
+fn find(
+    state: &GroupState,
+    mut people: impl Iterator<Item = (UserId, u32)>,
+    wanted: &UserRef,
+) -> Option<(UserId, u32)> {
+    people.find(|(user, _)| match state.user(user).parse::<UserRef>() {
+        Ok(shown) => shown.folded() == wanted.folded() && shown.tag() == wanted.tag(),
+        Err(_) => false,
+    })
+}

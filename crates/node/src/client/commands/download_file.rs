@@ -1,0 +1,163 @@
+//! `download_file`: starts in the background, if somebody offers the file now.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use peerage_ledger::FileView;
+use peerage_link::api::path;
+use peerage_metainfo::Metainfo;
+use peerage_types::InfoHash;
+use peerage_types::limits::METAINFO_BYTES_MAX;
+
+use super::super::destination::Destination;
+use super::super::downloads::{DownloadEntry, DownloadState};
+use super::super::reply::Started;
+use super::super::session::Session;
+use super::super::snapshot::{GroupState, unix_ms};
+use super::super::transfers::refuse_add;
+use super::super::{GroupRef, Node, Refusal};
+
+/// Trackers tell each other every second who is online.
+const PRESENCE_TRIES: u32 = 5;
+const PRESENCE_PAUSE: Duration = Duration::from_millis(300);
+
+impl Node {
+    /// Starts a download. `destination` is a folder or a file name.
+    pub async fn download_file(
+        &self,
+        group: &GroupRef,
+        file: &str,
+        destination: &str,
+    ) -> Result<Started, Refusal> {
+        let session = self.inner.session()?;
+        let state = session.my_group(group).await?;
+        let file = listed(&state, file).ok_or(Refusal::FileUnknown)?;
+        not_here(&session, &file.info_hash)?;
+        let place = Destination::resolve(destination, &file.name)?;
+        somebody_offers(&session, &state, file).await?;
+        let metainfo = metainfo(&session, file).await?;
+        let entry = DownloadEntry {
+            group: state.view.group,
+            group_name: group.to_string(),
+            name: file.shown.clone(),
+            metainfo: file.metainfo,
+            manifest: file.manifest,
+            size: file.size,
+            folder: unicode(&place.folder)?,
+            file_name: place.file_name.clone(),
+            state: DownloadState::Running,
+            started_unix_ms: unix_ms(),
+            took_ms: None,
+            sources: Vec::new(),
+        };
+        let peers = start(&session, file.info_hash, entry, metainfo, destination).await?;
+        Ok(Started { name: file.shown.clone(), size: file.size, path: place.path(), peers })
+    }
+}
+
+/// The file that a command names: as it is shown, in any Unicode form.
+pub(super) fn listed<'a>(state: &'a GroupState, name: &str) -> Option<&'a FileView> {
+    state.view.file(name).or_else(|| {
+        let normal = peerage_types::FileName::normalized(name).ok()?;
+        state.view.file(normal.as_str())
+    })
+}
+
+/// Refuses what this device has or fetches already.
+fn not_here(session: &Session, info_hash: &InfoHash) -> Result<(), Refusal> {
+    let running = session.engine.status().into_iter().find(|s| s.info_hash == *info_hash);
+    let failed =
+        running.as_ref().is_some_and(|s| matches!(s.state, crate::engine::TorrentState::Failed { .. }));
+    match (session.downloads.get(info_hash), session.shares.get(info_hash)) {
+        _ if failed => Ok(()),
+        (Some(entry), _) if entry.state == DownloadState::Running && running.is_some() => {
+            Err(Refusal::AlreadyDownloading { path: entry.path() })
+        }
+        (_, Some(entry)) if running.is_some() => Err(Refusal::AlreadyShared { path: entry.path.into() }),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses what nobody offers. A sharer that has just come may not be known everywhere yet.
+async fn somebody_offers(session: &Session, state: &GroupState, file: &FileView) -> Result<(), Refusal> {
+    for _ in 0..PRESENCE_TRIES {
+        let online = session.presence(state.view.group).await.map_err(|e| session.refuse(e))?;
+        if online.get(&file.info_hash).is_some_and(|f| f.seeders + f.leechers > 0) {
+            return Ok(());
+        }
+        tokio::time::sleep(PRESENCE_PAUSE).await;
+    }
+    Err(Refusal::NobodySharing)
+}
+
+/// The metainfo file, from here or from a tracker, checked against what the group says.
+async fn metainfo(session: &Session, file: &FileView) -> Result<Arc<Metainfo>, Refusal> {
+    if let Some(kept) = session.metainfo.get(&file.metainfo) {
+        return Ok(kept);
+    }
+    let bytes = session.trackers.get_bytes(&path::metainfo(&file.metainfo), METAINFO_BYTES_MAX).await;
+    let bytes = bytes.map_err(|error| session.refuse(error))?;
+    let parsed = tokio::task::spawn_blocking(move || Metainfo::parse(&bytes)).await;
+    let metainfo =
+        parsed.map_err(|e| Refusal::Local(e.to_string()))?.map_err(|e| Refusal::Untrusted(e.to_string()))?;
+    let as_signed = metainfo.id() == file.metainfo
+        && metainfo.info_hash() == file.info_hash
+        && metainfo.content_id() == file.content;
+    if !as_signed {
+        return Err(Refusal::Untrusted("the metainfo is not the one that the sharer signed".to_owned()));
+    }
+    session.metainfo.put(&metainfo).map_err(|e| Refusal::Local(e.to_string()))?;
+    Ok(Arc::new(metainfo))
+}
+
+/// Starts it, and takes everything back if there turns out to be nobody to ask. Tells how many peers there are.
+async fn start(
+    session: &Arc<Session>,
+    info_hash: InfoHash,
+    entry: DownloadEntry,
+    metainfo: Arc<Metainfo>,
+    destination: &str,
+) -> Result<usize, Refusal> {
+    let local = |e: super::super::folder::FolderError| Refusal::Local(e.to_string());
+    let before = session.downloads.get(&info_hash);
+    // What failed earlier may still be there.
+    session.engine.remove(info_hash).await;
+    session.downloads.put(info_hash, entry.clone()).map_err(local)?;
+    if let Err(error) = session.fetch(&entry, metainfo).await {
+        restore(session, info_hash, before).map_err(local)?;
+        return Err(refuse_add(error, Path::new(destination)));
+    }
+    let announced = session.announce(Some(&BTreeSet::from([info_hash]))).await;
+    let announced = announced.map_err(|error| session.refuse(error));
+    let peers =
+        announced.map(|a| a.peers.iter().find(|(hash, _)| *hash == info_hash).map(|(_, peers)| *peers));
+    match peers {
+        // Checking what lies at the place comes first; peers are asked for afterwards.
+        Ok(None) => Ok(0),
+        Ok(Some(peers)) if peers > 0 => Ok(peers),
+        refused => {
+            session.engine.remove(info_hash).await;
+            restore(session, info_hash, before).map_err(local)?;
+            session.announce_anew().await;
+            Err(refused.err().unwrap_or(Refusal::NobodySharing))
+        }
+    }
+}
+
+fn restore(
+    session: &Session,
+    info_hash: InfoHash,
+    before: Option<DownloadEntry>,
+) -> Result<(), super::super::folder::FolderError> {
+    match before {
+        Some(entry) => session.downloads.put(info_hash, entry),
+        None => session.downloads.remove(&info_hash).map(|_| ()),
+    }
+}
+
+fn unicode(path: &Path) -> Result<String, Refusal> {
+    let text = path.to_str().map(str::to_owned);
+    text.ok_or_else(|| Refusal::Local(format!("the path `{}` is not Unicode", path.display())))
+}

@@ -1,0 +1,21 @@
+//! One file per command. Each is a method of [`Node`](super::Node) that takes what was parsed and returns what is
+//! to be shown, or a [`Refusal`](super::Refusal); a refused command leaves everything as it was.
+
+mod answer_request;
+mod create_group;
+mod create_user;
+mod download_file;
+mod join_group;
+mod leave_group;
+mod list_files;
+mod list_groups;
+mod list_members;
+mod list_peers;
+mod list_requests;
+mod login;
+mod logout;
+mod show_downloads;
+mod stop_share;
+pub mod upload_file;
+mod wait;
+mod whoami;

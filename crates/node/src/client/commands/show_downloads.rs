@@ -1,0 +1,95 @@
+//! `show_downloads`.
+
+use super::super::announce::percent;
+use super::super::downloads::{DownloadEntry, DownloadState};
+use super::super::reply::DownloadLine;
+use super::super::session::Session;
+use super::super::snapshot::unix_ms;
+use super::super::{Node, Refusal};
+use crate::engine::{TorrentState, TorrentStatus};
+
+impl Node {
+    /// All downloads of this device, running and complete, oldest first.
+    pub async fn show_downloads(&self) -> Result<Vec<DownloadLine>, Refusal> {
+        Ok(lines(&*self.inner.session()?))
+    }
+
+    /// The same without waiting, for drawing progress; empty when nobody is logged in.
+    pub fn downloads_now(&self) -> Vec<DownloadLine> {
+        self.inner.session().map(|session| lines(&session)).unwrap_or_default()
+    }
+}
+
+fn lines(session: &Session) -> Vec<DownloadLine> {
+    let running = session.engine.status();
+    let mut entries = session.downloads.all();
+    entries.sort_by_key(|(_, entry)| entry.started_unix_ms);
+    let status = |hash| running.iter().find(|s| s.info_hash == hash);
+    entries.iter().map(|(hash, entry)| line(session, entry, status(*hash))).collect()
+}
+
+fn line(session: &Session, entry: &DownloadEntry, status: Option<&TorrentStatus>) -> DownloadLine {
+    let complete = entry.state == DownloadState::Complete;
+    let running = status.filter(|_| !complete);
+    // What is being checked is not known to be there yet.
+    let checking = running.is_some_and(|s| s.state == TorrentState::Checking);
+    let bytes_done = match running {
+        _ if entry.state != DownloadState::Running => entry.size,
+        Some(s) if !checking => s.bytes_done,
+        _ => 0,
+    };
+    let took_ms = entry.took_ms.unwrap_or_else(|| unix_ms().saturating_sub(entry.started_unix_ms));
+    let sources = match running {
+        Some(status) if entry.sources.is_empty() => session.sources(status),
+        _ => entry.sources.clone(),
+    };
+    DownloadLine {
+        group: entry.group_name.clone(),
+        name: entry.name.clone(),
+        complete,
+        percent: shown_percent(bytes_done, entry.size, complete),
+        bytes_done,
+        bytes_total: entry.size,
+        bytes_per_second: running.map_or(0, |s| s.bytes_per_second_down),
+        peers: running.map_or(0, |s| s.peers.len()),
+        path: entry.path(),
+        seconds: took_ms as f64 / 1000.0,
+        sources,
+        note: if complete { None } else { note(status) },
+    }
+}
+
+fn note(status: Option<&TorrentStatus>) -> Option<String> {
+    match status.map(|s| &s.state) {
+        None => Some("not running".to_owned()),
+        Some(TorrentState::Checking) => Some("checking what is there".to_owned()),
+        Some(TorrentState::Paused { why } | TorrentState::Failed { why }) => Some(why.clone()),
+        Some(TorrentState::Downloading) if status.is_some_and(|s| s.peers.is_empty()) => {
+            Some("waiting for a sharer".to_owned())
+        }
+        Some(TorrentState::Downloading | TorrentState::Seeding) => None,
+    }
+}
+
+/// To one decimal, rounded down; 100 only for what is complete.
+fn shown_percent(done: u64, total: u64, complete: bool) -> f64 {
+    match (complete, percent(done, total)) {
+        (true, _) => 100.0,
+        (false, 100) => 99.9,
+        _ => (done as f64 * 1000.0 / total as f64).floor() / 10.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hundred_percent_means_complete() {
+        assert_eq!(shown_percent(1, 3, false), 33.3);
+        assert_eq!(shown_percent(3, 3, false), 99.9);
+        assert_eq!(shown_percent(0, 0, false), 99.9);
+        assert_eq!(shown_percent(3, 3, true), 100.0);
+        assert_eq!(shown_percent(0, 3, false), 0.0);
+    }
+}

@@ -1,0 +1,113 @@
+//! The downloads of this device, running and complete; all outlive the program.
+
+use std::path::{Path, PathBuf};
+
+use minicbor::{Decode, Encode};
+use peerage_types::{FileName, GroupId, MetainfoId, RecordId};
+
+use super::kept::Kept;
+
+/// All downloads of this device, by info hash.
+pub type Downloads = Kept<DownloadEntry>;
+
+/// One download.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct DownloadEntry {
+    /// The group it comes from.
+    #[n(0)]
+    pub group: GroupId,
+    /// The group's name, for showing it when the group is gone.
+    #[n(1)]
+    pub group_name: String,
+    /// The file's name in the group.
+    #[n(2)]
+    pub name: String,
+    /// Its metainfo file.
+    #[n(3)]
+    pub metainfo: MetainfoId,
+    /// The Manifest that it was started from, and is shared on under.
+    #[n(4)]
+    pub manifest: RecordId,
+    /// Bytes.
+    #[n(5)]
+    pub size: u64,
+    /// The folder it goes to, absolute.
+    #[n(6)]
+    pub folder: String,
+    /// Its name there.
+    #[n(7)]
+    pub file_name: FileName,
+    /// How far it is.
+    #[n(8)]
+    pub state: DownloadState,
+    /// When it was started, milliseconds since the Unix epoch.
+    #[n(9)]
+    pub started_unix_ms: u64,
+    /// How long it took, once it is complete.
+    #[n(10)]
+    pub took_ms: Option<u64>,
+    /// Bytes received from each member, once it is complete.
+    #[n(11)]
+    pub sources: Vec<(String, u64)>,
+}
+
+/// How far a download is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub enum DownloadState {
+    /// Bytes are missing.
+    #[n(0)]
+    Running,
+    /// All bytes are here; the member does not count as a sharer yet.
+    #[n(1)]
+    Verified,
+    /// All bytes are here, and what is to be done about sharing it is done.
+    #[n(2)]
+    Complete,
+}
+
+impl DownloadEntry {
+    /// Where the complete file is or will be.
+    pub fn path(&self) -> PathBuf {
+        Path::new(&self.folder).join(self.file_name.as_str())
+    }
+
+    /// How messages name it.
+    pub fn label(&self) -> String {
+        format!("[{}] {}", self.group_name, self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_complete_ones() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = peerage_types::InfoHash([1; 32]);
+        let entry = DownloadEntry {
+            group: GroupId([1; 32]),
+            group_name: "films".into(),
+            name: "a b.mkv".into(),
+            metainfo: MetainfoId([2; 32]),
+            manifest: RecordId([3; 32]),
+            size: 5,
+            folder: "/d".into(),
+            file_name: "c.mkv".parse().unwrap(),
+            state: DownloadState::Running,
+            started_unix_ms: 5,
+            took_ms: None,
+            sources: vec![("ada".into(), 5)],
+        };
+        let downloads = Downloads::open(dir.path().to_owned(), "download").unwrap();
+        downloads.put(key, entry.clone()).unwrap();
+        downloads.update(&key, |d| d.state = DownloadState::Complete).unwrap();
+        let again = Downloads::open(dir.path().to_owned(), "download").unwrap().get(&key).unwrap();
+        assert_eq!(again, DownloadEntry { state: DownloadState::Complete, ..entry });
+        assert_eq!(
+            (again.label().as_str(), again.path().as_path()),
+            ("[films] a b.mkv", Path::new("/d/c.mkv"))
+        );
+    }
+}

@@ -1,0 +1,44 @@
+//! The member's side of the trackers: accounts, groups, shares and downloads behind one method per command.
+//!
+//! ```text
+//!  commands ──► Session ──► Trackers (fail-over) ──► any tracker
+//!     │            │  └───► Groups (verified snapshots) ──► roster, views
+//!     │            └──────► OutboxFile (until two trackers have it)
+//!     └──► Engine (bytes) ◄── announce (peers) ── tasks (events, completions)
+//! ```
+//! A [`Node`] lives as long as the program, a session from login to logout. Commands run one at a time; what happens
+//! by itself arrives as a [`Notice`].
+
+mod announce;
+mod bundle;
+mod cluster;
+mod commands;
+mod content;
+mod destination;
+mod downloads;
+mod folder;
+mod kept;
+mod names;
+mod node;
+mod outbox;
+mod pin;
+mod refusal;
+mod reply;
+mod roster;
+mod session;
+mod shares;
+mod snapshot;
+mod tasks;
+mod trackers;
+mod transfers;
+mod usernames;
+
+pub use cluster::{StartError, Trusted, trust};
+pub use commands::upload_file::HashReport;
+pub use names::{GroupRef, UserRef};
+pub use node::{Node, NodeConfig};
+pub use refusal::Refusal;
+pub use reply::{
+    CloseReport, DownloadLine, FileLine, GroupLine, Left, LoggedIn, MemberLine, MyStanding, Notice, PeerLine,
+    PieceMap, Started, Uploaded, Whoami,
+};

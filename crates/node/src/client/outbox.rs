@@ -1,0 +1,229 @@
+//! Bundles that are not yet on two trackers: kept in a file of the account until they are.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use peerage_link::api::{self, ErrorCode};
+use peerage_replica::{BundleId, Outbox};
+
+use super::folder::{FolderError, read_file, remove_file, write_atomic};
+use super::trackers::{Trackers, TrackersError};
+
+/// The outbox file's name in an account's folder.
+pub const FILE: &str = "outbox";
+
+/// A record's exact bytes.
+pub type RecordBytes = Arc<[u8]>;
+
+/// Why a bundle was not sent.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// No tracker took it.
+    #[error(transparent)]
+    Trackers(#[from] TrackersError),
+    /// It could not be kept.
+    #[error("the outbox cannot be written: {0}")]
+    Folder(#[from] FolderError),
+}
+
+/// What becomes of a bundle that no tracker could be asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unreachable {
+    /// The command is refused, so nothing may happen later.
+    GiveUp,
+    /// It is sent as soon as a tracker is there.
+    Keep,
+}
+
+/// One account's outbox. Only one process uses it at a time: whoever holds the account's folder.
+#[derive(Debug)]
+pub struct OutboxFile {
+    path: PathBuf,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    outbox: Outbox,
+    /// Which trackers of the list took a bundle, as far as this process knows.
+    taken_by: BTreeMap<BundleId, BTreeSet<usize>>,
+}
+
+impl OutboxFile {
+    /// Reads the outbox of an account's folder; none yet is an empty one.
+    pub fn open(folder: &Path) -> Result<Self, FolderError> {
+        let path = folder.join(FILE);
+        let outbox = match read_file(&path)? {
+            Some(bytes) => Outbox::decode(&bytes).map_err(|e| FolderError::Io {
+                path: path.clone(),
+                source: std::io::Error::other(e.to_string()),
+            })?,
+            None => Outbox::new(),
+        };
+        Ok(Self { path, state: Mutex::new(State { outbox, taken_by: BTreeMap::new() }) })
+    }
+
+    /// Bundles that are not on two trackers yet.
+    pub fn len(&self) -> usize {
+        self.lock().outbox.len()
+    }
+
+    /// The records of all waiting bundles, oldest first.
+    pub fn records(&self) -> Vec<RecordBytes> {
+        self.lock().outbox.pending().flat_map(|(_, bundle)| bundle.records.iter().cloned()).collect()
+    }
+
+    /// Submits a bundle. It is on disk before a tracker sees it and until it is on two.
+    pub async fn send(
+        &self,
+        trackers: &Trackers,
+        records: Vec<RecordBytes>,
+        unreachable: Unreachable,
+    ) -> Result<(), SendError> {
+        let id = self.push(records)?;
+        match self.submit(trackers, id).await {
+            Ok(()) => Ok(()),
+            Err(TrackersError::Unreachable { .. } | TrackersError::WrongKey { .. })
+                if unreachable == Unreachable::Keep =>
+            {
+                tracing::info!("no tracker reachable, the bundle is kept");
+                Ok(())
+            }
+            Err(error) => {
+                self.remove(id)?;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Submits what the tracker in use has not taken from us yet, so that it knows what we know. With `again`,
+    /// also what it has taken while it could not reach the other trackers.
+    pub async fn flush(&self, trackers: &Trackers, again: bool) -> Result<(), SendError> {
+        let waiting: Vec<BundleId> = self.lock().outbox.pending().map(|(id, _)| id).collect();
+        for id in waiting {
+            let tracker = trackers.preferred();
+            if !again && self.lock().taken_by.get(&id).is_some_and(|by| by.contains(&tracker)) {
+                continue;
+            }
+            match self.submit_once(trackers, id).await {
+                Ok(true) => {}
+                // Still on one tracker only, and so would be the rest.
+                Ok(false) if again => break,
+                Ok(false) => {}
+                Err(TrackersError::Refused(error)) if is_final(error.code) => {
+                    tracing::warn!(%error, "a kept bundle was refused and is given up");
+                    self.remove(id)?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`Self::submit_once`]; if the tracker lacks what the bundle rests on, it gets that first.
+    async fn submit(&self, trackers: &Trackers, id: BundleId) -> Result<(), TrackersError> {
+        match self.submit_once(trackers, id).await {
+            Err(TrackersError::Refused(error)) if error.code == ErrorCode::Missing => {
+                let earlier: Vec<BundleId> =
+                    self.lock().outbox.pending().map(|(id, _)| id).filter(|other| *other < id).collect();
+                if earlier.is_empty() {
+                    return Err(TrackersError::Refused(error));
+                }
+                for earlier in earlier {
+                    self.submit_once(trackers, earlier).await?;
+                }
+                self.submit_once(trackers, id).await.map(|_| ())
+            }
+            result => result.map(|_| ()),
+        }
+    }
+
+    /// True when the bundle is durable enough and has been forgotten.
+    async fn submit_once(&self, trackers: &Trackers, id: BundleId) -> Result<bool, TrackersError> {
+        let Some(request) = self.request(id) else { return Ok(true) };
+        let answer: api::BundleResponse = trackers.call(api::path::BUNDLE, &request).await?;
+        let mut state = self.lock();
+        let done = state.outbox.acked(id, answer.durable_on, answer.of);
+        if done {
+            state.taken_by.remove(&id);
+        } else {
+            state.taken_by.entry(id).or_default().insert(trackers.preferred());
+        }
+        if let Err(error) = self.write(&state) {
+            // The bundle is accepted; at worst it is sent once more.
+            tracing::warn!(%error, "the outbox cannot be written");
+        }
+        Ok(done)
+    }
+
+    fn request(&self, id: BundleId) -> Option<api::BundleRequest> {
+        self.lock().outbox.get(id).map(|bundle| api::BundleRequest::new(bundle.records.iter()))
+    }
+
+    fn push(&self, records: Vec<RecordBytes>) -> Result<BundleId, FolderError> {
+        let mut state = self.lock();
+        let id = state.outbox.push(records);
+        if let Err(error) = self.write(&state) {
+            state.outbox.remove(id);
+            return Err(error);
+        }
+        Ok(id)
+    }
+
+    fn remove(&self, id: BundleId) -> Result<(), FolderError> {
+        let mut state = self.lock();
+        state.outbox.remove(id);
+        state.taken_by.remove(&id);
+        self.write(&state)
+    }
+
+    fn write(&self, state: &State) -> Result<(), FolderError> {
+        if state.outbox.is_empty() {
+            remove_file(&self.path)
+        } else {
+            write_atomic(&self.path, &state.outbox.encode())
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Every change is a single call on the outbox, which leaves it whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Would another tracker, or the same one later, refuse it too?
+fn is_final(code: ErrorCode) -> bool {
+    !matches!(
+        code,
+        ErrorCode::Missing | ErrorCode::Unavailable | ErrorCode::RateLimited | ErrorCode::Internal
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_waiting_survives_and_an_empty_outbox_leaves_no_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let outbox = OutboxFile::open(dir.path()).unwrap();
+        let record = |n: u8| -> RecordBytes { Arc::from([n; 3].as_slice()) };
+        let first = outbox.push(vec![record(1)]).unwrap();
+        let second = outbox.push(vec![record(2), record(3)]).unwrap();
+        let again = OutboxFile::open(dir.path()).unwrap();
+        assert_eq!(again.records(), vec![record(1), record(2), record(3)]);
+        again.remove(first).unwrap();
+        again.remove(second).unwrap();
+        assert_eq!(OutboxFile::open(dir.path()).unwrap().len(), 0);
+        assert!(!dir.path().join(FILE).exists());
+    }
+
+    #[test]
+    fn a_damaged_outbox_is_reported_not_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(FILE), b"\x83\x09").unwrap();
+        let error = OutboxFile::open(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("version 9"), "{error}");
+    }
+}

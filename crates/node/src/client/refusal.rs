@@ -1,0 +1,312 @@
+//! Every way in which a command can fail, with the exact first line that people and scripts know.
+//!
+//! [`Refusal`]'s `Display` is the reply's first line, [`Refusal::hint`] its optional second line,
+//! [`Refusal::exit_code`] what a process that ran only this command ends with.
+
+use std::path::PathBuf;
+
+use peerage_types::{ContentId, NameError};
+
+/// Why a command was refused. A refused command leaves everything as it was.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// `create_user` with a taken name.
+    #[error("User already exists!")]
+    UserExists,
+    /// `login` with an unknown name.
+    #[error("User does not exist")]
+    UserUnknown,
+    /// `login` with a password that does not open the account.
+    #[error("Wrong password")]
+    WrongPassword,
+    /// A second login in this program, or of this account on this machine.
+    #[error("You are already logged in!")]
+    AlreadyLoggedIn,
+    /// A command that needs a session.
+    #[error("Please login first")]
+    NotLoggedIn,
+    /// `create_group` with a taken name.
+    #[error("Group already exists!")]
+    GroupExists,
+    /// No group has this name.
+    #[error("No such group")]
+    GroupUnknown,
+    /// The caller is no member.
+    #[error("You are not in this group")]
+    NotMember,
+    /// The caller may not decide about members.
+    #[error("You are not the owner of this group")]
+    NotOwner,
+    /// `join_group` while a request waits.
+    #[error("You have already asked to join")]
+    AlreadyRequested,
+    /// `join_group` by a member.
+    #[error("You are already in this group!")]
+    AlreadyMember,
+    /// `accept_request` or `reject_request` of somebody without a request.
+    #[error("This user has not asked to join the group")]
+    NotRequested,
+    /// `kick` of somebody who is no member.
+    #[error("This user is not in the group")]
+    NotInGroup,
+    /// `kick` of the owner.
+    #[error("The owner of a group cannot be kicked")]
+    OwnerStays,
+    /// `upload_file` of a path that does not exist.
+    #[error("No such file")]
+    NoSuchPath {
+        /// The path as given.
+        path: PathBuf,
+    },
+    /// `upload_file` of a name that the group uses for something else.
+    #[error("same name, other content: {ours} here, {theirs} in the group")]
+    SameNameOtherContent {
+        /// Content of the path that was to be shared.
+        ours: ContentId,
+        /// Content that the group knows under this name.
+        theirs: ContentId,
+    },
+    /// `download_file`, `list_peers`, `stop_share` of a name the group does not list.
+    #[error("No such file in the group")]
+    FileUnknown,
+    /// `download_file` while no sharer is online.
+    #[error("Nobody is sharing this file right now")]
+    NobodySharing,
+    /// `stop_share` of something that this device does not share.
+    #[error("You do not share this file")]
+    NotSharing,
+    /// `download_file` of something this device already shares.
+    #[error("You already share this file")]
+    AlreadyShared {
+        /// Where it lies.
+        path: PathBuf,
+    },
+    /// `download_file` of something that is on its way.
+    #[error("This file is already being downloaded")]
+    AlreadyDownloading {
+        /// Where it goes.
+        path: PathBuf,
+    },
+    /// Something else lies where the download should go.
+    #[error("`{}` exists already ({why})", .path.display())]
+    DestinationTaken {
+        /// The path in the way.
+        path: PathBuf,
+        /// How we know that it is something else.
+        why: String,
+    },
+    /// `upload_file` of a folder.
+    #[error("`{}` is a folder: only single files can be shared so far", .path.display())]
+    Folder {
+        /// The path as given.
+        path: PathBuf,
+    },
+    /// The destination's folder does not exist.
+    #[error("No such folder: `{}`", .path.display())]
+    NoSuchFolder {
+        /// The missing folder.
+        path: PathBuf,
+    },
+    /// `wait` reached its timeout.
+    #[error("Timed out, {unfinished} not complete yet")]
+    WaitTimeout {
+        /// The downloads that are still running, as `[group] file`.
+        unfinished: String,
+    },
+    /// `wait` saw a download without any source for a minute.
+    #[error("No source for {file} for {seconds} s")]
+    WaitNoSource {
+        /// The download, as `[group] file`.
+        file: String,
+        /// How long nobody offered it.
+        seconds: u64,
+    },
+    /// `wait` for a download that was never started here.
+    #[error("No such download")]
+    NoSuchDownload,
+    /// `wait` for a download that ended early.
+    #[error("{file}: {why}")]
+    DownloadFailed {
+        /// The download, as `[group] file`.
+        file: String,
+        /// What ended it.
+        why: String,
+    },
+    /// A name that nobody can have.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// Not one tracker of the list answered.
+    #[error("No tracker reachable, tried {}", .tried.join(", "))]
+    NoTracker {
+        /// `host:port (reason)` of each.
+        tried: Vec<String>,
+    },
+    /// The trackers hold another key than the one this machine trusts.
+    #[error(
+        "The tracker at {address} has another key than this machine trusts: expected {expected}, got {got}"
+    )]
+    WrongKey {
+        /// The tracker's address.
+        address: String,
+        /// Key that is pinned, in text form.
+        expected: String,
+        /// Key that was presented.
+        got: String,
+        /// The tracker list, for the hint.
+        list: PathBuf,
+    },
+    /// A tracker's limit.
+    #[error("The tracker refused: {message}")]
+    Limit {
+        /// What the tracker said.
+        message: String,
+        /// Its advice.
+        hint: Option<String>,
+    },
+    /// This machine could not do its part: disk, sockets.
+    #[error("{0}")]
+    Local(String),
+    /// A tracker answered something that does not verify or make sense.
+    #[error("The tracker's answer cannot be used: {0}")]
+    Untrusted(String),
+}
+
+impl Refusal {
+    /// The next thing to try; printed on a line of its own.
+    pub fn hint(&self) -> Option<String> {
+        let text = match self {
+            Self::UserExists => "choose another user id, or log in with `login <user_id> <passwd>`",
+            Self::UserUnknown => "create the account first: `create_user <user_id> <passwd>`",
+            Self::NotLoggedIn => "`login <user_id> <passwd>`",
+            Self::GroupExists => "ask to join it: `join_group <group_id>`",
+            Self::GroupUnknown => "`list_groups` shows the groups there are",
+            Self::NotMember => "ask to join: `join_group <group_id>`, its owner then accepts you",
+            Self::AlreadyRequested => {
+                "the owner of the group has to accept: `accept_request <group_id> <user_id>`"
+            }
+            Self::NotRequested => "`list_requests <group_id>` shows who has asked",
+            Self::NoSuchPath { path } => {
+                return Some(format!("looked for `{}` in {}", path.display(), here()));
+            }
+            Self::SameNameOtherContent { .. } => "rename your file and share it under the new name",
+            Self::FileUnknown => "`list_files <group_id>` shows what there is",
+            Self::NobodySharing => {
+                "try again when a sharer is online; `list_files <group_id>` shows how many are"
+            }
+            Self::AlreadyShared { path } => return Some(format!("it is at `{}`", path.display())),
+            Self::AlreadyDownloading { path } => {
+                return Some(format!("to `{}`; `wait` returns when it is complete", path.display()));
+            }
+            Self::DestinationTaken { .. } => "choose another file name, or move the existing one away",
+            Self::Folder { .. } => "pack it into one file first, for example with tar",
+            Self::NoSuchFolder { .. } => "create the folder first",
+            Self::NoSuchDownload => "`show_downloads` shows what there is",
+            Self::WaitTimeout { .. } => {
+                "`show_downloads` shows how far they are; they go on in the background"
+            }
+            Self::WaitNoSource { .. } => "it goes on by itself as soon as a sharer is online",
+            Self::NoTracker { .. } => {
+                "start one with `peerage tracker TRACKER_INFO 1`, or check the addresses in the list"
+            }
+            Self::WrongKey { list, .. } => {
+                return Some(format!(
+                    "if the trackers were set up anew and you expect this, run: peerage trust {}",
+                    list.display()
+                ));
+            }
+            Self::Limit { hint, .. } => return hint.clone(),
+            _ => return None,
+        };
+        Some(text.to_owned())
+    }
+
+    /// 1 failed, 2 usage, 3 not logged in or not allowed, 4 no tracker reachable.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Name(_) => 2,
+            Self::NotLoggedIn | Self::WrongPassword | Self::NotMember | Self::NotOwner | Self::OwnerStays => {
+                3
+            }
+            Self::NoTracker { .. } => 4,
+            _ => 1,
+        }
+    }
+
+    /// A fault of this machine, with what was being done.
+    pub(crate) fn local(what: impl std::fmt::Display, error: impl std::fmt::Display) -> Self {
+        Self::Local(format!("{what}: {error}"))
+    }
+}
+
+fn here() -> String {
+    std::env::current_dir().map_or_else(|_| "the current folder".to_owned(), |d| d.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    #[track_caller]
+    fn check(refusal: &Refusal, expected: Expect) {
+        let hint = refusal.hint().map(|h| format!("\nhint: {h}")).unwrap_or_default();
+        expected.assert_eq(&format!("{} {refusal}{hint}", refusal.exit_code()));
+    }
+
+    #[test]
+    fn classroom_words() {
+        check(
+            &Refusal::UserExists,
+            expect![[r#"
+            1 User already exists!
+            hint: choose another user id, or log in with `login <user_id> <passwd>`"#]],
+        );
+        check(&Refusal::WrongPassword, expect!["3 Wrong password"]);
+        check(&Refusal::AlreadyLoggedIn, expect!["1 You are already logged in!"]);
+        check(
+            &Refusal::NotLoggedIn,
+            expect![[r#"
+            3 Please login first
+            hint: `login <user_id> <passwd>`"#]],
+        );
+        check(&Refusal::NotOwner, expect!["3 You are not the owner of this group"]);
+        check(
+            &Refusal::NobodySharing,
+            expect![[r#"
+            1 Nobody is sharing this file right now
+            hint: try again when a sharer is online; `list_files <group_id>` shows how many are"#]],
+        );
+        check(&Refusal::AlreadyMember, expect!["1 You are already in this group!"]);
+        check(&Refusal::NotSharing, expect!["1 You do not share this file"]);
+    }
+
+    #[test]
+    fn both_hashes_and_all_addresses() {
+        check(
+            &Refusal::SameNameOtherContent { ours: ContentId([1; 32]), theirs: ContentId([2; 32]) },
+            expect![[r#"
+                1 same name, other content: 0101010101010101010101010101010101010101010101010101010101010101 here, 0202020202020202020202020202020202020202020202020202020202020202 in the group
+                hint: rename your file and share it under the new name"#]],
+        );
+        check(
+            &Refusal::NoTracker {
+                tried: vec!["a:1 (connection refused)".into(), "b:2 (no answer in 800 ms)".into()],
+            },
+            expect![[r#"
+                4 No tracker reachable, tried a:1 (connection refused), b:2 (no answer in 800 ms)
+                hint: start one with `peerage tracker TRACKER_INFO 1`, or check the addresses in the list"#]],
+        );
+        check(
+            &Refusal::WrongKey {
+                address: "h:7601".into(),
+                expected: "aa".into(),
+                got: "bb".into(),
+                list: "tracker_info.txt".into(),
+            },
+            expect![[r#"
+                1 The tracker at h:7601 has another key than this machine trusts: expected aa, got bb
+                hint: if the trackers were set up anew and you expect this, run: peerage trust tracker_info.txt"#]],
+        );
+    }
+}

@@ -1,0 +1,264 @@
+//! What commands answer: plain data, for whoever prints it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use peerage_types::{ContentId, DeviceId, GroupId, UserId};
+use peerage_wire::Bitfield;
+
+/// `login`.
+#[derive(Debug, Clone)]
+pub struct LoggedIn {
+    /// The name as others see it: the chosen one, or `name#tag` when somebody else had it first.
+    pub user: String,
+    /// Shares that were resumed.
+    pub shares: usize,
+    /// Downloads that were resumed.
+    pub downloads: usize,
+    /// Shares that could not be resumed, each with the reason.
+    pub broken: Vec<String>,
+}
+
+/// `whoami`.
+#[derive(Debug, Clone)]
+pub struct Whoami {
+    /// The name as others see it.
+    pub user: String,
+    /// The account.
+    pub user_id: UserId,
+    /// This installation.
+    pub device: DeviceId,
+    /// Where peers reach this device.
+    pub listen: SocketAddr,
+    /// The tracker in use, `host:port`.
+    pub tracker: String,
+}
+
+/// One line of `list_groups`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupLine {
+    /// Name as commands take it.
+    pub name: String,
+    /// How many members it has.
+    pub members: u32,
+    /// What the caller is in it.
+    pub standing: MyStanding,
+}
+
+/// What the caller is in a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MyStanding {
+    /// Neither member nor waiting.
+    None,
+    /// Has asked to join.
+    Requested,
+    /// Member.
+    Member,
+    /// Owner.
+    Owner,
+}
+
+/// `leave_group`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Left {
+    /// The group goes on; `heir` is its new owner when the leaver owned it.
+    Left {
+        /// Name of the new owner.
+        heir: Option<String>,
+    },
+    /// The leaver was the last member.
+    Deleted,
+}
+
+/// One line of `list_members`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberLine {
+    /// Name as commands take it.
+    pub user: String,
+    /// The account.
+    pub user_id: UserId,
+    /// Owns the group.
+    pub owner: bool,
+}
+
+/// One line of `list_files`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileLine {
+    /// Name as commands take it: the file's, or `name#tag`.
+    pub name: String,
+    /// Bytes.
+    pub size: u64,
+    /// Members who share it, online or not.
+    pub sharers: u32,
+    /// Members of these who offer all of it at this moment.
+    pub sharers_online: u32,
+    /// Content identity.
+    pub content: ContentId,
+}
+
+/// `upload_file`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Uploaded {
+    /// Name in the group.
+    pub name: String,
+    /// Bytes.
+    pub size: u64,
+    /// Content identity.
+    pub content: ContentId,
+    /// The group already had this file and got one more sharer.
+    pub joined_existing: bool,
+}
+
+/// `download_file`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Started {
+    /// Name in the group.
+    pub name: String,
+    /// Bytes.
+    pub size: u64,
+    /// Where the complete file will be.
+    pub path: PathBuf,
+    /// Other peers that offered it at the start.
+    pub peers: usize,
+}
+
+/// One line of `show_downloads`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DownloadLine {
+    /// The group's name.
+    pub group: String,
+    /// The file's name in the group.
+    pub name: String,
+    /// All bytes are here and verified.
+    pub complete: bool,
+    /// Verified share of the bytes, 0 to 100; 100 only when complete.
+    pub percent: f64,
+    /// Verified bytes.
+    pub bytes_done: u64,
+    /// All bytes.
+    pub bytes_total: u64,
+    /// Rate at this moment.
+    pub bytes_per_second: u64,
+    /// Peers connected for it.
+    pub peers: usize,
+    /// Where it lies or will lie.
+    pub path: PathBuf,
+    /// How long it has been running or took, in seconds.
+    pub seconds: f64,
+    /// Bytes received from each member, kept when they disconnect.
+    pub sources: Vec<(String, u64)>,
+    /// What keeps it from going on, for example.
+    pub note: Option<String>,
+}
+
+/// One line of `list_peers`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerLine {
+    /// Name of the member.
+    pub user: String,
+    /// Address in use, or the first announced.
+    pub address: String,
+    /// Verified share of the file there, 0 to 100.
+    pub percent: u8,
+    /// Has all of it.
+    pub seeding: bool,
+    /// Connected to us for this file.
+    pub connected: bool,
+    /// Bytes of content that it sent us over the present connection.
+    pub bytes_from: u64,
+    /// Bytes of content that we sent it over the present connection.
+    pub bytes_to: u64,
+    /// Pieces it has; `None` while we are not connected to it and it has only some.
+    pub pieces: Option<PieceMap>,
+}
+
+/// Which pieces a peer has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PieceMap(pub Bitfield);
+
+impl PieceMap {
+    /// The map in `width` characters or fewer: `#` all pieces of this stretch, `+` some, `.` none.
+    pub fn cells(&self, width: u32) -> String {
+        let len = self.0.len();
+        let cells = len.min(width);
+        let cell = |i: u32| {
+            let at = |i: u32| (u64::from(len) * u64::from(i) / u64::from(cells.max(1))) as u32;
+            let (from, to) = (at(i), at(i + 1));
+            match (from..to).filter(|p| self.0.get(*p)).count() as u32 {
+                0 => '.',
+                n if n == to - from => '#',
+                _ => '+',
+            }
+        };
+        (0..cells).map(cell).collect()
+    }
+}
+
+/// Something that happened by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// A download is complete and shared on.
+    Completed {
+        /// The group's name.
+        group: String,
+        /// The file's name.
+        name: String,
+        /// Where it lies.
+        path: PathBuf,
+    },
+    /// A shared file changed or vanished; it is no longer offered.
+    ShareBroken {
+        /// The file's name.
+        name: String,
+        /// What happened to it.
+        why: String,
+    },
+    /// A group name leads to another group than before, although the former one has not ended.
+    GroupNameMoved {
+        /// The name.
+        name: String,
+        /// Where it led.
+        before: GroupId,
+        /// Where it leads.
+        now: GroupId,
+    },
+    /// Another tracker took over.
+    TrackerChanged {
+        /// `host:port` of the tracker now in use.
+        now: String,
+    },
+    /// Anything else worth a line.
+    Warning(String),
+}
+
+/// What `close` could not finish.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CloseReport {
+    /// Commands whose records are on one tracker only so far; they are kept and sent again at the next start.
+    pub not_on_two_trackers: usize,
+    /// Downloads that were cut short, as `[group] file`; they resume at the next login.
+    pub downloads_cut_short: Vec<String>,
+}
+
+impl CloseReport {
+    /// Nothing is left over.
+    pub fn is_clean(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn piece_maps_fit_their_width() {
+        let mut have = Bitfield::new(8);
+        for piece in [0, 1, 2, 7] {
+            have.set(piece);
+        }
+        assert_eq!(PieceMap(have.clone()).cells(32), "###....#");
+        assert_eq!(PieceMap(have).cells(4), "#+.+");
+        assert_eq!(PieceMap(Bitfield::new(0)).cells(4), "");
+    }
+}

@@ -1,0 +1,265 @@
+//! A session: one account, logged in on this device.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ed25519_dalek::SigningKey;
+use peerage_ledger::Record;
+use peerage_link::api;
+use peerage_types::{DeviceId, FoldedName, GroupId, UserId};
+use tokio::sync::{Notify, broadcast};
+use tokio::task::JoinSet;
+
+use super::Refusal;
+use super::cluster::Cluster;
+use super::content::MetainfoStore;
+use super::downloads::{DownloadState, Downloads};
+use super::folder::{AccountFolder, read_file, write_atomic};
+use super::names::GroupRef;
+use super::outbox::OutboxFile;
+use super::reply::Notice;
+use super::shares::Shares;
+use super::snapshot::{GroupState, Groups, RefreshError};
+use super::trackers::{Trackers, TrackersError};
+use crate::engine::{Engine, TorrentState};
+
+/// Longest wait for the tracker to hear that we are gone.
+const WITHDRAW_MAX: Duration = Duration::from_secs(1);
+/// Longest wait for transfers to stop.
+const ENGINE_MAX: Duration = Duration::from_secs(5);
+const PINNED_FILE: &str = "names";
+
+/// Everything that exists from login to logout.
+pub(super) struct Session {
+    pub(super) user: UserId,
+    /// The chosen name; see [`Session::shown`].
+    pub(super) name: peerage_types::Name,
+    pub(super) device: DeviceId,
+    pub(super) key: SigningKey,
+    pub(super) cluster: Arc<Cluster>,
+    /// Connections with the device key.
+    pub(super) trackers: Arc<Trackers>,
+    pub(super) folder: AccountFolder,
+    pub(super) outbox: OutboxFile,
+    pub(super) groups: Arc<Groups>,
+    pub(super) shares: Shares,
+    pub(super) downloads: Downloads,
+    pub(super) metainfo: MetainfoStore,
+    pub(super) engine: Engine,
+    pub(super) notices: broadcast::Sender<Notice>,
+    /// One bundle after another: each record names the one before it.
+    pub(super) heads: tokio::sync::Mutex<BTreeMap<GroupId, peerage_types::RecordId>>,
+    /// One announce after another.
+    pub(super) announcing: tokio::sync::Mutex<()>,
+    /// Something to announce.
+    pub(super) announce_soon: Notify,
+    /// Where group names led when they were first used.
+    pub(super) pinned: Mutex<BTreeMap<String, GroupId>>,
+    pub(super) tasks: Mutex<JoinSet<()>>,
+}
+
+impl Session {
+    /// The name as others see it.
+    pub(super) fn shown(&self) -> String {
+        let holds = self.groups.names().holds(&self.name, &self.user);
+        peerage_ledger::shown_name(self.name.as_str(), holds, &self.user.tag())
+    }
+
+    /// What a failed call means to a command.
+    pub(super) fn refuse(&self, error: TrackersError) -> Refusal {
+        self.cluster.refuse(error)
+    }
+
+    /// Tells whoever listens.
+    pub(super) fn notify(&self, notice: Notice) {
+        // Nobody listening is fine.
+        let _ = self.notices.send(notice);
+    }
+
+    /// The newest state of the group with this name.
+    pub(super) async fn group(self: &Arc<Self>, name: &GroupRef) -> Result<Arc<GroupState>, Refusal> {
+        self.sent_before().await;
+        let request = api::GroupNameRequest { name: name.to_string() };
+        let answer = self.trackers.call::<_, api::GroupNameResponse>(api::path::GROUP_NAME, &request).await;
+        let group = match answer {
+            Ok(answer) => answer.group,
+            Err(TrackersError::Unreachable { tried }) => {
+                return self.kept_group(name).ok_or(Refusal::NoTracker { tried });
+            }
+            Err(TrackersError::Refused(error)) if error.code == api::ErrorCode::NotFound => {
+                return Err(Refusal::GroupUnknown);
+            }
+            Err(error) => return Err(self.refuse(error)),
+        };
+        let state = self.refresh(group).await?;
+        self.pin(name, group);
+        if state.view.ended_by.is_some() { Err(Refusal::GroupUnknown) } else { Ok(state) }
+    }
+
+    /// As [`Self::group`], for what only members may do.
+    pub(super) async fn my_group(self: &Arc<Self>, name: &GroupRef) -> Result<Arc<GroupState>, Refusal> {
+        let state = self.group(name).await?;
+        if state.view.is_member(&self.user) { Ok(state) } else { Err(Refusal::NotMember) }
+    }
+
+    /// As [`Self::group`], for what only the owner may do.
+    pub(super) async fn owned_group(self: &Arc<Self>, name: &GroupRef) -> Result<Arc<GroupState>, Refusal> {
+        let state = self.group(name).await?;
+        if state.view.is_owner(&self.user) { Ok(state) } else { Err(Refusal::NotOwner) }
+    }
+
+    /// The newest state of a group, or what is kept when no tracker answers. The engine hears of changes.
+    pub(super) async fn refresh(&self, group: GroupId) -> Result<Arc<GroupState>, Refusal> {
+        let before = self.groups.get(&group);
+        let state = self.groups.refresh(&self.trackers, group).await.map_err(|error| match error {
+            RefreshError::Trackers(TrackersError::Refused(e)) if e.code == api::ErrorCode::NotFound => {
+                Refusal::GroupUnknown
+            }
+            RefreshError::Trackers(error) => self.refuse(error),
+            RefreshError::Fault(fault) => Refusal::Untrusted(fault.to_string()),
+        })?;
+        let members = |s: &Arc<GroupState>| s.view.members.keys().copied().collect::<Vec<_>>();
+        let devices =
+            |s: &Arc<GroupState>| s.accounts.values().map(|a| a.devices.clone()).collect::<Vec<_>>();
+        let same = |b: &Arc<GroupState>| {
+            Arc::ptr_eq(b, &state) || (members(b) == members(&state) && devices(b) == devices(&state))
+        };
+        if !before.as_ref().is_some_and(same) {
+            self.engine.roster_changed(group);
+        }
+        Ok(state)
+    }
+
+    /// The group that this name leads to, as far as known without asking.
+    pub(super) fn kept_group(&self, name: &GroupRef) -> Option<Arc<GroupState>> {
+        let pinned = self.pinned().get(&key_of(name)).copied();
+        let named = |state: &Arc<GroupState>| {
+            let fits = state.view.name.folded() == name.folded() && state.view.ended_by.is_none();
+            fits && name.tag().is_none_or(|tag| state.view.group.tag() == tag)
+        };
+        pinned.and_then(|group| self.groups.get(&group)).or_else(|| self.groups.all().into_iter().find(named))
+    }
+
+    /// Remembers where a name leads, and warns when it leads elsewhere although the former group goes on.
+    fn pin(&self, name: &GroupRef, group: GroupId) {
+        let before = self.pinned().insert(key_of(name), group);
+        if before == Some(group) {
+            return;
+        }
+        let former = before.and_then(|before| self.groups.get(&before));
+        if let Some(former) = former.filter(|state| state.view.ended_by.is_none()) {
+            self.notify(Notice::GroupNameMoved {
+                name: name.to_string(),
+                before: former.view.group,
+                now: group,
+            });
+        }
+        let pinned = self.pinned().clone();
+        let saved = minicbor::to_vec(&pinned)
+            .map_err(|e| e.to_string())
+            .and_then(|bytes| write_atomic(&self.pinned_path(), &bytes).map_err(|e| e.to_string()));
+        if let Err(error) = saved {
+            tracing::warn!(%error, "group names cannot be remembered");
+        }
+    }
+
+    /// Reads where group names led.
+    pub(super) fn load_pinned(folder: &AccountFolder) -> BTreeMap<String, GroupId> {
+        let bytes = read_file(&folder.path().join(PINNED_FILE)).ok().flatten().unwrap_or_default();
+        minicbor::decode(&bytes).unwrap_or_default()
+    }
+
+    fn pinned_path(&self) -> PathBuf {
+        self.folder.path().join(PINNED_FILE)
+    }
+
+    fn pinned(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, GroupId>> {
+        // Single inserts leave the map whole.
+        self.pinned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes sure that the tracker in use knows what others were told, so that this device can read what it wrote.
+    pub(super) async fn sent_before(&self) {
+        if self.outbox.len() > 0
+            && let Err(error) = self.outbox.flush(&self.trackers, false).await
+        {
+            tracing::info!(%error, "the outbox stays as it is");
+        }
+    }
+
+    /// Waits a while until everything is on two trackers.
+    pub(super) async fn settle_outbox(&self, patience: Duration) {
+        let settle = async {
+            while self.outbox.len() > 0 {
+                if self.outbox.flush(&self.trackers, true).await.is_err() {
+                    return;
+                }
+                if self.outbox.len() > 0 {
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+            }
+        };
+        // Whatever is left is reported.
+        let _ = tokio::time::timeout(patience, settle).await;
+    }
+
+    /// Ends the session: presence withdrawn, transfers stopped, keys gone with the last reference. Tells which
+    /// downloads were cut short.
+    pub(super) async fn end(&self) -> Vec<String> {
+        let mut tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        tasks.shutdown().await;
+        let running = self.engine.status();
+        let cut_short = self.downloads.all().into_iter().filter(|(info_hash, entry)| {
+            let failed = running
+                .iter()
+                .any(|s| s.info_hash == *info_hash && matches!(s.state, TorrentState::Failed { .. }));
+            entry.state == DownloadState::Running && !failed
+        });
+        let cut_short = cut_short.map(|(_, entry)| entry.label()).collect();
+        let withdraw = self.trackers.call::<_, api::Empty>(api::path::WITHDRAW, &api::Empty {});
+        if !matches!(tokio::time::timeout(WITHDRAW_MAX, withdraw).await, Ok(Ok(_))) {
+            tracing::info!("presence could not be withdrawn, it expires by itself");
+        }
+        if tokio::time::timeout(ENGINE_MAX, self.engine.shutdown()).await.is_err() {
+            tracing::warn!("transfers did not stop in time");
+        }
+        self.save_groups().await;
+        cut_short
+    }
+
+    /// Writes changed snapshots.
+    pub(super) async fn save_groups(&self) {
+        let groups = Arc::clone(&self.groups);
+        match tokio::task::spawn_blocking(move || groups.save()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "snapshots cannot be kept"),
+            Err(error) => tracing::warn!(%error, "snapshots cannot be kept"),
+        }
+    }
+
+    /// Runs a task until logout.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).spawn(task);
+    }
+}
+
+fn key_of(name: &GroupRef) -> String {
+    let folded: FoldedName = name.folded();
+    match name.tag() {
+        Some(tag) => format!("{}#{tag}", folded.as_str()),
+        None => folded.as_str().to_owned(),
+    }
+}
+
+/// The records that show another peer whose device this is.
+pub(super) fn certificate(records: &[Arc<Record>], device: &DeviceId) -> Vec<Vec<u8>> {
+    use peerage_ledger::Body;
+    let needed = |record: &&Arc<Record>| match record.body() {
+        Body::AccountGenesis { .. } => true,
+        Body::DeviceCert { device: d, .. } => d == device,
+        _ => false,
+    };
+    records.iter().filter(needed).map(|record| record.bytes().to_vec()).collect()
+}

@@ -1,0 +1,53 @@
+//! What this device shares, and where it lies. How the file looked when it was hashed is kept by the engine, which
+//! offers it again only while size and modification time are the same.
+
+use minicbor::{Decode, Encode};
+use peerage_types::{GroupId, MetainfoId, RecordId};
+
+use super::kept::Kept;
+
+/// All shares of this device, by info hash.
+pub type Shares = Kept<ShareEntry>;
+
+/// One share.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct ShareEntry {
+    /// The group it is shared in.
+    #[n(0)]
+    pub group: GroupId,
+    /// Its name in the group.
+    #[n(1)]
+    pub name: String,
+    /// Its metainfo file.
+    #[n(2)]
+    pub metainfo: MetainfoId,
+    /// The file itself, absolute.
+    #[n(3)]
+    pub path: String,
+    /// The Manifest it is shared under.
+    #[n(4)]
+    pub manifest: RecordId,
+}
+
+#[cfg(test)]
+mod tests {
+    use peerage_types::InfoHash;
+
+    use super::*;
+
+    #[test]
+    fn survive_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let entry = ShareEntry {
+            group: GroupId([1; 32]),
+            name: "album \u{4e2d}".into(),
+            metainfo: MetainfoId([2; 32]),
+            path: "/home/ada/album".into(),
+            manifest: RecordId([3; 32]),
+        };
+        let open = || Shares::open(dir.path().to_owned(), "share").unwrap();
+        open().put(InfoHash([9; 32]), entry.clone()).unwrap();
+        assert_eq!(open().all(), vec![(InfoHash([9; 32]), entry)]);
+    }
+}

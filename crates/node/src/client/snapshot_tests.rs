@@ -1,0 +1,204 @@
+use ed25519_dalek::SigningKey;
+use peerage_ledger::{Body, Draft, Origin};
+use peerage_types::{Stamp, TrackerId};
+
+use super::*;
+use crate::client::roster::SessionRoster;
+use crate::engine::{NotAdmitted, Roster};
+
+/// A cluster key, people with one device each, and the rows they made.
+struct World {
+    cluster_key: SigningKey,
+    seq: u64,
+    snapshot: SnapshotResponse,
+}
+
+struct Person {
+    user: UserId,
+    identity: SigningKey,
+    device: SigningKey,
+}
+
+fn public(key: &SigningKey) -> PublicKey {
+    PublicKey(key.verifying_key().to_bytes())
+}
+
+const CLUSTER: ClusterId = ClusterId([7; 16]);
+
+impl World {
+    fn new() -> Self {
+        let snapshot = SnapshotResponse { digest: [0; 32], rows: vec![], accounts: vec![], unchanged: false };
+        Self { cluster_key: SigningKey::from_bytes(&[1; 32]), seq: 0, snapshot }
+    }
+
+    fn keys(&self) -> Keys {
+        Keys { cluster: CLUSTER, cluster_key: public(&self.cluster_key) }
+    }
+
+    fn row(&mut self, record: &Record) -> SignedRow {
+        self.seq += 1;
+        self.snapshot.digest = [self.seq as u8; 32];
+        let origin = Origin { tracker: TrackerId([1; 16]), incarnation: 1 };
+        let receipt = Receipt::sign(origin, self.seq, Stamp(self.seq << 16), record.id(), &self.cluster_key);
+        SignedRow { record: record.bytes().to_vec(), receipt }
+    }
+
+    fn person(&mut self, n: u8, name: &str) -> Person {
+        let (identity, device) = (SigningKey::from_bytes(&[n; 32]), SigningKey::from_bytes(&[n + 100; 32]));
+        let user = UserId::of_identity(&public(&identity));
+        let bodies = [
+            Body::AccountGenesis { identity: public(&identity) },
+            Body::UserNameClaim { name: name.parse().unwrap() },
+            Body::DeviceCert { device: public(&device), label: "x".into() },
+        ];
+        let mut rows = Vec::new();
+        for body in bodies {
+            let draft =
+                Draft { cluster: CLUSTER, scope: Scope::Account(user), author: user, prev: None, body };
+            let record = Record::sign(draft, &identity);
+            rows.push(self.row(&record));
+        }
+        self.snapshot.accounts.push(AccountRows { user, rows });
+        Person { user, identity, device }
+    }
+
+    fn say(&mut self, who: &Person, group: GroupId, body: Body) -> GroupId {
+        let draft =
+            Draft { cluster: CLUSTER, scope: Scope::Group(group), author: who.user, prev: None, body };
+        let record = Record::sign(draft, &who.device);
+        let row = self.row(&record);
+        self.snapshot.rows.push(row);
+        match record.scope() {
+            Scope::Group(group) => group,
+            Scope::Account(_) => unreachable!("a group record"),
+        }
+    }
+
+    fn founded(&mut self, owner: &Person) -> GroupId {
+        let body = Body::GroupGenesis { name: "films".parse().unwrap(), after: None, nonce: [0; 16] };
+        self.say(owner, GroupId([0; 32]), body)
+    }
+
+    fn join(&mut self, owner: &Person, who: &Person, group: GroupId) {
+        self.say(who, group, Body::JoinRequest { incarnation: 1 });
+        let accept = Body::Accept { user: who.user, incarnation: 1, epoch: 0, grant: None };
+        self.say(owner, group, accept);
+    }
+
+    fn groups(&self, dir: &tempfile::TempDir) -> Arc<Groups> {
+        let (wanted, _) = mpsc::channel(WANTED_MAX);
+        Arc::new(Groups::open(self.keys(), dir.path().to_owned(), wanted).unwrap())
+    }
+}
+
+fn take(groups: &Groups, world: &World, group: GroupId) -> Result<(), SnapshotFault> {
+    let state = groups.build(groups.get(&group), group, &world.snapshot, unix_ms())?;
+    groups.keep(state);
+    Ok(())
+}
+
+#[test]
+fn a_snapshot_is_verified_settled_kept_and_read_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = World::new();
+    let (ada, ben) = (world.person(1, "ada"), world.person(2, "ben"));
+    let group = world.founded(&ada);
+    world.join(&ada, &ben, group);
+    let groups = world.groups(&dir);
+    take(&groups, &world, group).unwrap();
+    groups.save().unwrap();
+    let again = world.groups(&dir).get(&group).unwrap();
+    assert_eq!(again.view, groups.get(&group).unwrap().view);
+    assert!(again.view.is_member(&ben.user) && again.view.is_owner(&ada.user));
+    assert_eq!(again.user(&ben.user), "ben");
+}
+
+#[test]
+fn nothing_that_is_not_signed_gets_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = World::new();
+    let ada = world.person(1, "ada");
+    let group = world.founded(&ada);
+    let groups = world.groups(&dir);
+    let check = |world: &World, expected: &str| {
+        let error = take(&groups, world, group).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+        assert!(groups.get(&group).is_none());
+    };
+    let good = world.snapshot.clone();
+    *world.snapshot.rows[0].record.last_mut().unwrap() ^= 1;
+    check(&world, "a record is invalid");
+    world.snapshot = good.clone();
+    world.snapshot.rows[0].receipt.seq += 1;
+    check(&world, "the receipt of record");
+    world.snapshot = good.clone();
+    world.snapshot.rows = good.accounts[0].rows.clone();
+    check(&world, "does not belong here");
+    world.snapshot = good.clone();
+    world.snapshot.accounts.clear();
+    check(&world, "the group's beginning is missing");
+    world.snapshot = good;
+    take(&groups, &world, group).unwrap();
+}
+
+#[test]
+fn an_older_answer_takes_nothing_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = World::new();
+    let (ada, ben) = (world.person(1, "ada"), world.person(2, "ben"));
+    let group = world.founded(&ada);
+    let before = world.snapshot.clone();
+    world.join(&ada, &ben, group);
+    let groups = world.groups(&dir);
+    take(&groups, &world, group).unwrap();
+    world.snapshot = before;
+    take(&groups, &world, group).unwrap();
+    assert!(groups.get(&group).unwrap().view.is_member(&ben.user));
+}
+
+#[test]
+fn the_roster_admits_members_and_their_new_devices_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = World::new();
+    let (ada, ben, eve) = (world.person(1, "ada"), world.person(2, "ben"), world.person(3, "eve"));
+    let group = world.founded(&ada);
+    world.join(&ada, &ben, group);
+    world.say(&eve, group, Body::JoinRequest { incarnation: 1 });
+    let groups = world.groups(&dir);
+    take(&groups, &world, group).unwrap();
+    let roster = SessionRoster(groups);
+    assert_eq!(roster.admits(&group, &public(&ben.device), &[]), Ok(ben.user));
+    assert_eq!(roster.admits(&group, &public(&eve.device), &[]), Err(NotAdmitted::NotMember));
+    assert_eq!(roster.admits(&GroupId([9; 32]), &public(&ben.device), &[]), Err(NotAdmitted::UnknownGroup));
+    assert!(roster.still_member(&group, &ben.user, &public(&ben.device)));
+    assert!(!roster.still_member(&group, &eve.user, &public(&eve.device)));
+
+    // A device that Ben has just added, and one that Eve says is Ben's.
+    let laptop = SigningKey::from_bytes(&[77; 32]);
+    let cert = |key: &SigningKey, author: UserId| {
+        let body = Body::DeviceCert { device: public(&laptop), label: "laptop".into() };
+        let draft = Draft { cluster: CLUSTER, scope: Scope::Account(author), author, prev: None, body };
+        Record::sign(draft, key)
+    };
+    assert_eq!(roster.admits(&group, &public(&laptop), &[]), Err(NotAdmitted::NotCertified));
+    let ben_says = [cert(&ben.identity, ben.user)];
+    assert_eq!(roster.admits(&group, &public(&laptop), &ben_says), Ok(ben.user));
+    let eve_says = [cert(&eve.identity, eve.user)];
+    assert_eq!(roster.admits(&group, &public(&laptop), &eve_says), Err(NotAdmitted::NotMember));
+}
+
+#[test]
+fn a_view_that_nobody_confirmed_for_a_day_admits_nobody_new() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = World::new();
+    let ada = world.person(1, "ada");
+    let group = world.founded(&ada);
+    let groups = world.groups(&dir);
+    let old = unix_ms() - 25 * 60 * 60 * 1000;
+    groups.keep(groups.build(None, group, &world.snapshot, old).unwrap());
+    let roster = SessionRoster(Arc::clone(&groups));
+    assert_eq!(roster.admits(&group, &public(&ada.device), &[]), Err(NotAdmitted::UnknownGroup));
+    assert!(roster.still_member(&group, &ada.user, &public(&ada.device)));
+    take(&groups, &world, group).unwrap();
+    assert_eq!(roster.admits(&group, &public(&ada.device), &[]), Ok(ada.user));
+}

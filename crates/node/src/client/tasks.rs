@@ -1,0 +1,208 @@
+//! What a session does by itself: it listens to the tracker and to the engine, announces, looks after the outbox,
+//! and keeps snapshots.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use peerage_link::api::{Event, path};
+use peerage_types::{GroupId, InfoHash};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc;
+
+use super::reply::Notice;
+use super::session::Session;
+use crate::engine::EngineEvent;
+
+/// Between two looks at the tracker in use, the outbox and the snapshots on disk.
+const HOUSEKEEPING: Duration = Duration::from_secs(5);
+/// Before asking for events again after a failure.
+const EVENTS_RETRY: Duration = Duration::from_millis(500);
+/// A torrent that has nobody to ask is announced at most so often.
+const WANT_PEERS_INTERVAL: Duration = Duration::from_secs(2);
+/// Changes that come close together are announced together.
+const GATHER: Duration = Duration::from_millis(50);
+/// After a failed announce.
+const ANNOUNCE_RETRY: Duration = Duration::from_secs(2);
+
+impl Session {
+    /// Starts all tasks. `wanted` names groups whose view is in doubt.
+    pub(super) fn start_tasks(self: &Arc<Self>, wanted: mpsc::Receiver<GroupId>) {
+        let hurry = mpsc::channel(64);
+        self.spawn(tracker_events(Arc::clone(self), hurry.0.clone()));
+        self.spawn(engine_events(Arc::clone(self), hurry.0));
+        self.spawn(announce(Arc::clone(self), hurry.1));
+        self.spawn(refresh_wanted(Arc::clone(self), wanted));
+        self.spawn(housekeeping(Arc::clone(self)));
+    }
+}
+
+/// Hears from the tracker in use what has changed, and makes sure after each reconnect that nothing was missed.
+async fn tracker_events(session: Arc<Session>, hurry: mpsc::Sender<InfoHash>) {
+    loop {
+        let subscribed = match session.trackers.connection().await {
+            Ok(conn) => conn.events(path::EVENTS).await.map_err(|e| e.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        match subscribed {
+            Ok(mut events) => {
+                for state in session.groups.all() {
+                    if state.view.is_member(&session.user) {
+                        session.groups.doubt(state.view.group);
+                    }
+                }
+                let error = loop {
+                    match events.next().await {
+                        Ok(event) => take_event(&session, event, &hurry).await,
+                        Err(error) => break error,
+                    }
+                };
+                tracing::debug!(%error, "the event stream has ended");
+            }
+            Err(error) => tracing::debug!(%error, "no events for now"),
+        }
+        session.trackers.probe().await;
+        tokio::time::sleep(EVENTS_RETRY).await;
+    }
+}
+
+async fn take_event(session: &Arc<Session>, event: Event, hurry: &mpsc::Sender<InfoHash>) {
+    match event {
+        Event::Roster { group } | Event::Files { group } | Event::Requests { group } => {
+            // Only what is in use; other groups are asked for when a command names them.
+            if session.groups.get(&group).is_some() {
+                session.groups.doubt(group);
+            }
+        }
+        Event::Swarm { info_hash, .. } => {
+            let missing = session
+                .engine
+                .status()
+                .iter()
+                .any(|s| s.info_hash == info_hash && s.bytes_done < s.bytes_total);
+            if missing {
+                // Full means that enough is on its way.
+                let _ = hurry.try_send(info_hash);
+            }
+        }
+        Event::Account | Event::DialBack { .. } => {}
+    }
+}
+
+/// Fetches fresh snapshots of groups in doubt, each once however often it is named.
+async fn refresh_wanted(session: Arc<Session>, mut wanted: mpsc::Receiver<GroupId>) {
+    while let Some(first) = wanted.recv().await {
+        let mut groups = BTreeSet::from([first]);
+        while let Ok(more) = wanted.try_recv() {
+            groups.insert(more);
+        }
+        for group in groups {
+            match session.refresh(group).await {
+                Ok(state) if !state.view.is_member(&session.user) => session.leave_swarms(group).await,
+                Ok(_) => {}
+                Err(error) => tracing::debug!(%error, "a snapshot could not be refreshed"),
+            }
+        }
+    }
+}
+
+async fn engine_events(session: Arc<Session>, hurry: mpsc::Sender<InfoHash>) {
+    let mut events = session.engine.subscribe();
+    session.complete_leftovers().await;
+    loop {
+        match events.recv().await {
+            Ok(EngineEvent::Completed { info_hash, .. }) => session.completed(info_hash).await,
+            Ok(EngineEvent::WantPeers { info_hash }) => {
+                // Full means that enough is on its way.
+                let _ = hurry.try_send(info_hash);
+            }
+            Ok(EngineEvent::ShareBroken { info_hash, why }) => {
+                let name = session.shares.get(&info_hash).map_or_else(|| info_hash.tag(), |s| s.name);
+                session.notify(Notice::ShareBroken { name, why });
+                session.announce_anew().await;
+            }
+            Ok(EngineEvent::Paused { info_hash, why } | EngineEvent::Failed { info_hash, why }) => {
+                let label = session.downloads.get(&info_hash).map_or_else(|| info_hash.tag(), |d| d.label());
+                session.notify(Notice::Warning(format!("{label}: {why}")));
+            }
+            Ok(EngineEvent::Resumed { .. }) => {}
+            Err(RecvError::Lagged(_)) => catch_up(&session).await,
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+/// Events were lost: the status says what they would have said.
+async fn catch_up(session: &Arc<Session>) {
+    for status in session.engine.status() {
+        if status.state == crate::engine::TorrentState::Seeding
+            && session
+                .downloads
+                .get(&status.info_hash)
+                .is_some_and(|d| d.state != super::downloads::DownloadState::Complete)
+        {
+            session.completed(status.info_hash).await;
+        }
+    }
+}
+
+/// Announces everything regularly, after each change and to each new tracker; single torrents when they are in need.
+async fn announce(session: Arc<Session>, mut hurry: mpsc::Receiver<InfoHash>) {
+    let mut chosen = session.trackers.watch();
+    chosen.mark_unchanged();
+    let mut due = tokio::time::Instant::now();
+    let mut hurried: BTreeMap<InfoHash, Instant> = BTreeMap::new();
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep_until(due) => {}
+            () = session.announce_soon.notified() => tokio::time::sleep(GATHER).await,
+            changed = chosen.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                let now = session.trackers.current_address();
+                tracing::info!(%now, "another tracker took over");
+                session.notify(Notice::TrackerChanged { now });
+                session.sent_before().await;
+            }
+            Some(first) = hurry.recv() => {
+                hurried.retain(|_, at| at.elapsed() < WANT_PEERS_INTERVAL);
+                let mut some = BTreeSet::from([first]);
+                while let Ok(more) = hurry.try_recv() {
+                    some.insert(more);
+                }
+                some.retain(|torrent| !hurried.contains_key(torrent));
+                if !some.is_empty() {
+                    hurried.extend(some.iter().map(|torrent| (*torrent, Instant::now())));
+                    if let Err(error) = session.announce(Some(&some)).await {
+                        tracing::debug!(%error, "no peers for now");
+                    }
+                }
+                continue;
+            }
+        }
+        let again_in = match session.announce(None).await {
+            Ok(announced) => announced.again_in,
+            Err(error) => {
+                tracing::info!(%error, "announcing is tried again soon");
+                ANNOUNCE_RETRY
+            }
+        };
+        due = tokio::time::Instant::now() + again_in;
+    }
+}
+
+async fn housekeeping(session: Arc<Session>) {
+    let mut interval = tokio::time::interval(HOUSEKEEPING);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        session.trackers.probe().await;
+        if session.outbox.len() > 0
+            && let Err(error) = session.outbox.flush(&session.trackers, true).await
+        {
+            tracing::debug!(%error, "the outbox stays as it is");
+        }
+        session.save_groups().await;
+    }
+}

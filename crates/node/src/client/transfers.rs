@@ -1,0 +1,232 @@
+//! What connects a session with its engine: starting and resuming transfers, and sharing on what is complete.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use peerage_ledger::Body;
+use peerage_metainfo::Metainfo;
+use peerage_swarm::Rank;
+use peerage_types::{GroupId, InfoHash, RecordId, Sha256};
+
+use super::Refusal;
+use super::bundle::refused;
+use super::downloads::{DownloadEntry, DownloadState};
+use super::outbox::Unreachable;
+use super::reply::Notice;
+use super::session::Session;
+use super::shares::ShareEntry;
+use super::snapshot::{GroupState, unix_ms};
+use crate::engine::{AddError, Source, TorrentSpec, TorrentStatus};
+
+/// What came back at login.
+#[derive(Debug, Default)]
+pub(super) struct Resumed {
+    pub(super) shares: usize,
+    pub(super) downloads: usize,
+    pub(super) broken: Vec<String>,
+}
+
+impl Session {
+    /// Brings back shares and unfinished downloads of groups that this user is still in.
+    pub(super) async fn resume(&self) -> Resumed {
+        let mut resumed = Resumed::default();
+        for (info_hash, entry) in self.shares.all() {
+            match self.resume_share(&entry).await {
+                Ok(true) => resumed.shares += 1,
+                Ok(false) => self.forget_share(&info_hash),
+                Err(error) => resumed.broken.push(format!("{}: {error}", entry.name)),
+            }
+        }
+        for (_, entry) in self.downloads.all() {
+            match self.resume_download(&entry).await {
+                Ok(true) => resumed.downloads += 1,
+                Ok(false) => {}
+                Err(error) => resumed.broken.push(format!("{}: {error}", entry.label())),
+            }
+        }
+        resumed
+    }
+
+    async fn resume_share(&self, entry: &ShareEntry) -> Result<bool, String> {
+        if !self.takes_part(&entry.group) {
+            return Ok(false);
+        }
+        let metainfo =
+            self.metainfo.get(&entry.metainfo).ok_or("what is known about it is damaged; share it again")?;
+        self.seed(entry.group, metainfo, PathBuf::from(&entry.path), None)
+            .await
+            .map_err(|e| e.to_string())?;
+        Ok(true)
+    }
+
+    async fn resume_download(&self, entry: &DownloadEntry) -> Result<bool, String> {
+        if entry.state != DownloadState::Running || !self.takes_part(&entry.group) {
+            return Ok(false);
+        }
+        let metainfo =
+            self.metainfo.get(&entry.metainfo).ok_or("what is known about it is damaged; start it again")?;
+        self.fetch(entry, metainfo).await.map_err(|e| e.to_string())?;
+        Ok(true)
+    }
+
+    fn takes_part(&self, group: &GroupId) -> bool {
+        self.groups.get(group).is_some_and(|state| state.view.is_member(&self.user))
+    }
+
+    /// Offers a complete file. `leaves` as hashing gave them; `None` when the engine has seen it before.
+    pub(super) async fn seed(
+        &self,
+        group: GroupId,
+        metainfo: Arc<Metainfo>,
+        path: PathBuf,
+        leaves: Option<Vec<Sha256>>,
+    ) -> Result<(), AddError> {
+        self.add(group, metainfo, Source::Seed { path, leaves }).await
+    }
+
+    /// Starts or continues a download.
+    pub(super) async fn fetch(&self, entry: &DownloadEntry, metainfo: Arc<Metainfo>) -> Result<(), AddError> {
+        let folder = PathBuf::from(&entry.folder);
+        let source = Source::Download { folder, file_name: entry.file_name.clone() };
+        self.add(entry.group, metainfo, source).await
+    }
+
+    async fn add(&self, group: GroupId, metainfo: Arc<Metainfo>, source: Source) -> Result<(), AddError> {
+        let rank = self.groups.get(&group).and_then(|state| rank(&state, self));
+        let mut seed = [0; 8];
+        // Any number does; only ties between pieces hang on it.
+        let _ = getrandom::fill(&mut seed);
+        self.engine.add(TorrentSpec { group, metainfo, source, rank, seed: u64::from_le_bytes(seed) }).await
+    }
+
+    /// A download has all its bytes: from now on this member counts as a sharer.
+    pub(super) async fn completed(self: &Arc<Self>, info_hash: InfoHash) {
+        let Some(entry) = self.downloads.get(&info_hash) else { return };
+        if entry.state == DownloadState::Running {
+            let status = self.engine.status().into_iter().find(|s| s.info_hash == info_hash);
+            let sources = status.map(|s| self.sources(&s)).unwrap_or_default();
+            let took = unix_ms().saturating_sub(entry.started_unix_ms);
+            self.change_download(&info_hash, |d| {
+                d.state = DownloadState::Verified;
+                d.took_ms = Some(took);
+                d.sources = sources;
+            });
+            let share = ShareEntry {
+                group: entry.group,
+                name: entry.name.clone(),
+                metainfo: entry.metainfo,
+                path: entry.path().to_string_lossy().into_owned(),
+                manifest: entry.manifest,
+            };
+            if let Err(error) = self.shares.put(info_hash, share) {
+                self.notify(Notice::Warning(format!(
+                    "{} cannot be remembered as a share: {error}",
+                    entry.name
+                )));
+            }
+        }
+        if let Err(error) = self.publish_share(entry.group, &info_hash, entry.manifest).await {
+            tracing::info!(%error, "the completed file is not listed as shared by us");
+        }
+        self.change_download(&info_hash, |d| d.state = DownloadState::Complete);
+        self.announce_now().await;
+        let (group, name, path) = (entry.group_name.clone(), entry.name.clone(), entry.path());
+        self.notify(Notice::Completed { group, name, path });
+    }
+
+    /// Completes what was verified but not yet shared when the program ended.
+    pub(super) async fn complete_leftovers(self: &Arc<Self>) {
+        for (info_hash, entry) in self.downloads.all() {
+            if entry.state == DownloadState::Verified && self.takes_part(&entry.group) {
+                self.completed(info_hash).await;
+            }
+        }
+    }
+
+    /// States that this device shares a file, unless it has said so already. Without a tracker the outbox says it
+    /// later.
+    async fn publish_share(
+        &self,
+        group: GroupId,
+        info_hash: &InfoHash,
+        manifest: RecordId,
+    ) -> Result<(), Refusal> {
+        let state = self.refresh(group).await?;
+        let Some(member) = state.view.members.get(&self.user) else { return Err(Refusal::NotMember) };
+        let file = state.view.files.iter().find(|f| f.info_hash == *info_hash);
+        if file.is_some_and(|f| f.shares.iter().any(|s| s.device == self.device)) {
+            return Ok(());
+        }
+        let manifest = file.map_or(manifest, |f| f.manifest);
+        let incarnation = member.incarnation;
+        let mut bundle = self.bundle(group, state.facts()).await;
+        bundle.add(Body::Share { manifest, incarnation });
+        let sent = bundle.send(Unreachable::Keep).await;
+        if let Err(error) = &sent {
+            tracing::debug!(refused = ?refused(error), "share record");
+        }
+        sent.map_err(|error| self.refuse_send(error))
+    }
+
+    /// Bytes per member, by shown name.
+    pub(super) fn sources(&self, status: &TorrentStatus) -> Vec<(String, u64)> {
+        let state = self.groups.get(&status.group);
+        let name = |user| match &state {
+            Some(state) => state.user(user),
+            None => format!("user#{}", user.tag()),
+        };
+        let mut sources: Vec<(String, u64)> =
+            status.sources.iter().map(|(user, n)| (name(user), *n)).collect();
+        sources.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        sources
+    }
+
+    /// Changes what is kept about a download; a disk that refuses is reported, the transfer goes on.
+    pub(super) fn change_download(&self, info_hash: &InfoHash, change: impl FnOnce(&mut DownloadEntry)) {
+        if let Err(error) = self.downloads.update(info_hash, change) {
+            self.notify(Notice::Warning(format!("the state of a download cannot be kept: {error}")));
+        }
+    }
+
+    /// Forgets a share; the file itself stays.
+    pub(super) fn forget_share(&self, info_hash: &InfoHash) {
+        if let Err(error) = self.shares.remove(info_hash) {
+            self.notify(Notice::Warning(format!("a share cannot be forgotten: {error}")));
+        }
+    }
+
+    /// Stops everything that belongs to a group which this user is no longer in.
+    pub(super) async fn leave_swarms(&self, group: GroupId) {
+        for status in self.engine.status() {
+            if status.group == group {
+                self.engine.remove(status.info_hash).await;
+                self.forget_share(&status.info_hash);
+                let unfinished = self.downloads.get(&status.info_hash);
+                if unfinished.is_some_and(|d| d.state == DownloadState::Running)
+                    && let Err(error) = self.downloads.remove(&status.info_hash)
+                {
+                    tracing::warn!(%error, "a download cannot be forgotten");
+                }
+            }
+        }
+        self.announce_soon.notify_one();
+    }
+}
+
+/// Our place among the members: each starts with other pieces.
+fn rank(state: &GroupState, session: &Session) -> Option<Rank> {
+    let rank = state.view.members.keys().position(|user| *user == session.user)?;
+    Some(Rank { rank: u32::try_from(rank).ok()?, of: u32::try_from(state.view.members.len()).ok()? })
+}
+
+/// What a refused torrent means to a command.
+pub(super) fn refuse_add(error: AddError, given: &Path) -> Refusal {
+    match error {
+        AddError::PathTaken { path, why } => Refusal::DestinationTaken { path, why },
+        AddError::FolderShare(_) => Refusal::Folder { path: given.to_owned() },
+        AddError::PathInUse { path } => {
+            Refusal::DestinationTaken { path, why: "another transfer uses it".to_owned() }
+        }
+        error => Refusal::Local(error.to_string()),
+    }
+}
