@@ -140,7 +140,7 @@ fn lowest_receipt_counts(store: &dyn Store) {
         store.append(std::slice::from_ref(appended), Stamp(60)).unwrap();
         let expected = rows[lowest].row();
         assert_eq!(store.record(&claim.id()).unwrap(), Some(expected.clone()));
-        assert_eq!(store.scope(&claim.scope()).unwrap(), [expected.clone()]);
+        assert_eq!(store.scope(&claim.scope()).unwrap(), std::slice::from_ref(&expected));
         let claims = store.user_claims(&name("ada").folded()).unwrap();
         assert_eq!(claims.len(), 1);
         assert_eq!(claims[0].order, expected.receipt.order());

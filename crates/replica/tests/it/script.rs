@@ -1,0 +1,271 @@
+//! A little language for what happens to a replica, and for what it wants.
+//!
+//! The replica is origin `A`; its neighbours `1` and `2` have origins `B` and `C`. Records are single lower-case
+//! letters; a row is `B1x` (row 1 of B, record x), a vector `A2 B1`. Commands are separated by `;`:
+//!
+//! | command | what happens |
+//! |---|---|
+//! | `+500` | so many milliseconds pass, then a timeout |
+//! | `submit 7 x y` | ticket 7 with records x and y |
+//! | `again 7 x` | the same, and the store has x already |
+//! | `disk` | everything handed to the disk is on it |
+//! | `push 1 B1x B2y` | neighbour 1 pushes |
+//! | `acked 1 A2 B1` | neighbour 1 answers the last push with its vector |
+//! | `failed 1` | the last push to neighbour 1 did not get through |
+//! | `pulled 1 A1` | neighbour 1 pulls with its vector |
+//! | `loaded A2y more` | the store loaded these rows for the last pull, and there are more |
+//! | `answered 1 B1x / B1` | neighbour 1 answers a pull with rows and its vector; `/more` when it has more |
+//! | `clock 1 -9000` | the same without rows, its clock being so many milliseconds off |
+//! | `unanswered 1` | a pull did not get through |
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::Arc;
+
+use ed25519_dalek::SigningKey;
+use expect_test::Expect;
+use peerage_ledger::{Body, Draft, Origin, Receipt, Record};
+use peerage_replica::{
+    BatchId, Config, Input, Limits, LogRow, Output, PeerId, Replica, ReplyId, Ticket, Vector, VerifiedRow,
+};
+use peerage_types::{ClusterId, PublicKey, Scope, Stamp, Time, TrackerId, UserId};
+
+const CLUSTER: ClusterId = ClusterId([3; 16]);
+const UNIX_MS: u64 = 1_000_000;
+
+/// Runs a script from the first pulls on; what the replica does is written after each command.
+#[track_caller]
+pub fn check(script: &str, expected: Expect) {
+    check_from(&Start::default(), script, expected);
+}
+
+/// As [`check`], from a certain start.
+#[track_caller]
+pub fn check_from(start: &Start, script: &str, expected: Expect) {
+    let mut world = World::new(start);
+    let mut report = String::new();
+    world.drain(&mut report);
+    for command in script.split(';').map(str::trim).filter(|c| !c.is_empty()) {
+        write!(report, "{command} →").unwrap();
+        world.run(command);
+        world.drain(&mut report);
+    }
+    expected.assert_eq(&report);
+}
+
+/// What a replica starts from.
+pub struct Start {
+    pub peers: u8,
+    pub vector: &'static str,
+    pub limits: Limits,
+}
+
+impl Default for Start {
+    fn default() -> Self {
+        Self { peers: 2, vector: "", limits: Limits::default() }
+    }
+}
+
+struct World {
+    replica: Replica,
+    now: Time,
+    key: SigningKey,
+    records: BTreeMap<char, Arc<Record>>,
+    disk: BTreeMap<char, Receipt>,
+    staged: Option<BatchId>,
+    pushes: BTreeMap<PeerId, BatchId>,
+    replies: u64,
+}
+
+impl World {
+    fn new(start: &Start) -> Self {
+        let key = SigningKey::from_bytes(&[1; 32]);
+        let config = Config {
+            tracker: origin('A').tracker,
+            incarnation: origin('A').incarnation,
+            peers: (1..=start.peers).map(PeerId).collect(),
+            signing_key: key.clone(),
+            vector: vector(start.vector.split_whitespace()),
+            last_stamp: Stamp::default(),
+            limits: start.limits.clone(),
+        };
+        Self {
+            replica: Replica::new(config, Time(0)),
+            now: Time(0),
+            key,
+            records: BTreeMap::new(),
+            disk: BTreeMap::new(),
+            staged: None,
+            pushes: BTreeMap::new(),
+            replies: 0,
+        }
+    }
+
+    fn run(&mut self, command: &str) {
+        let mut words = command.split_whitespace();
+        let verb = words.next().unwrap();
+        if let Some(ms) = verb.strip_prefix('+') {
+            self.now.0 += ms.parse::<u64>().unwrap();
+            return self.handle(Input::Timeout);
+        }
+        if verb == "disk" {
+            let batch = self.staged.take().unwrap_or(BatchId(0));
+            return self.handle(Input::Persisted { batch });
+        }
+        if verb == "loaded" {
+            let words: Vec<_> = words.collect();
+            let more = words.contains(&"more");
+            let rows = words.iter().filter(|w| **w != "more").map(|w| self.row(w).row()).collect();
+            return self.handle(Input::RowsLoaded { reply: ReplyId(self.replies), rows, more });
+        }
+        let number: u8 = words.next().unwrap().parse().unwrap();
+        let (peer, words): (_, Vec<&str>) = (PeerId(number), words.collect());
+        let input = match verb {
+            "submit" | "again" => {
+                let named = words.iter().map(|w| w.chars().next().unwrap());
+                let (known, fresh): (Vec<_>, Vec<_>) = named.partition(|_| verb == "again");
+                let records = fresh.into_iter().map(|c| self.record(c)).collect();
+                let known = known.into_iter().map(|c| self.disk[&c].clone()).collect();
+                Input::Submit { ticket: Ticket(number.into()), records, known }
+            }
+            "push" => {
+                let rows = words.iter().map(|w| self.row(w)).collect();
+                self.replies += 1;
+                Input::PushReceived { from: peer, rows, reply: ReplyId(self.replies) }
+            }
+            "acked" => Input::PushAcked { peer, batch: self.pushes[&peer], vector: vector(words) },
+            "failed" => Input::PushFailed { peer, batch: self.pushes[&peer] },
+            "pulled" => {
+                self.replies += 1;
+                Input::PullReceived { from: peer, vector: vector(words), reply: ReplyId(self.replies) }
+            }
+            "answered" => {
+                let (before, after) = command.split_once('/').unwrap();
+                let rows = before.split_whitespace().skip(2).map(|w| self.row(w)).collect();
+                let more = after.starts_with("more");
+                let vector = vector(after.trim_start_matches("more").split_whitespace());
+                Input::PullAnswered { peer, rows, more, vector, unix_ms: self.unix_ms() }
+            }
+            "clock" => {
+                let unix_ms = self.unix_ms().saturating_add_signed(words[0].parse().unwrap());
+                Input::PullAnswered { peer, rows: Vec::new(), more: false, vector: Vector::new(), unix_ms }
+            }
+            "unanswered" => Input::PullFailed { peer },
+            other => panic!("unknown command `{other}`"),
+        };
+        self.handle(input);
+    }
+
+    fn unix_ms(&self) -> u64 {
+        UNIX_MS + self.now.0
+    }
+
+    fn handle(&mut self, input: Input) {
+        self.replica.handle(self.now, self.unix_ms(), input);
+    }
+
+    /// The record that goes by this letter: the genesis of an account of its own.
+    fn record(&mut self, letter: char) -> Arc<Record> {
+        let made = self.records.entry(letter).or_insert_with(|| {
+            let key = SigningKey::from_bytes(&[letter as u8; 32]);
+            let identity = PublicKey(key.verifying_key().to_bytes());
+            let author = UserId::of_identity(&identity);
+            let body = Body::AccountGenesis { identity };
+            let scope = Scope::Account(author);
+            Arc::new(Record::sign(Draft { cluster: CLUSTER, scope, author, prev: None, body }, &key))
+        });
+        Arc::clone(made)
+    }
+
+    /// `B12x`: row 12 of origin B holds record x.
+    fn row(&mut self, text: &str) -> VerifiedRow {
+        let letters: Vec<char> = text.chars().collect();
+        let [from, digits @ .., letter] = letters.as_slice() else { panic!("`{text}` is no row") };
+        let seq = digits.iter().collect::<String>().parse().unwrap();
+        let record = self.record(*letter);
+        let receipt =
+            Receipt::sign(origin(*from), seq, Stamp::new(UNIX_MS, seq as u16), record.id(), &self.key);
+        let row = LogRow { receipt, record: record.shared_bytes() };
+        VerifiedRow::verify(&row, &CLUSTER, &PublicKey(self.key.verifying_key().to_bytes())).unwrap()
+    }
+
+    fn letter(&self, receipt: &Receipt) -> char {
+        self.records
+            .iter()
+            .find(|(_, record)| record.id() == receipt.record)
+            .map_or('?', |(letter, _)| *letter)
+    }
+
+    fn shown<'a>(&self, receipts: impl Iterator<Item = &'a Receipt>) -> String {
+        let rows = receipts.map(|r| format!("{}{}{}", letter_of(&r.origin), r.seq, self.letter(r)));
+        rows.collect::<Vec<_>>().join(" ")
+    }
+
+    /// One line with everything that the replica wants now.
+    fn drain(&mut self, report: &mut String) {
+        let mut wishes = Vec::new();
+        loop {
+            let wish = match self.replica.poll() {
+                Output::Persist { batch, rows, .. } => {
+                    self.staged = Some(batch);
+                    for row in &rows {
+                        self.disk.insert(self.letter(row.receipt()), row.receipt().clone());
+                    }
+                    format!("persist [{}]", self.shown(rows.iter().map(VerifiedRow::receipt)))
+                }
+                Output::Push { peer, batch, rows } => {
+                    self.pushes.insert(peer, batch);
+                    format!("push to {} [{}]", peer.0, self.shown(rows.iter().map(|row| &row.receipt)))
+                }
+                Output::Pull { peer, vector } => format!("pull from {} [{}]", peer.0, shown(&vector)),
+                Output::LoadRows { after, .. } => format!("load after [{}]", shown(&after)),
+                Output::PushReply { vector, .. } => format!("push reply [{}]", shown(&vector)),
+                Output::PullReply { rows, more, vector, .. } => format!(
+                    "pull reply [{}]{} [{}]",
+                    self.shown(rows.iter().map(|row| &row.receipt)),
+                    if more { " and more" } else { "" },
+                    shown(&vector)
+                ),
+                Output::Answer { ticket, durable_on, of, .. } => {
+                    format!("answer {}: {durable_on}/{of}", ticket.0)
+                }
+                Output::Applied { rows } => {
+                    format!("applied [{}]", self.shown(rows.iter().map(VerifiedRow::receipt)))
+                }
+                Output::Suspect { peer } => format!("suspect {}", peer.0),
+                Output::Recovered { peer } => format!("recovered {}", peer.0),
+                Output::ClockSkew { peer, ms } => format!("clock of {} is off by {ms}", peer.0),
+                Output::Equivocation { origin, seq, .. } => {
+                    format!("two records for {}{seq}", letter_of(&origin))
+                }
+                Output::WakeAt(at) => {
+                    wishes.push(at.map_or("sleep".to_owned(), |at| format!("wake {}", at.0)));
+                    break;
+                }
+            };
+            wishes.push(wish);
+        }
+        for wish in wishes {
+            write!(report, " {wish},").unwrap();
+        }
+        report.pop();
+        report.push('\n');
+    }
+}
+
+fn origin(letter: char) -> Origin {
+    Origin { tracker: TrackerId([letter as u8; 16]), incarnation: 1 }
+}
+
+fn letter_of(origin: &Origin) -> char {
+    char::from(origin.tracker.0[0])
+}
+
+fn vector<'a>(words: impl IntoIterator<Item = &'a str>) -> Vector {
+    words.into_iter().map(|w| (origin(w.chars().next().unwrap()), w[1..].parse().unwrap())).collect()
+}
+
+fn shown(vector: &Vector) -> String {
+    let parts: Vec<_> = vector.iter().map(|(o, seq)| format!("{}{seq}", letter_of(o))).collect();
+    parts.join(" ")
+}
