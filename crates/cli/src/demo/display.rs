@@ -21,7 +21,8 @@ impl Display {
         let bars = std::io::stdout().is_terminal().then(|| {
             let all = MultiProgress::new();
             let template = "  {prefix:8} {percent:>3}% |{bar:40}| {bytes}/{total_bytes} {msg}";
-            let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+            let style =
+                ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
             let bar = |name| all.add(ProgressBar::new(total)).with_style(style.clone()).with_prefix(name);
             let bars = names.map(bar).collect();
             (all, bars)
@@ -34,15 +35,21 @@ impl Display {
             for (bar, row) in bars.iter().zip(rows) {
                 bar.set_position(row.bytes_done);
                 let sources: Vec<String> = row.sources.iter().map(|(user, _)| user.clone()).collect();
-                bar.set_message(format!("{}/s from {}", report::bytes(row.bytes_per_second as u64), sources.join(", ")));
+                bar.set_message(format!(
+                    "{}/s from {}",
+                    report::bytes(row.bytes_per_second as u64),
+                    sources.join(", ")
+                ));
             }
             return;
         }
         let complete = rows.iter().all(|row| row.complete);
         if complete || self.last_line.is_none_or(|at| at.elapsed() >= LINE_INTERVAL) {
             self.last_line = Some(Instant::now());
-            let parts: Vec<String> =
-                rows.iter().map(|r| format!("{} {}%", r.name, r.bytes_done * 100 / self.total.max(1))).collect();
+            let parts: Vec<String> = rows
+                .iter()
+                .map(|r| format!("{} {}%", r.name, r.bytes_done * 100 / self.total.max(1)))
+                .collect();
             println!("  {}", parts.join("  "));
         }
     }

@@ -46,7 +46,8 @@ pub fn print(owner: &str, file: &str, size: u64, original: &str, rows: &[Row], k
     println!("{:8} {:>7} {:>12}  {:24} from", "member", "time", "rate", "digest of the copy");
     for row in rows {
         let verdict = if row.digest == original { "identical" } else { "DIFFERENT" };
-        let sources: Vec<String> = row.sources.iter().map(|(user, n)| format!("{user} {}", bytes(*n))).collect();
+        let sources: Vec<String> =
+            row.sources.iter().map(|(user, n)| format!("{user} {}", bytes(*n))).collect();
         let rate = if row.seconds > 0.0 { size as f64 / row.seconds } else { 0.0 };
         println!(
             "{:8} {:>5.1} s {:>10}/s  {:24} {}",

@@ -51,7 +51,7 @@ pub fn play(path: Option<&std::path::Path>, registry: &Registry) -> Result<bool>
             last = (done, Instant::now());
         }
         ensure!(last.1.elapsed() < STALL_MAX, "no byte has arrived for {} s", STALL_MAX.as_secs());
-        drop(pause.recv_timeout(POLL));
+        let _timed_out = pause.recv_timeout(POLL);
     };
     display.finish();
 

@@ -68,7 +68,8 @@ impl World {
     /// Makes the folder and the file, and starts the trackers.
     pub fn start(path: Option<&Path>, registry: &Registry) -> Result<Self> {
         let program = std::env::current_exe().context("cannot find this program's own file")?;
-        let folder = tempfile::Builder::new().prefix("peerage-demo-").tempdir().context("no temporary folder")?;
+        let folder =
+            tempfile::Builder::new().prefix("peerage-demo-").tempdir().context("no temporary folder")?;
         let (source, bytes) = match path {
             Some(path) => checked(path)?,
             None => generated(&folder.path().join("film.bin"))?,
@@ -119,8 +120,12 @@ fn member(
 ) -> Result<Member> {
     let folder = base.join(format!("{name}-files"));
     fs::create_dir(&folder)?;
-    let options =
-        ClientOptions { program: program.into(), listen, list: list.into(), data: base.join(format!("{name}-data")) };
+    let options = ClientOptions {
+        program: program.into(),
+        listen,
+        list: list.into(),
+        data: base.join(format!("{name}-data")),
+    };
     let client = Client::start(name, &options)?;
     registry.add(client.killer());
     Ok(Member { name, client, folder })
@@ -139,7 +144,8 @@ fn checked(path: &Path) -> Result<(PathBuf, u64)> {
 fn generated(path: &Path) -> Result<(PathBuf, u64)> {
     let mut out = BufWriter::with_capacity(1 << 20, File::create(path)?);
     let mut stream = blake3::Hasher::new().update(b"peerage demo").finalize_xof();
-    std::io::copy(&mut stream.by_ref().take(GENERATED_BYTES), &mut out).context("cannot write the demo's file")?;
+    std::io::copy(&mut stream.by_ref().take(GENERATED_BYTES), &mut out)
+        .context("cannot write the demo's file")?;
     out.flush()?;
     Ok((path.into(), GENERATED_BYTES))
 }

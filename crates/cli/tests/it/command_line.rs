@@ -38,16 +38,18 @@ fn plain_lines_from_a_pipe() {
     check(
         &world,
         "ada",
-        &format!("create_user ada pw\nlogin ada pw\ncreate_group lab\nlist_groups\nlist_files lab\n{share}\nlist_files lab\nwhoami\nlogout\n"),
+        &format!(
+            "create_user ada pw\nlogin ada pw\ncreate_group lab\nlist_groups\nlist_files lab\n{share}\nlist_files lab\nwhoami\nlogout\n"
+        ),
         expect![""],
     );
+    check(&world, "ben", "create_user ben pw\nlogin ben pw\njoin_group lab\nlist_files lab\n", expect![""]);
     check(
         &world,
-        "ben",
-        "create_user ben pw\nlogin ben pw\njoin_group lab\nlist_files lab\n",
+        "ada",
+        "login ada pw\nlist_requests lab\naccept_request lab ben\nlist_requests lab\n",
         expect![""],
     );
-    check(&world, "ada", "login ada pw\nlist_requests lab\naccept_request lab ben\nlist_requests lab\n", expect![""]);
 }
 
 #[test]
@@ -78,7 +80,8 @@ fn bad_tracker_lists() {
         fs::write(&path, text).unwrap();
         path.to_str().unwrap().to_owned()
     };
-    let (bad, empty) = (write("bad.txt", "127.0.0.1:7500\nwhat is this line\n"), write("empty.txt", "# nothing\n"));
+    let (bad, empty) =
+        (write("bad.txt", "127.0.0.1:7500\nwhat is this line\n"), write("empty.txt", "# nothing\n"));
     let missing = folder.path().join("missing.txt").to_str().unwrap().to_owned();
     check_start(&["tracker", &bad, "1"], folder.path(), expect![""]);
     check_start(&["tracker", &empty, "1"], folder.path(), expect![""]);

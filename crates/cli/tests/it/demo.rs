@@ -23,11 +23,16 @@ fn an_interrupt_cleans_up() {
     let world = World::with_trackers(0);
     let scratch = world.folder("scratch");
     let mut demo = Command::new(PROGRAM);
-    demo.arg("demo").env("TMPDIR", &scratch).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    demo.arg("demo")
+        .env("TMPDIR", &scratch)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
     let mut demo = demo.spawn().unwrap();
     // The first line comes when the trackers run.
     let mut line = String::new();
-    std::io::BufRead::read_line(&mut std::io::BufReader::new(demo.stdout.as_mut().unwrap()), &mut line).unwrap();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(demo.stdout.as_mut().unwrap()), &mut line)
+        .unwrap();
     assert!(line.contains("trackers"), "{line}");
     let children = children_of(demo.id());
     assert!(children.len() >= 2, "{children:?}");

@@ -57,7 +57,9 @@ fn catches_up(world: &mut World, number: usize, round: usize) {
         r.ok() || r.text() == "You are already logged in!"
     });
     let group = format!("extra-{round}");
-    until(&mut observer, "list_groups", "the group has arrived", |r| r.column("group").contains(&group.as_str()));
+    until(&mut observer, "list_groups", "the group has arrived", |r| {
+        r.column("group").contains(&group.as_str())
+    });
     assert!(observer.close(PATIENCE).is_ok());
 }
 

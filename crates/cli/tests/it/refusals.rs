@@ -103,7 +103,9 @@ fn a_second_machine_is_a_second_device() {
     ben.must("wait lab note.bin --timeout 60").unwrap();
     assert_same(&note, &world.path("to").join("note.bin"));
     say(&mut ada, "leave_group lab", "You left the group!");
-    until(&mut laptop, "list_files lab", "the laptop has left too", |r| r.text() == "You are not in this group");
+    until(&mut laptop, "list_files lab", "the laptop has left too", |r| {
+        r.text() == "You are not in this group"
+    });
 }
 
 /// Kicked in the middle: the member may neither list nor fetch, and can ask again.

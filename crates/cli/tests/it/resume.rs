@@ -15,7 +15,8 @@ fn a_killed_download_resumes_at_the_next_login() {
     say(&mut ada, &format!("upload_file {} lab", arg(&film)), "File shared successfully");
     let to = world.folder("to");
     let options = world.options("ben");
-    let percent = |r: &peerage_drive::Reply| r.items().first().and_then(|i| i["percent"].as_f64()).unwrap_or(0.0);
+    let percent =
+        |r: &peerage_drive::Reply| r.items().first().and_then(|i| i["percent"].as_f64()).unwrap_or(0.0);
     until(&mut ben, "list_files lab", "the file is listed", |r| !r.items().is_empty());
     say(&mut ben, &format!("download_file lab film.bin {}", arg(&to)), "Download started");
     until(&mut ben, "show_downloads", "a third has arrived", |r| percent(r) > 33.0);

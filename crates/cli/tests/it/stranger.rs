@@ -56,7 +56,10 @@ fn a_stranger_gets_nothing_and_a_member_does() {
         assert!(heard.is_empty(), "{what} the peer said {heard:?}");
     }
     runtime.block_on(eve.ask_to_join());
-    assert!(runtime.block_on(eve.knock(address, info_hash, &eve.device)).is_empty(), "asking is not being in");
+    assert!(
+        runtime.block_on(eve.knock(address, info_hash, &eve.device)).is_empty(),
+        "asking is not being in"
+    );
 
     until(&mut ada, "list_requests lab", "the request is listed", |r| r.column("user") == ["eve"]);
     say(&mut ada, "accept_request lab eve", "User accepted");
@@ -124,7 +127,8 @@ impl Outsider {
         let scope = Scope::Group(self.group);
         let draft = Draft { cluster: self.cluster, scope, author: self.user, prev: None, body };
         let record = Record::sign(draft, &self.device);
-        let _: BundleResponse = self.conn.call(path::BUNDLE, &BundleRequest::new([record.bytes()])).await.unwrap();
+        let _: BundleResponse =
+            self.conn.call(path::BUNDLE, &BundleRequest::new([record.bytes()])).await.unwrap();
     }
 
     /// Connects to a peer as a BitTorrent program of ours would, asks for the first block, and returns every

@@ -62,7 +62,9 @@ fn requests(ada: &mut Client, ben: &mut Client, cy: &mut Client, dan: &mut Clien
     }
     say(ben, "join_group lab", "You have already asked to join");
     say(ben, "accept_request lab ben", "You are not the owner of this group");
-    until(ada, "list_requests lab", "all three requests are listed", |r| r.column("user") == ["ben", "cy", "dan"]);
+    until(ada, "list_requests lab", "all three requests are listed", |r| {
+        r.column("user") == ["ben", "cy", "dan"]
+    });
     say(ada, "accept_request lab zoe", "This user has not asked to join the group");
     say(ada, "reject_request lab dan", "Request rejected");
     say(dan, "join_group lab", "Join request sent");

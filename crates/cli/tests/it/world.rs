@@ -56,12 +56,8 @@ impl World {
     /// How a shell of this name is started; the same folder and address each time.
     pub fn options(&mut self, name: &str) -> ClientOptions {
         let (list, data) = (self.list.clone(), self.path(&format!("{name}-data")));
-        let fresh = || ClientOptions {
-            program: PROGRAM.into(),
-            listen: free_addresses(1).unwrap()[0],
-            list,
-            data,
-        };
+        let fresh =
+            || ClientOptions { program: PROGRAM.into(), listen: free_addresses(1).unwrap()[0], list, data };
         self.options.entry(name.to_owned()).or_insert_with(fresh).clone()
     }
 
@@ -132,7 +128,7 @@ pub fn until(client: &mut Client, line: &str, what: &str, wanted: impl Fn(&Reply
             return started.elapsed();
         }
         assert!(started.elapsed() < PATIENCE, "`{line}`: {what} never came true: {}", reply.json);
-        drop(pause.recv_timeout(Duration::from_millis(20)));
+        let _timed_out = pause.recv_timeout(Duration::from_millis(20));
     }
 }
 

@@ -1,0 +1,47 @@
+//! `peerage client HOST:PORT TRACKER_INFO`: the shell of a member.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use peerage_node::client::{Node, NodeConfig};
+
+use crate::shell::{pipe, terminal};
+
+/// Arguments of `peerage client`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Where this device listens for peers, such as 127.0.0.1:7600
+    #[arg(value_name = "HOST:PORT")]
+    listen: String,
+    /// The tracker list
+    #[arg(value_name = "TRACKER_INFO")]
+    list: PathBuf,
+    /// Keep everything in this folder instead of the one of this user
+    #[arg(long, value_name = "DIR", env = "PEERAGE_DATA")]
+    data: Option<PathBuf>,
+    /// Answer each command with one JSON object on one line
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the shell: with editing on a terminal, strictly line by line from a pipe or with `--json`.
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let config = NodeConfig { listen: args.listen, list: args.list, data: args.data };
+    let node = match Node::start(config).await {
+        Ok(node) => Arc::new(node),
+        Err(error) => {
+            eprintln!("error: {error}");
+            if let Some(hint) = error.hint() {
+                eprintln!("hint: {hint}");
+            }
+            return Ok(ExitCode::from(error.exit_code()));
+        }
+    };
+    if args.json || !std::io::stdin().is_terminal() {
+        Ok(pipe::run(node, args.json).await)
+    } else {
+        terminal::run(node).await
+    }
+}

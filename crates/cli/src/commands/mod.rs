@@ -1,0 +1,5 @@
+//! The program's subcommands, one file each.
+
+pub mod client;
+pub mod tracker;
+pub mod trust;

@@ -1,0 +1,44 @@
+//! The classroom's shell: one line, one command, one reply.
+//!
+//! [`pipe`] and [`terminal`] read lines, [`apply`] runs them on the node, [`outcome`] forms the replies.
+
+mod apply;
+mod complete;
+pub mod human;
+mod outcome;
+mod parse;
+pub mod pipe;
+mod progress;
+mod spec;
+mod split;
+pub mod terminal;
+
+use peerage_node::client::{CloseReport, Notice};
+
+/// A notice as one line.
+fn notice_line(notice: &Notice) -> String {
+    match notice {
+        Notice::Completed { group, name, path } => {
+            format!("[C] [{group}] {name} is complete: {}", path.display())
+        }
+        Notice::ShareBroken { name, why } => format!("{name} is no longer shared: {why}"),
+        Notice::GroupNameMoved { name, before, now } => {
+            format!("the group name {name} now leads to group {} instead of {}", now.tag(), before.tag())
+        }
+        Notice::TrackerChanged { now } => format!("tracker {now} took over"),
+        Notice::Warning(text) => text.clone(),
+    }
+}
+
+/// What the program could not finish, as lines for stderr.
+fn close_lines(report: &CloseReport) -> Vec<String> {
+    let mut lines = Vec::new();
+    if report.not_on_two_trackers > 0 {
+        let bundles = human::count(report.not_on_two_trackers as u64, "change");
+        lines.push(format!("{bundles} not on two trackers yet; kept here and sent again at the next start"));
+    }
+    for file in &report.downloads_cut_short {
+        lines.push(format!("{file} is not complete; it resumes at the next login"));
+    }
+    lines
+}

@@ -1,0 +1,201 @@
+//! What a command answered, and its three forms: lines of a pipe, lines of a terminal, one JSON object.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::parse::ParseError;
+use peerage_node::client::Refusal;
+
+/// A command that worked.
+#[derive(Debug, Default)]
+pub struct Done {
+    /// The classroom's reply; with a non-empty listing only JSON shows it.
+    pub message: String,
+    /// A listing: one line each, and one object each.
+    pub items: Option<Vec<Item>>,
+    /// What people usually do next; for terminals only.
+    pub next: Option<String>,
+    /// The shell ends after this.
+    pub ends: bool,
+}
+
+/// One entry of a listing.
+#[derive(Debug)]
+pub struct Item {
+    /// Its line.
+    pub line: String,
+    /// Its object.
+    pub json: Value,
+}
+
+/// A command that did not work.
+#[derive(Debug)]
+pub struct Failed {
+    /// The reply's first line.
+    pub error: String,
+    /// Advice, if there is any.
+    pub hint: Option<String>,
+}
+
+/// What a line led to.
+pub type Outcome = Result<Done, Failed>;
+
+impl Done {
+    /// A plain reply.
+    pub fn say(message: impl Into<String>) -> Self {
+        Self { message: message.into(), ..Self::default() }
+    }
+
+    /// A listing with `count` nouns as its message, or `empty` when there is nothing to list.
+    pub fn list(items: Vec<Item>, noun: &str, empty: &str) -> Self {
+        let message = match items.len() {
+            0 => empty.to_owned(),
+            1 => format!("1 {noun}"),
+            n => format!("{n} {noun}s"),
+        };
+        Self { message, items: Some(items), ..Self::default() }
+    }
+
+    /// Adds what to do next.
+    pub fn next(mut self, hint: impl Into<String>) -> Self {
+        self.next = Some(hint.into());
+        self
+    }
+
+    /// The lines of the reply, without the hint for terminals.
+    fn lines(&self) -> Vec<&str> {
+        match &self.items {
+            Some(items) if !items.is_empty() => items.iter().map(|i| i.line.as_str()).collect(),
+            _ => vec![&self.message],
+        }
+    }
+}
+
+impl From<Refusal> for Failed {
+    fn from(refusal: Refusal) -> Self {
+        Self { error: refusal.to_string(), hint: refusal.hint() }
+    }
+}
+
+impl From<ParseError> for Failed {
+    fn from(error: ParseError) -> Self {
+        match error {
+            ParseError::Refused(refusal) => refusal.into(),
+            error => Self { error: error.to_string(), hint: None },
+        }
+    }
+}
+
+/// The reply as lines: what a pipe reads, and what a terminal shows on stdout.
+pub fn plain(outcome: &Outcome) -> String {
+    let mut lines = match outcome {
+        Ok(done) => done.lines().join("\n"),
+        Err(failed) => failed.error.clone(),
+    };
+    if let Err(Failed { hint: Some(hint), .. }) = outcome {
+        lines.push_str("\nhint: ");
+        lines.push_str(hint);
+    }
+    lines
+}
+
+/// The reply as one JSON object on one line, with the fields that `docs/json.md` describes.
+pub fn json(command: &str, outcome: &Outcome) -> String {
+    let reply = match outcome {
+        Ok(done) => Reply {
+            command,
+            ok: true,
+            message: Some(&done.message),
+            items: done.items.as_ref().map(|items| items.iter().map(|i| &i.json).collect()),
+            error: None,
+            hint: None,
+        },
+        Err(failed) => Reply {
+            command,
+            ok: false,
+            message: None,
+            items: None,
+            error: Some(&failed.error),
+            hint: failed.hint.as_deref(),
+        },
+    };
+    // Strings and plain values: nothing here has a form that JSON lacks.
+    serde_json::to_string(&reply).unwrap_or_default()
+}
+
+/// The object, in the order in which people expect its fields.
+#[derive(Serialize)]
+struct Reply<'a> {
+    command: &'a str,
+    ok: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    items: Option<Vec<&'a Value>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'a str>,
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+    use serde_json::json;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(command: &str, outcome: &Outcome, expected: Expect) {
+        expected.assert_eq(&format!("{}\n{}", plain(outcome), super::json(command, outcome)));
+    }
+
+    fn item(name: &str) -> Item {
+        Item { line: name.into(), json: json!({ "name": name }) }
+    }
+
+    #[test]
+    fn three_kinds_of_reply() {
+        check(
+            "create_user",
+            &Ok(Done::say("User created!").next("log in")),
+            expect![[r#"
+                User created!
+                {"command":"create_user","ok":true,"message":"User created!"}"#]],
+        );
+        check(
+            "list_groups",
+            &Ok(Done::list(vec![item("g1"), item("g2")], "group", "No groups at this time")),
+            expect![[r#"
+                g1
+                g2
+                {"command":"list_groups","ok":true,"message":"2 groups","items":[{"name":"g1"},{"name":"g2"}]}"#]],
+        );
+        check(
+            "list_groups",
+            &Ok(Done::list(Vec::new(), "group", "No groups at this time")),
+            expect![[r#"
+                No groups at this time
+                {"command":"list_groups","ok":true,"message":"No groups at this time","items":[]}"#]],
+        );
+    }
+
+    #[test]
+    fn refusals() {
+        check(
+            "list_groups",
+            &Err(Refusal::NotLoggedIn.into()),
+            expect![[r#"
+                Please login first
+                hint: `login <user_id> <passwd>`
+                {"command":"list_groups","ok":false,"error":"Please login first","hint":"`login <user_id> <passwd>`"}"#]],
+        );
+        check(
+            "nonsense",
+            &Err(ParseError::Unknown.into()),
+            expect![[r#"
+                Unknown command (try help)
+                {"command":"nonsense","ok":false,"error":"Unknown command (try help)"}"#]],
+        );
+    }
+}

@@ -1,0 +1,106 @@
+//! The commands there are: what `help`, usage lines and completion are made of.
+
+/// What an argument stands for, for completion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arg {
+    /// A user id.
+    User,
+    /// Never kept, never completed.
+    Password,
+    /// A group.
+    Group,
+    /// A file of the group named before it.
+    File,
+    /// A path on this machine.
+    Path,
+    /// An option.
+    Word,
+}
+
+/// One command.
+#[derive(Debug)]
+pub struct Spec {
+    /// The word that calls it.
+    pub name: &'static str,
+    /// Its arguments as a usage line shows them.
+    pub usage: &'static str,
+    /// What it does, in a few words.
+    pub summary: &'static str,
+    /// Its arguments in order.
+    pub args: &'static [Arg],
+}
+
+impl Spec {
+    /// The command of this name.
+    pub fn find(name: &str) -> Option<&'static Self> {
+        let name = if name == "quit" { "exit" } else { name };
+        SPECS.iter().find(|s| s.name == name)
+    }
+
+    /// The line that wrong arguments are answered with.
+    pub fn usage_line(&self) -> String {
+        format!("Usage: {} {}", self.name, self.usage).trim_end().to_owned()
+    }
+
+    /// Whether a line of it must not be kept in a history.
+    pub fn is_secret(&self) -> bool {
+        self.args.contains(&Arg::Password)
+    }
+}
+
+macro_rules! specs {
+    ($($name:literal $usage:literal [$($arg:ident)*] $summary:literal)*) => {
+        /// All commands, in the order of `help`.
+        pub static SPECS: &[Spec] =
+            &[$(Spec { name: $name, usage: $usage, summary: $summary, args: &[$(Arg::$arg),*] }),*];
+    };
+}
+
+specs! {
+    "create_user" "<user_id> <passwd>" [User Password] "create an account"
+    "login" "<user_id> <passwd>" [User Password] "log in; earlier shares and downloads resume"
+    "logout" "" [] "stop sharing until the next login"
+    "whoami" "" [] "who is logged in, and where peers reach this device"
+    "create_group" "<group_id>" [Group] "create a group and own it"
+    "join_group" "<group_id>" [Group] "ask the owner to let you in"
+    "leave_group" "<group_id>" [Group] "leave; an owner's group passes on"
+    "list_groups" "" [] "all groups"
+    "list_members" "<group_id>" [Group] "who is in a group"
+    "list_requests" "<group_id>" [Group] "who has asked to join"
+    "accept_request" "<group_id> <user_id>" [Group User] "let somebody in"
+    "reject_request" "<group_id> <user_id>" [Group User] "turn somebody away"
+    "kick" "<group_id> <user_id>" [Group User] "remove a member"
+    "list_files" "<group_id>" [Group] "every file of a group"
+    "upload_file" "<file_path> <group_id>" [Path Group] "share a file or folder where it lies"
+    "stop_share" "<group_id> <file_name>" [Group File] "stop sharing a file"
+    "download_file" "<group_id> <file_name> <destination_path>" [Group File Path] "download to a folder or file name"
+    "show_downloads" "" [] "what is running [D] and complete [C]"
+    "list_peers" "<group_id> <file_name>" [Group File] "who has how much of a file"
+    "wait" "[<group_id> <file_name>] [--timeout SECONDS]" [Group File Word] "until the download, or all, are complete"
+    "help" "" [] "this list"
+    "exit" "" [] "log out and end"
+}
+
+/// The text of `help`, one line per command.
+pub fn help_lines() -> Vec<String> {
+    let left = |s: &Spec| format!("{} {}", s.name, s.usage);
+    let width = SPECS.iter().map(|s| left(s).len()).filter(|w| *w < 50).max().unwrap_or(0);
+    SPECS.iter().map(|s| format!("{:width$}  {}", left(s), s.summary)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_is_found_and_documented() {
+        for spec in SPECS {
+            assert!(std::ptr::eq(Spec::find(spec.name).unwrap(), spec));
+            assert!(help_lines().iter().any(|l| l.starts_with(spec.name)));
+        }
+        assert_eq!(Spec::find("login").unwrap().usage_line(), "Usage: login <user_id> <passwd>");
+        assert_eq!(Spec::find("logout").unwrap().usage_line(), "Usage: logout");
+        assert!(Spec::find("login").unwrap().is_secret() && !Spec::find("kick").unwrap().is_secret());
+        assert!(Spec::find("nonsense").is_none());
+    }
+}
