@@ -1,0 +1,265 @@
+//! What a peer asks of us: queued, read from disk in runs, and handed to the outbox.
+//!
+//! Requests that follow one another in a file are read together, up to 256 KiB at a time, on a blocking thread,
+//! while the run before is being encrypted. A peer that empties the outbox faster than one run is read gets more
+//! runs per read. All buffers of all connections come out of one budget.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use peerage_types::Sha256;
+use peerage_wire::{BLOCK_BYTES_WIRE_MAX, BlockRef, HashRange, Message};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::Closed;
+use super::outbox::Outbox;
+use crate::engine::buffer::{Pool, PooledBuf};
+use crate::engine::hashes;
+use crate::engine::shared::{CHUNK_BYTES, Gate, TorrentShared};
+use crate::engine::storage::Run;
+use crate::engine::torrent::Msg;
+
+/// Requests of one peer that we queue: what the handshake says (`reqq`).
+pub(in crate::engine) const REQUESTS_MAX: u32 = 2_000;
+/// A peer may have forgotten requests that we have not, so a few more are no offence; beyond, they are rejected.
+const REQUESTS_REJECT: usize = 2 * REQUESTS_MAX as usize;
+/// Hash requests of one peer that we queue; one per piece under way is usual.
+const HASH_REQUESTS_MAX: usize = 256;
+/// Runs of one read for a fast peer, 256 KiB each.
+const RUNS_MAX: usize = 4;
+
+/// Read results for the outbox.
+struct Served {
+    hashes: Vec<(HashRange, Option<Vec<Sha256>>)>,
+    runs: Vec<(Vec<BlockRef>, io::Result<Bytes>)>,
+    error: Option<io::Error>,
+}
+
+type Job = Pin<Box<dyn Future<Output = Option<Served>> + Send>>;
+
+/// See the module.
+pub(super) struct Serve {
+    shared: Arc<TorrentShared>,
+    gate: Arc<Gate>,
+    choking: bool,
+    requests: VecDeque<BlockRef>,
+    hash_requests: VecDeque<HashRange>,
+    job: Option<Job>,
+    /// How many runs the next read takes.
+    runs: usize,
+}
+
+impl Serve {
+    /// Chokes until told otherwise.
+    pub(super) fn new(shared: Arc<TorrentShared>, gate: Arc<Gate>) -> Self {
+        Self {
+            shared,
+            gate,
+            choking: true,
+            requests: VecDeque::new(),
+            hash_requests: VecDeque::new(),
+            job: None,
+            runs: 1,
+        }
+    }
+
+    /// Starts or stops answering. Whatever waits is rejected when it stops (BEP 6).
+    pub(super) fn choke(&mut self, choking: bool, out: &mut Outbox) {
+        self.choking = choking;
+        if choking {
+            self.requests.drain(..).for_each(|block| out.push(&Message::Reject(block)));
+        }
+    }
+
+    /// The peer wants a block.
+    pub(super) fn request(&mut self, block: BlockRef, out: &mut Outbox) -> Result<(), Closed> {
+        let metainfo = &self.shared.metainfo;
+        let inside =
+            block.begin.checked_add(block.len).is_some_and(|end| end <= metainfo.piece_bytes(block.piece));
+        if !inside || block.len == 0 || block.len > BLOCK_BYTES_WIRE_MAX {
+            return Err(Closed::Fault("it asked for a block that does not exist"));
+        }
+        let refused = self.choking
+            || self.requests.len() >= REQUESTS_REJECT
+            || self.shared.broken.load(Ordering::Relaxed)
+            || !self.shared.have.get(block.piece);
+        if refused {
+            out.push(&Message::Reject(block));
+        } else {
+            self.requests.push_back(block);
+        }
+        Ok(())
+    }
+
+    /// The peer does not want a block any more. What is being read comes all the same.
+    pub(super) fn cancel(&mut self, block: BlockRef, out: &mut Outbox) {
+        if let Some(at) = self.requests.iter().position(|other| *other == block) {
+            self.requests.remove(at);
+            out.push(&Message::Reject(block));
+        }
+    }
+
+    /// The peer wants the leaves of a piece.
+    pub(super) fn request_hashes(&mut self, range: HashRange, out: &mut Outbox) {
+        let piece = hashes::piece_of(&self.shared.metainfo, &range);
+        let known = piece.is_some_and(|piece| self.shared.have.get(piece));
+        if known && self.hash_requests.len() < HASH_REQUESTS_MAX {
+            self.hash_requests.push_back(range);
+        } else {
+            out.push(&Message::HashReject(range));
+        }
+    }
+
+    /// Reads ahead as far as the outbox has room.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, out: &mut Outbox) {
+        loop {
+            let Some(job) = &mut self.job else {
+                if !self.start(out) {
+                    return;
+                }
+                continue;
+            };
+            let Poll::Ready(served) = job.as_mut().poll(cx) else { return };
+            self.job = None;
+            if out.data_bytes() == 0 {
+                self.runs = (self.runs * 2).min(RUNS_MAX);
+            }
+            // `None`: the runtime is going down.
+            if let Some(served) = served {
+                self.deliver(served, out);
+            }
+        }
+    }
+
+    /// Whether a read began.
+    fn start(&mut self, out: &Outbox) -> bool {
+        let idle = self.requests.is_empty() && self.hash_requests.is_empty();
+        if idle || out.data_bytes() > CHUNK_BYTES || !self.gate.is_open() {
+            return false;
+        }
+        let hash_requests: Vec<HashRange> = self.hash_requests.drain(..).collect();
+        let runs: Vec<_> = (0..self.runs).map_while(|_| self.next_run()).collect();
+        let shared = Arc::clone(&self.shared);
+        self.job = Some(Box::pin(async move {
+            let mut permits = Vec::new();
+            for _ in 0..runs.len() {
+                permits.push(Arc::clone(&shared.engine.upload_chunks).acquire_owned().await.ok()?);
+            }
+            tokio::task::spawn_blocking(move || read(&shared, &hash_requests, runs, permits)).await.ok()
+        }));
+        true
+    }
+
+    /// The next requests that follow one another in one file.
+    fn next_run(&mut self) -> Option<(Run, Vec<BlockRef>)> {
+        let storage = &self.shared.storage;
+        let first = self.requests.pop_front()?;
+        let mut run = storage.run(first.piece, first.begin, first.len);
+        let mut blocks = vec![first];
+        while let Some(&next) = self.requests.front() {
+            let at = storage.run(next.piece, next.begin, next.len);
+            let follows = at.file == run.file && at.offset == run.offset + u64::from(run.len);
+            if !follows || (run.len + at.len) as usize > CHUNK_BYTES {
+                break;
+            }
+            self.requests.pop_front();
+            run.len += at.len;
+            blocks.push(next);
+        }
+        Some((run, blocks))
+    }
+
+    fn deliver(&mut self, served: Served, out: &mut Outbox) {
+        for (range, hashes) in served.hashes {
+            out.push(&match hashes {
+                Some(hashes) => Message::Hashes { range, hashes },
+                None => Message::HashReject(range),
+            });
+        }
+        if let Some(error) = served.error {
+            self.shared.broken.store(true, Ordering::Relaxed);
+            self.shared.tell(Msg::ReadFailed(error));
+        }
+        if !self.gate.is_open() {
+            return;
+        }
+        for (blocks, data) in served.runs {
+            // A peer that was choked meanwhile has got its rejects for what was still queued, and gets this.
+            let Ok(data) = data else {
+                blocks.into_iter().for_each(|block| out.push(&Message::Reject(block)));
+                continue;
+            };
+            self.gate.bytes_to.fetch_add(data.len() as u64, Ordering::Relaxed);
+            let mut at = 0;
+            out.push_blocks(blocks.iter().map(|block| {
+                let start = at;
+                at += block.len as usize;
+                (block.piece, block.begin, data.slice(start..at))
+            }));
+        }
+    }
+}
+
+/// A read buffer and its share of the budget; both are given back when its last block is sent.
+struct SentBuf {
+    buf: PooledBuf,
+    len: usize,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for SentBuf {
+    fn as_ref(&self) -> &[u8] {
+        &self.buf[..self.len]
+    }
+}
+
+/// Blocking.
+fn read(
+    shared: &TorrentShared,
+    hash_requests: &[HashRange],
+    runs: Vec<(Run, Vec<BlockRef>)>,
+    permits: Vec<OwnedSemaphorePermit>,
+) -> Served {
+    let mut error = None;
+    let mut scratch = Vec::new();
+    let mut answer = |range: &HashRange| {
+        let piece = hashes::piece_of(&shared.metainfo, range)?;
+        match shared.storage.leaves(piece, &mut scratch) {
+            Ok(leaves) => leaves.map(|leaves| hashes::answer(range, leaves)),
+            Err(failed) => {
+                error = Some(failed);
+                None
+            }
+        }
+    };
+    let hashes = hash_requests.iter().map(|range| (*range, answer(range))).collect();
+    let runs = runs.into_iter().zip(permits).map(|((run, blocks), permit)| {
+        let data = read_run(shared, &shared.engine.upload_pool, run, permit);
+        let data = data.map_err(|failed| {
+            let kind = failed.kind();
+            error = Some(failed);
+            kind.into()
+        });
+        (blocks, data)
+    });
+    let runs = runs.collect();
+    Served { hashes, runs, error }
+}
+
+fn read_run(
+    shared: &TorrentShared,
+    pool: &Arc<Pool>,
+    run: Run,
+    permit: OwnedSemaphorePermit,
+) -> io::Result<Bytes> {
+    let mut buf = pool.take();
+    let len = run.len as usize;
+    shared.storage.read(run, &mut buf[..len])?;
+    Ok(Bytes::from_owner(SentBuf { buf, len, _permit: permit }))
+}

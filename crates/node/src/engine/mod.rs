@@ -1,0 +1,299 @@
+//! Moves content between members' devices: peers, torrents, disk. Knows nothing about trackers or accounts; who may
+//! connect it asks a [`Roster`], where peers are it is told.
+//!
+//! ```text
+//! listen ─┐                       ┌─ conn (task per connection: TLS, framing, hashing)
+//! dial  ──┴─ handshake ─ torrent ─┤
+//!            (admission) (owner:  └─ blocking jobs (read, write, check, save)
+//!                         Swarm)
+//! ```
+//!
+//! A block is decrypted into its piece's buffer and hashed there by the connection's own task; a complete piece is
+//! written with one call and then announced and served. Nothing on that path takes a lock that others contend for.
+
+mod api;
+mod buffer;
+mod conn;
+mod dial;
+mod disk;
+mod handshake;
+mod hashes;
+mod listen;
+mod prepare;
+mod saved;
+mod shared;
+mod socket;
+mod storage;
+#[cfg(test)]
+mod tests;
+mod torrent;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ed25519_dalek::SigningKey;
+use peerage_types::{GroupId, InfoHash, InfoHashV1};
+use peerage_wire::{Bitfield, CERT_BYTES_MAX};
+use tokio::net::TcpListener;
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+pub use self::api::{
+    AddError, EngineConfig, EngineError, EngineEvent, NotAdmitted, PeerAddr, PeerStatus, Roster, Source,
+    TorrentSpec, TorrentState, TorrentStatus,
+};
+use self::buffer::lock;
+use self::prepare::Kind;
+use self::shared::{AtomicBits, EngineShared, TorrentShared};
+use self::torrent::{Msg, Owner, Start};
+
+/// What [`Engine::shutdown`] waits for connections to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// All transfers of one login. Ends when it is dropped, properly with [`Engine::shutdown`].
+pub struct Engine {
+    shared: Arc<EngineShared>,
+    registry: Arc<Registry>,
+    accepting: tokio::task::AbortHandle,
+    /// One torrent is added at a time: looking at the disk and taking a place is one step.
+    adding: tokio::sync::Mutex<()>,
+}
+
+/// The running torrents.
+#[derive(Default)]
+struct Registry {
+    torrents: Mutex<Torrents>,
+}
+
+#[derive(Default)]
+struct Torrents {
+    by_hash: BTreeMap<InfoHash, Arc<TorrentShared>>,
+    by_short_hash: BTreeMap<InfoHashV1, InfoHash>,
+    /// Where downloads go.
+    places: BTreeMap<InfoHash, PathBuf>,
+    closed: bool,
+}
+
+impl Registry {
+    /// The torrent that a handshake names (BEP 52: the first 20 bytes of the v2 info hash).
+    fn by_short_hash(&self, hash: &InfoHashV1) -> Option<Arc<TorrentShared>> {
+        let torrents = lock(&self.torrents);
+        let hash = torrents.by_short_hash.get(hash)?;
+        torrents.by_hash.get(hash).cloned()
+    }
+
+    fn get(&self, hash: &InfoHash) -> Option<Arc<TorrentShared>> {
+        lock(&self.torrents).by_hash.get(hash).cloned()
+    }
+
+    fn all(&self) -> Vec<Arc<TorrentShared>> {
+        lock(&self.torrents).by_hash.values().cloned().collect()
+    }
+
+    fn take(&self, hash: &InfoHash) -> Option<Arc<TorrentShared>> {
+        let mut torrents = lock(&self.torrents);
+        torrents.by_short_hash.remove(&hash.truncated());
+        torrents.places.remove(hash);
+        torrents.by_hash.remove(hash)
+    }
+}
+
+impl Engine {
+    /// Starts listening for peers. `cert` are the own account records that certify `device`, encoded; `state_dir` is
+    /// created if needed and must belong to this engine alone. Runs on the current tokio runtime.
+    ///
+    /// # Errors
+    /// When the address cannot be listened on, the folder not be created, or the certificate is too long.
+    pub async fn start(
+        config: EngineConfig,
+        device: SigningKey,
+        cert: Vec<Vec<u8>>,
+        roster: Arc<dyn Roster>,
+        state_dir: PathBuf,
+    ) -> Result<Self, EngineError> {
+        let addr = config.listen;
+        let cert = handshake::encode_cert(cert);
+        if cert.len() > CERT_BYTES_MAX {
+            return Err(EngineError::Cert(cert.len()));
+        }
+        tokio::fs::create_dir_all(&state_dir)
+            .await
+            .map_err(|error| EngineError::StateDir { path: state_dir.clone(), error })?;
+        let listen = |error| EngineError::Listen { addr, error };
+        let listener = TcpListener::bind(addr).await.map_err(listen)?;
+        let bound = listener.local_addr().map_err(listen)?;
+        let peer_id = peer_id()?;
+        let shared = Arc::new(EngineShared::new(config, device, cert, peer_id, roster, state_dir, bound));
+        let registry = Arc::new(Registry::default());
+        let accepting = listen::run(listener, Arc::clone(&shared), Arc::clone(&registry));
+        let accepting = tokio::spawn(accepting).abort_handle();
+        Ok(Self { shared, registry, accepting, adding: tokio::sync::Mutex::default() })
+    }
+
+    /// Where peers can connect to.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.shared.listen
+    }
+
+    /// Takes part in a torrent from now on. What happens then is told by [`Engine::subscribe`] and
+    /// [`Engine::status`].
+    ///
+    /// # Errors
+    /// When it runs already, or the disk does not allow it; nothing is changed then.
+    pub async fn add(&self, spec: TorrentSpec) -> Result<(), AddError> {
+        let TorrentSpec { group, metainfo, source, rank, seed } = spec;
+        if metainfo.group() != group {
+            return Err(AddError::WrongGroup { expected: group, got: metainfo.group() });
+        }
+        let info_hash = metainfo.info_hash();
+        let _adding = self.adding.lock().await;
+        let places: BTreeSet<PathBuf> = {
+            let torrents = lock(&self.registry.torrents);
+            if torrents.closed {
+                return Err(AddError::Closed);
+            }
+            if torrents.by_short_hash.contains_key(&info_hash.truncated()) {
+                return Err(AddError::AlreadyAdded(info_hash));
+            }
+            torrents.places.values().cloned().collect()
+        };
+        let (for_prepare, state_dir) = (Arc::clone(&metainfo), self.shared.state_dir.clone());
+        let prepared = tokio::task::spawn_blocking(move || {
+            prepare::prepare(&for_prepare, source, &state_dir, &|place: &Path| places.contains(place))
+        });
+        let prepare::Prepared { storage, have, check, kind, place, sources } =
+            prepared.await.map_err(|_| AddError::Closed)??;
+        let is_download = matches!(kind, Kind::Part(_));
+        let (owner, inbox) = mpsc::unbounded_channel();
+        let status = TorrentStatus {
+            info_hash,
+            group,
+            name: metainfo.name().clone(),
+            path: place.clone(),
+            state: TorrentState::Checking,
+            bytes_done: 0,
+            bytes_total: metainfo.total_bytes(),
+            bytes_per_second_down: 0,
+            bytes_per_second_up: 0,
+            sources: BTreeMap::new(),
+            peers: Vec::new(),
+            pieces_done: 0,
+            piece_map: Bitfield::new(metainfo.piece_count()),
+        };
+        let torrent = Arc::new(TorrentShared {
+            engine: Arc::clone(&self.shared),
+            info_hash,
+            group,
+            storage,
+            have: AtomicBits::new(&Bitfield::new(metainfo.piece_count())),
+            metainfo,
+            broken: false.into(),
+            owner,
+            status: Mutex::new(Arc::new(status)),
+        });
+        {
+            let mut torrents = lock(&self.registry.torrents);
+            if torrents.closed {
+                return Err(AddError::Closed);
+            }
+            torrents.by_hash.insert(info_hash, Arc::clone(&torrent));
+            torrents.by_short_hash.insert(info_hash.truncated(), info_hash);
+            if is_download {
+                torrents.places.insert(info_hash, place.clone());
+            }
+        }
+        let downloads = self.shared.downloads.running(is_download);
+        let partial_bytes_max = self.shared.config.download_memory_bytes / downloads.count();
+        let start = Start {
+            shared: torrent,
+            inbox,
+            have,
+            check,
+            kind,
+            place,
+            sources,
+            rank,
+            seed,
+            partial_bytes_max,
+            downloads,
+        };
+        tokio::spawn(Owner::new(start).run());
+        Ok(())
+    }
+
+    /// Replaces the peers that a torrent may dial. Connections that exist stay.
+    pub fn set_peers(&self, info_hash: InfoHash, peers: Vec<PeerAddr>) {
+        if let Some(torrent) = self.registry.get(&info_hash) {
+            torrent.tell(Msg::SetPeers(peers));
+        }
+    }
+
+    /// Ends a torrent; returns when everything that was verified is on disk. An incomplete download can be added again
+    /// and goes on; what was remembered about a complete file (its hashes) is forgotten.
+    pub async fn remove(&self, info_hash: InfoHash) {
+        let Some(torrent) = self.registry.take(&info_hash) else { return };
+        stop(&torrent).await;
+        if torrent.status().piece_map.is_full() {
+            let state_dir = self.shared.state_dir.clone();
+            // Fails only when the runtime ends.
+            let _ = tokio::task::spawn_blocking(move || saved::forget(&state_dir, info_hash)).await;
+        }
+    }
+
+    /// The roster of `group` has changed: connections of whoever is not a member any more end at once.
+    pub fn roster_changed(&self, group: GroupId) {
+        let torrents = self.registry.all();
+        torrents.iter().filter(|torrent| torrent.group == group).for_each(|t| t.tell(Msg::RosterChanged));
+    }
+
+    /// All torrents, by info hash. At most a quarter of a second old; events come after the status that they tell of.
+    pub fn status(&self) -> Vec<TorrentStatus> {
+        self.registry.all().iter().map(|torrent| (*torrent.status()).clone()).collect()
+    }
+
+    /// Everything that happens from now on. A reader that falls far behind loses the oldest events.
+    pub fn subscribe(&self) -> broadcast::Receiver<EngineEvent> {
+        self.shared.events.subscribe()
+    }
+
+    /// Ends everything; returns when what was verified is on disk and progress is saved. Nothing is forgotten.
+    pub async fn shutdown(&self) {
+        let torrents = self.close();
+        futures_util::future::join_all(torrents.iter().map(|torrent| stop(torrent))).await;
+        let all = u32::try_from(self.shared.config.connections_max).unwrap_or(u32::MAX);
+        // Whoever takes longer to hang up is left to the runtime.
+        let _ = tokio::time::timeout(GOODBYE, self.shared.connections.acquire_many(all)).await;
+    }
+
+    fn close(&self) -> Vec<Arc<TorrentShared>> {
+        self.accepting.abort();
+        let mut torrents = lock(&self.registry.torrents);
+        torrents.closed = true;
+        torrents.by_short_hash.clear();
+        std::mem::take(&mut torrents.by_hash).into_values().collect()
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        for torrent in self.close() {
+            torrent.tell(Msg::Stop(oneshot::channel().0));
+        }
+    }
+}
+
+async fn stop(torrent: &TorrentShared) {
+    let (answer, stopped) = oneshot::channel();
+    torrent.tell(Msg::Stop(answer));
+    // The owner may have ended already.
+    let _ = stopped.await;
+}
+
+/// `-PG` and the version in the usual form, then random.
+fn peer_id() -> Result<[u8; 20], EngineError> {
+    let mut id = *b"-PG0100-............";
+    getrandom::fill(&mut id[8..]).map_err(|error| EngineError::Random(error.to_string()))?;
+    Ok(id)
+}

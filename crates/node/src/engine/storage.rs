@@ -1,0 +1,134 @@
+//! Where a torrent's bytes and hashes are on disk. Everything here blocks.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use peerage_metainfo::{Metainfo, merkle};
+use peerage_types::Sha256;
+use peerage_types::limits::BLOCK_BYTES;
+use peerage_wire::Bitfield;
+
+use super::disk::DataFile;
+
+/// One torrent's files, and its leaf hashes in a sidecar: 32 bytes for each block, the leaves of all files one
+/// after another.
+#[derive(Debug)]
+pub(super) struct Storage {
+    metainfo: Arc<Metainfo>,
+    /// In the order of [`Metainfo::files`].
+    files: Vec<DataFile>,
+    sidecar: DataFile,
+}
+
+/// A contiguous run of bytes in one file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Run {
+    /// Index of the file.
+    pub(super) file: usize,
+    /// Where it starts in the file.
+    pub(super) offset: u64,
+    /// Bytes.
+    pub(super) len: u32,
+}
+
+impl Storage {
+    /// `files` in the order of the metainfo.
+    pub(super) fn new(metainfo: Arc<Metainfo>, files: Vec<DataFile>, sidecar: DataFile) -> Self {
+        Self { metainfo, files, sidecar }
+    }
+
+    /// Where bytes of a piece are.
+    pub(super) fn run(&self, piece: u32, begin: u32, len: u32) -> Run {
+        let at = self.metainfo.piece_file(piece);
+        Run { file: at.file, offset: at.offset + u64::from(begin), len }
+    }
+
+    /// The files.
+    pub(super) fn files(&self) -> &[DataFile] {
+        &self.files
+    }
+
+    /// Fills `bytes` from where `run` starts.
+    pub(super) fn read(&self, run: Run, bytes: &mut [u8]) -> io::Result<()> {
+        self.file(run.file)?.read_exact_at(bytes, run.offset)
+    }
+
+    /// Writes a verified piece and then its leaves.
+    pub(super) fn write_piece(&self, piece: u32, bytes: &[u8], leaves: &[Sha256]) -> io::Result<()> {
+        let at = self.metainfo.piece_file(piece);
+        self.file(at.file)?.write_all_at(bytes, at.offset)?;
+        self.write_leaves(piece, leaves)
+    }
+
+    /// The leaves of a piece that is on disk: from the sidecar, or from the piece itself when the sidecar is lost
+    /// or damaged. `None` when the piece on disk is wrong too.
+    pub(super) fn leaves(&self, piece: u32, scratch: &mut Vec<u8>) -> io::Result<Option<Vec<Sha256>>> {
+        let mut bytes = vec![0; self.metainfo.leaf_count(piece) as usize * Sha256::LEN];
+        let start = self.metainfo.leaf_start(piece) * Sha256::LEN as u64;
+        if self.sidecar.read_exact_at(&mut bytes, start).is_ok() {
+            let leaves: Vec<_> = bytes.chunks_exact(Sha256::LEN).filter_map(Sha256::from_slice).collect();
+            if self.metainfo.verify_leaves(piece, &leaves) {
+                return Ok(Some(leaves));
+            }
+        }
+        self.hash_piece(piece, scratch)
+    }
+
+    /// Reads and hashes a piece; its leaves if it is right, which then are in the sidecar, too.
+    pub(super) fn hash_piece(&self, piece: u32, scratch: &mut Vec<u8>) -> io::Result<Option<Vec<Sha256>>> {
+        let len = self.metainfo.piece_bytes(piece);
+        scratch.resize(len as usize, 0);
+        self.read(self.run(piece, 0, len), scratch)?;
+        let leaves: Vec<_> = scratch.chunks(BLOCK_BYTES as usize).map(merkle::leaf).collect();
+        if !self.metainfo.verify_leaves(piece, &leaves) {
+            return Ok(None);
+        }
+        // The sidecar only saves this work the next time.
+        if let Err(error) = self.write_leaves(piece, &leaves) {
+            tracing::warn!(path = %self.sidecar.path().display(), %error, "cannot keep leaf hashes");
+        }
+        Ok(Some(leaves))
+    }
+
+    /// Hashes `pieces` and returns those that are right. `done` counts bytes; a set `cancelled` ends it early.
+    pub(super) fn check(
+        &self,
+        pieces: &Bitfield,
+        done: &AtomicU64,
+        cancelled: &AtomicBool,
+    ) -> io::Result<Bitfield> {
+        let mut right = Bitfield::new(pieces.len());
+        let mut scratch = Vec::new();
+        for piece in pieces.iter_set() {
+            if cancelled.load(Ordering::Relaxed) {
+                break;
+            }
+            match self.hash_piece(piece, &mut scratch) {
+                Ok(Some(_)) => {
+                    right.set(piece);
+                }
+                Ok(None) => {}
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+                Err(error) => return Err(error),
+            }
+            done.fetch_add(u64::from(self.metainfo.piece_bytes(piece)), Ordering::Relaxed);
+        }
+        Ok(right)
+    }
+
+    /// Lets go of all handles.
+    pub(super) fn close(&self) {
+        self.files.iter().for_each(DataFile::close);
+        self.sidecar.close();
+    }
+
+    fn write_leaves(&self, piece: u32, leaves: &[Sha256]) -> io::Result<()> {
+        let bytes: Vec<u8> = leaves.iter().flat_map(|leaf| leaf.0).collect();
+        self.sidecar.write_all_at(&bytes, self.metainfo.leaf_start(piece) * Sha256::LEN as u64)
+    }
+
+    fn file(&self, index: usize) -> io::Result<&DataFile> {
+        self.files.get(index).ok_or_else(|| io::ErrorKind::InvalidInput.into())
+    }
+}

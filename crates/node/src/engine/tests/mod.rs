@@ -1,0 +1,1 @@
+//! The engine against itself and against raw peers, on the loopback.

@@ -1,0 +1,345 @@
+//! The owner of one torrent: one task that runs the sans-IO [`Swarm`] and everything around it that decides.
+//!
+//! Connections report in batches ([`FromPeer`]), blocking jobs and the engine through [`Msg`]. After each batch the
+//! swarm is drained and what it wants goes out to the connections, one batch of commands each. Nothing here waits for
+//! the disk or the network, so there is no lock on the path of a block and no queue that grows without bound.
+
+mod peers;
+mod pieces;
+mod report;
+mod work;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::time::Duration;
+
+use peerage_swarm::{Config, Input, Layout, Limits, Output, PeerKey, Rank, Swarm};
+use peerage_types::{DeviceId, Time, UserId};
+use peerage_wire::Bitfield;
+use tokio::sync::{mpsc, oneshot};
+
+use self::peers::Peer;
+use self::pieces::Pieces;
+use self::report::Report;
+use self::work::Work;
+use super::api::{EngineEvent, PeerAddr, TorrentState};
+use super::conn::{Cmd, FromPeer};
+use super::dial::Candidates;
+use super::disk::FileStamp;
+use super::handshake::{Admitted, HandshakeFailed};
+use super::prepare::Kind;
+use super::shared::{Running, TorrentShared};
+
+/// Batches that connections may be ahead of us.
+const EVENT_BATCHES_MAX: usize = 64;
+/// Batches and messages taken up between two drains.
+const TURN_MAX: usize = 64;
+/// How often a torrent that does something looks around.
+const TICK: Duration = Duration::from_millis(250);
+/// How often one that does nothing does.
+const TICK_IDLE: Duration = Duration::from_secs(30);
+/// Smallest share of the memory for unfinished pieces.
+const PARTIAL_BYTES_MIN: u64 = 1024 * 1024;
+
+/// To the owner, from everybody but connections.
+#[derive(Debug)]
+pub(super) enum Msg {
+    /// Somebody has connected to us.
+    Admitted(Box<Admitted>),
+    /// An attempt to connect has ended.
+    Dialled { device: DeviceId, result: Result<Box<Admitted>, HandshakeFailed> },
+    /// Whom to connect to.
+    SetPeers(Vec<PeerAddr>),
+    /// Somebody may not be a member any more.
+    RosterChanged,
+    /// Verified pieces are on disk, or not.
+    Written(Vec<(pieces::WriteJob, io::Result<()>)>),
+    /// A piece that we have cannot be read.
+    ReadFailed(io::Error),
+    /// The pieces that were to be checked and are right.
+    Checked(io::Result<Bitfield>),
+    /// The complete download has its final name, or not.
+    Renamed(io::Result<FileStamp>),
+    /// The complete download is on the device.
+    Synced(io::Result<()>),
+    /// What the complete file looks like now.
+    Looked(io::Result<FileStamp>),
+    /// Progress is saved.
+    Saved(io::Result<()>),
+    /// End; answered when everything is written and saved.
+    Stop(oneshot::Sender<()>),
+}
+
+impl std::fmt::Debug for Admitted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Admitted")
+            .field("device", &self.device)
+            .field("addr", &self.addr)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a torrent's owner starts from.
+pub(super) struct Start {
+    pub(super) shared: Arc<TorrentShared>,
+    pub(super) inbox: mpsc::UnboundedReceiver<Msg>,
+    /// Pieces that are there.
+    pub(super) have: Bitfield,
+    /// Pieces that have to be checked first.
+    pub(super) check: Bitfield,
+    pub(super) kind: Kind,
+    pub(super) place: std::path::PathBuf,
+    pub(super) sources: BTreeMap<UserId, u64>,
+    pub(super) rank: Option<Rank>,
+    pub(super) seed: u64,
+    /// Our share of the memory for unfinished pieces.
+    pub(super) partial_bytes_max: u64,
+    /// Counts us among the downloads until we are complete.
+    pub(super) downloads: Running,
+}
+
+/// See the module.
+pub(super) struct Owner {
+    shared: Arc<TorrentShared>,
+    inbox: mpsc::UnboundedReceiver<Msg>,
+    events: mpsc::Receiver<FromPeer>,
+    /// For new connections.
+    events_in: mpsc::Sender<FromPeer>,
+    swarm: Swarm,
+    swarm_config: Config,
+    swarm_at: Option<Time>,
+    state: TorrentState,
+    /// Checking: bytes done so far, and how to end it early.
+    checked_bytes: Arc<AtomicU64>,
+    check_cancelled: Arc<AtomicBool>,
+    peers: BTreeMap<PeerKey, Peer>,
+    by_device: BTreeMap<DeviceId, PeerKey>,
+    next_key: u32,
+    /// Sent us wrong blocks or hashes.
+    banned: BTreeSet<DeviceId>,
+    candidates: Candidates,
+    /// When to look for somebody to dial.
+    dial_at: Option<Time>,
+    pieces: Pieces,
+    work: Work,
+    report: Report,
+    downloads: Option<Running>,
+    next_tick: Time,
+    stop: Option<oneshot::Sender<()>>,
+}
+
+impl Owner {
+    /// Starts checking if that is needed.
+    pub(super) fn new(start: Start) -> Self {
+        let Start {
+            shared,
+            inbox,
+            have,
+            check,
+            kind,
+            place,
+            sources,
+            rank,
+            seed,
+            partial_bytes_max,
+            downloads,
+        } = start;
+        let metainfo = &shared.metainfo;
+        let piece_bytes = (0..metainfo.piece_count()).map(|piece| metainfo.piece_bytes(piece)).collect();
+        let layout = Layout::new(metainfo.piece_length(), piece_bytes);
+        let partial_bytes_max = partial_bytes_max.max(PARTIAL_BYTES_MIN);
+        let limits =
+            Limits { partial_bytes_target: partial_bytes_max / 2, partial_bytes_max, ..Limits::default() };
+        let swarm_config = Config { layout, have, rank, seed, limits };
+        let now = shared.engine.now();
+        let (events_in, events) = mpsc::channel(EVENT_BATCHES_MAX);
+        let mut owner = Self {
+            swarm: Swarm::new(swarm_config.clone(), now),
+            swarm_at: None,
+            state: TorrentState::Checking,
+            checked_bytes: Arc::default(),
+            check_cancelled: Arc::default(),
+            peers: BTreeMap::new(),
+            by_device: BTreeMap::new(),
+            next_key: 0,
+            banned: BTreeSet::new(),
+            candidates: Candidates::default(),
+            dial_at: None,
+            pieces: Pieces::new(&shared.metainfo, partial_bytes_max),
+            work: Work::new(place, kind, now),
+            report: Report::new(sources, now),
+            downloads: Some(downloads),
+            next_tick: now,
+            stop: None,
+            swarm_config,
+            shared,
+            inbox,
+            events,
+            events_in,
+        };
+        if check.count() > 0 {
+            owner.start_check(check);
+        } else {
+            owner.checked_all();
+        }
+        owner.publish();
+        owner
+    }
+
+    /// Runs until it is told to stop and everything is saved.
+    pub(super) async fn run(mut self) {
+        let mut msgs = Vec::with_capacity(TURN_MAX);
+        let mut batches = Vec::with_capacity(TURN_MAX);
+        loop {
+            let wait = self.wake_at().since(self.now());
+            tokio::select! {
+                biased;
+                count = self.inbox.recv_many(&mut msgs, TURN_MAX) => if count == 0 { break },
+                _ = self.events.recv_many(&mut batches, TURN_MAX) => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+            let now = self.now();
+            for msg in msgs.drain(..) {
+                self.take_msg(now, msg);
+            }
+            for batch in batches.drain(..) {
+                self.take_batch(now, batch);
+            }
+            self.on_time(now);
+            self.drain(now);
+            if self.stop.is_some() && self.work.is_idle() {
+                break;
+            }
+        }
+        self.publish();
+        self.shared.storage.close();
+        if let Some(stop) = self.stop.take() {
+            // Nobody may be waiting for it.
+            let _ = stop.send(());
+        }
+    }
+
+    fn now(&self) -> Time {
+        self.shared.engine.now()
+    }
+
+    fn take_msg(&mut self, now: Time, msg: Msg) {
+        match msg {
+            Msg::Admitted(admitted) => self.connect(now, *admitted),
+            Msg::Dialled { device, result } => self.dialled(now, device, result),
+            Msg::SetPeers(peers) => self.set_peers(now, peers),
+            Msg::RosterChanged => self.roster_changed(now),
+            Msg::Written(results) => self.written(now, results),
+            Msg::ReadFailed(error) => self.read_failed(now, &error),
+            Msg::Checked(result) => self.checked(now, result),
+            Msg::Renamed(result) => self.renamed(now, result),
+            Msg::Synced(result) => self.synced(result),
+            Msg::Looked(result) => self.looked(now, result),
+            Msg::Saved(result) => self.saved(result),
+            Msg::Stop(answer) => self.stop(now, answer),
+        }
+    }
+
+    /// Sends what the swarm wants.
+    fn drain(&mut self, now: Time) {
+        loop {
+            match self.swarm.poll() {
+                Output::Request(peer, block) => self.request(now, peer, block),
+                Output::Cancel(peer, block) => self.command(peer, Cmd::Cancel(block)),
+                Output::Interested(peer) => self.command(peer, Cmd::Interested(true)),
+                Output::NotInterested(peer) => self.command(peer, Cmd::Interested(false)),
+                Output::Unchoke(peer) => self.command(peer, Cmd::Choke(false)),
+                Output::Choke(peer) => self.command(peer, Cmd::Choke(true)),
+                Output::Have(peer, piece) => self.command(peer, Cmd::Have(piece)),
+                Output::Complete => self.rename(),
+                Output::WakeAt(at) => {
+                    self.swarm_at = at;
+                    break;
+                }
+            }
+        }
+        self.send_commands();
+    }
+
+    /// An event that no peer is to blame for.
+    fn feed(&mut self, now: Time, input: Input) {
+        // Only events of a peer can be faults.
+        let _ = self.swarm.handle(now, input);
+    }
+
+    /// An event of a peer; it is dropped when it broke the protocol.
+    fn feed_from(&mut self, now: Time, peer: PeerKey, input: Input) {
+        if let Err(fault) = self.swarm.handle(now, input) {
+            self.disconnect(now, peer, &fault);
+        }
+    }
+
+    fn on_time(&mut self, now: Time) {
+        if self.swarm_at.is_some_and(|at| at <= now) {
+            self.feed(now, Input::Timeout);
+        }
+        if now >= self.next_tick {
+            self.tick(now);
+            self.dial_at = Some(now);
+            let busy =
+                !self.peers.is_empty() || self.is_downloading() || self.state == TorrentState::Checking;
+            self.next_tick = now.after(if busy { TICK } else { TICK_IDLE });
+        }
+        if self.dial_at.is_some_and(|at| at <= now) {
+            self.dial(now);
+        }
+    }
+
+    fn wake_at(&self) -> Time {
+        [self.swarm_at, self.dial_at].into_iter().flatten().fold(self.next_tick, Time::min)
+    }
+
+    /// Whether pieces are missing and being fetched, or will be.
+    fn is_downloading(&self) -> bool {
+        matches!(self.state, TorrentState::Downloading | TorrentState::Paused { .. })
+    }
+
+    /// Whether connections make sense.
+    fn is_open(&self) -> bool {
+        self.stop.is_none() && (self.is_downloading() || self.state == TorrentState::Seeding)
+    }
+
+    /// From now on in this state.
+    fn enter(&mut self, now: Time, state: TorrentState) {
+        self.state = state;
+        self.next_tick = now;
+        self.publish();
+    }
+
+    /// Ends for good: the user has to do something.
+    fn fail(&mut self, now: Time, why: String, event: fn(peerage_types::InfoHash, String) -> EngineEvent) {
+        if matches!(self.state, TorrentState::Failed { .. }) {
+            return;
+        }
+        tracing::warn!(name = %self.shared.metainfo.name(), why, "a transfer has ended");
+        self.enter(now, TorrentState::Failed { why: why.clone() });
+        self.disconnect_all(now, &why);
+        self.pieces.clear();
+        self.publish();
+        self.shared.engine.emit(event(self.shared.info_hash, why));
+    }
+
+    fn stop(&mut self, now: Time, answer: oneshot::Sender<()>) {
+        self.check_cancelled.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.disconnect_all(now, &"the torrent is being stopped");
+        self.stop = Some(answer);
+        self.save(now, true);
+    }
+}
+
+/// For [`Owner::fail`].
+fn download_failed(info_hash: peerage_types::InfoHash, why: String) -> EngineEvent {
+    EngineEvent::Failed { info_hash, why }
+}
+
+/// For [`Owner::fail`].
+fn share_broken(info_hash: peerage_types::InfoHash, why: String) -> EngineEvent {
+    EngineEvent::ShareBroken { info_hash, why }
+}

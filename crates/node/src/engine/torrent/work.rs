@@ -1,0 +1,348 @@
+//! Blocking jobs of one torrent, and what follows from their results: checking, writing, giving the complete file its
+//! name, saving progress, looking whether a shared file is still the same.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use peerage_swarm::Swarm;
+use peerage_types::Time;
+use peerage_wire::Bitfield;
+
+use super::pieces::WriteJob;
+use super::{Msg, Owner, download_failed, share_broken};
+use crate::engine::api::{EngineEvent, TorrentState};
+use crate::engine::disk::{self, DataFile, FileStamp};
+use crate::engine::prepare::{Kind, describe};
+use crate::engine::saved::Saved;
+
+/// Jobs that write at the same time.
+const WRITERS_MAX: usize = 2;
+/// Pieces of one job, in bytes: small pieces are not worth a thread's wake-up each.
+const WRITE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// A killed process loses this much progress.
+const SAVE_EVERY: Duration = Duration::from_secs(1);
+/// When the disk was full.
+const RETRY_EVERY: Duration = Duration::from_secs(3);
+/// How often a complete file is looked at, while peers are connected and while none are.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+const LOOK_EVERY_IDLE: Duration = Duration::from_secs(30);
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Work {
+    /// The complete file's path, now or later.
+    place: PathBuf,
+    kind: Kind,
+    queue: VecDeque<WriteJob>,
+    writers: usize,
+    /// What did not fit on the disk.
+    stuck: Vec<WriteJob>,
+    retry_at: Option<Time>,
+    checking: bool,
+    renaming: bool,
+    saving: bool,
+    looking: bool,
+    /// The content is on the device, not only in the system's memory.
+    synced: bool,
+    saved_at: Time,
+    looked_at: Time,
+}
+
+impl Work {
+    pub(super) fn new(place: PathBuf, kind: Kind, now: Time) -> Self {
+        Self {
+            place,
+            // A file that we did not write ourselves is recognised by its stamp alone.
+            synced: !matches!(kind, Kind::Part(_)),
+            kind,
+            queue: VecDeque::new(),
+            writers: 0,
+            stuck: Vec::new(),
+            retry_at: None,
+            checking: false,
+            renaming: false,
+            saving: false,
+            looking: false,
+            saved_at: now,
+            looked_at: now,
+        }
+    }
+
+    pub(super) fn place(&self) -> &Path {
+        &self.place
+    }
+
+    /// Whether nothing has to be waited for before the torrent may end.
+    pub(super) fn is_idle(&self) -> bool {
+        self.writers == 0 && self.queue.is_empty() && !(self.checking || self.renaming || self.saving)
+    }
+
+    /// Whether some piece has found no room and was not tried again yet.
+    pub(super) fn is_blocked(&self) -> bool {
+        !self.stuck.is_empty()
+    }
+
+    pub(super) fn write_ended(&mut self) {
+        self.writers = self.writers.saturating_sub(1);
+    }
+
+    /// A piece that found no room.
+    pub(super) fn keep(&mut self, job: WriteJob) {
+        self.stuck.push(job);
+    }
+}
+
+impl Owner {
+    pub(super) fn start_check(&mut self, pieces: Bitfield) {
+        self.work.checking = true;
+        let (shared, done, cancelled) =
+            (Arc::clone(&self.shared), Arc::clone(&self.checked_bytes), Arc::clone(&self.check_cancelled));
+        tokio::task::spawn_blocking(move || {
+            let result = shared.storage.check(&pieces, &done, &cancelled);
+            shared.tell(Msg::Checked(result));
+        });
+    }
+
+    pub(super) fn checked(&mut self, now: Time, result: io::Result<Bitfield>) {
+        self.work.checking = false;
+        if self.stop.is_some() {
+            return;
+        }
+        let place = self.work.place.display().to_string();
+        let event = match self.work.kind {
+            Kind::ExistingShare(_) => share_broken,
+            Kind::Complete(_) | Kind::Existing(_) | Kind::Part(_) => download_failed,
+        };
+        let right = match result {
+            Ok(right) => right,
+            Err(error) => return self.fail(now, format!("cannot read `{place}`: {error}"), event),
+        };
+        if let Kind::Existing(stamp) | Kind::ExistingShare(stamp) = self.work.kind {
+            if !right.is_full() {
+                let why = format!("`{place}` exists already and has other content");
+                return self.fail(now, why, event);
+            }
+            self.work.kind = Kind::Complete(stamp);
+        }
+        for piece in right.iter_set() {
+            self.swarm_config.have.set(piece);
+        }
+        self.swarm = Swarm::new(self.swarm_config.clone(), now);
+        self.report.progress();
+        self.checked_all();
+        self.next_tick = now;
+        self.publish();
+    }
+
+    /// It is known which pieces are there.
+    pub(super) fn checked_all(&mut self) {
+        let have = &self.swarm_config.have;
+        self.shared.have.set_all(have);
+        let bytes = have.iter_set().map(|piece| u64::from(self.shared.metainfo.piece_bytes(piece))).sum();
+        self.report.set_done(bytes);
+        self.state = match self.work.kind {
+            Kind::Part(_) => TorrentState::Downloading,
+            Kind::Complete(_) | Kind::Existing(_) | Kind::ExistingShare(_) => {
+                self.report.progress();
+                TorrentState::Seeding
+            }
+        };
+        if self.state == TorrentState::Downloading && self.swarm.is_complete() {
+            self.rename();
+        }
+    }
+
+    /// A verified piece goes to disk.
+    pub(super) fn write(&mut self, job: WriteJob) {
+        self.work.queue.push_back(job);
+        if self.work.stuck.is_empty() {
+            self.spawn_writers();
+        }
+    }
+
+    /// After a job has ended: more of them, unless the disk is full.
+    pub(super) fn start_writes(&mut self, now: Time) {
+        if self.work.stuck.is_empty() {
+            self.work.retry_at = None;
+            self.spawn_writers();
+        } else if self.work.writers == 0 {
+            self.work.retry_at = Some(now.after(RETRY_EVERY));
+            if self.stop.is_some() {
+                self.work.queue.clear();
+            }
+        }
+    }
+
+    fn spawn_writers(&mut self) {
+        while self.work.writers < WRITERS_MAX && !self.work.queue.is_empty() {
+            let mut jobs = Vec::new();
+            let mut bytes = 0;
+            while let Some(job) = self.work.queue.pop_front() {
+                bytes += job.buf.len();
+                jobs.push(job);
+                if bytes >= WRITE_BYTES_MAX / 2 {
+                    break;
+                }
+            }
+            self.work.writers += 1;
+            let shared = Arc::clone(&self.shared);
+            tokio::task::spawn_blocking(move || {
+                let write = |job: WriteJob| {
+                    let len = shared.metainfo.piece_bytes(job.piece) as usize;
+                    let result = shared.storage.write_piece(job.piece, &job.buf[..len], &job.leaves);
+                    (job, result)
+                };
+                let results = jobs.into_iter().map(write).collect();
+                shared.tell(Msg::Written(results));
+            });
+        }
+    }
+
+    fn retry_writes(&mut self, now: Time) {
+        if self.work.retry_at.is_some_and(|at| at <= now) {
+            self.work.retry_at = None;
+            let stuck = std::mem::take(&mut self.work.stuck);
+            stuck.into_iter().rev().for_each(|job| self.work.queue.push_front(job));
+            self.spawn_writers();
+        }
+    }
+
+    /// All pieces are there.
+    pub(super) fn rename(&mut self) {
+        let Kind::Part(part) = &self.work.kind else { return };
+        let (part, place, shared) = (part.clone(), self.work.place.clone(), Arc::clone(&self.shared));
+        self.work.renaming = true;
+        tokio::task::spawn_blocking(move || {
+            let result = disk::rename_new(&part, &place).and_then(|()| FileStamp::of(&place));
+            if result.is_ok() {
+                shared.storage.files().iter().for_each(|file| file.settle(place.clone()));
+            }
+            shared.tell(Msg::Renamed(result));
+        });
+    }
+
+    pub(super) fn renamed(&mut self, now: Time, result: io::Result<FileStamp>) {
+        self.work.renaming = false;
+        let place = self.work.place.clone();
+        let stamp = match result {
+            Ok(stamp) => stamp,
+            Err(error) => {
+                let why =
+                    format!("cannot give the complete download its name `{}`: {error}", place.display());
+                return self.fail(now, why, download_failed);
+            }
+        };
+        self.work.kind = Kind::Complete(stamp);
+        (self.work.looked_at, self.work.synced) = (now, false);
+        self.pieces.clear();
+        self.downloads = None;
+        self.report.progress();
+        self.save(now, true);
+        self.enter(now, TorrentState::Seeding);
+        self.shared.engine.emit(EngineEvent::Completed { info_hash: self.shared.info_hash, path: place });
+        let shared = Arc::clone(&self.shared);
+        tokio::task::spawn_blocking(move || {
+            let result = shared.storage.files().iter().try_for_each(DataFile::sync);
+            shared.tell(Msg::Synced(result));
+        });
+    }
+
+    pub(super) fn synced(&mut self, result: io::Result<()>) {
+        match result {
+            Ok(()) => {
+                self.work.synced = true;
+                self.report.progress();
+            }
+            // It will be checked after the next start of the machine.
+            Err(error) => tracing::warn!(path = %self.work.place.display(), %error, "cannot sync"),
+        }
+    }
+
+    /// Looks whether the complete file is still what it was.
+    pub(super) fn look(&mut self, now: Time) {
+        if std::mem::replace(&mut self.work.looking, true) {
+            return;
+        }
+        self.work.looked_at = now;
+        let (shared, place) = (Arc::clone(&self.shared), self.work.place.clone());
+        tokio::task::spawn_blocking(move || shared.tell(Msg::Looked(FileStamp::of(&place))));
+    }
+
+    pub(super) fn looked(&mut self, now: Time, result: io::Result<FileStamp>) {
+        self.work.looking = false;
+        let Kind::Complete(expected) = self.work.kind else { return };
+        let why = match result {
+            Ok(stamp) if stamp == expected => return,
+            Ok(_) => "it has changed since it was shared".to_owned(),
+            Err(error) => describe(&error),
+        };
+        self.break_share(now, &why);
+    }
+
+    pub(super) fn read_failed(&mut self, now: Time, error: &io::Error) {
+        if self.state == TorrentState::Seeding {
+            self.break_share(now, &describe(error));
+        } else {
+            let why = format!("cannot read `{}`: {}", self.work.place.display(), describe(error));
+            self.fail(now, why, download_failed);
+        }
+    }
+
+    fn break_share(&mut self, now: Time, why: &str) {
+        self.shared.broken.store(true, std::sync::atomic::Ordering::Relaxed);
+        let why = format!("`{}` is not shared any more: {why}", self.work.place.display());
+        self.fail(now, why, share_broken);
+    }
+
+    /// Saves progress if there was any, at most every second unless `at_once`.
+    pub(super) fn save(&mut self, now: Time, at_once: bool) {
+        let due = at_once || now.since(self.work.saved_at) >= SAVE_EVERY;
+        let known = self.state != TorrentState::Checking
+            && !self.shared.broken.load(std::sync::atomic::Ordering::Relaxed);
+        if self.work.saving || !due || !known || !self.report.take_progress() {
+            return;
+        }
+        (self.work.saving, self.work.saved_at) = (true, now);
+        let mut saved = Saved::new(self.shared.info_hash, &self.work.place, self.swarm.have());
+        if let Kind::Complete(stamp) = self.work.kind {
+            (saved.complete, saved.synced) = (Some(stamp), self.work.synced);
+        }
+        saved.sources.clone_from(self.report.sources());
+        let shared = Arc::clone(&self.shared);
+        tokio::task::spawn_blocking(move || shared.tell(Msg::Saved(saved.store(&shared.engine.state_dir))));
+    }
+
+    pub(super) fn saved(&mut self, result: io::Result<()>) {
+        self.work.saving = false;
+        if let Err(error) = result {
+            // Costs checking again after a restart.
+            tracing::warn!(name = %self.shared.metainfo.name(), %error, "cannot save progress");
+        }
+        if self.stop.is_some() {
+            self.save(self.now(), true);
+        }
+    }
+
+    /// What is done from time to time.
+    pub(super) fn tick(&mut self, now: Time) {
+        self.hashes_timeout(now);
+        self.retry_writes(now);
+        self.save(now, self.stop.is_some());
+        self.part_with_complete(now);
+        if self.state == TorrentState::Seeding {
+            let every = if self.peers.is_empty() { LOOK_EVERY_IDLE } else { LOOK_EVERY };
+            if now.since(self.work.looked_at) >= every {
+                self.look(now);
+            }
+            if self.peers.is_empty() {
+                self.shared.storage.close();
+            }
+        }
+        self.want_peers(now);
+        self.report.sample(now, &self.peers);
+        self.publish();
+    }
+}
