@@ -19,8 +19,9 @@ use tokio::sync::watch;
 const CONNECT_MAX: Duration = Duration::from_millis(1_000);
 /// The second and last round, when all were slow in the first: a loaded machine is not a dead one.
 const CONNECT_MAX_PATIENT: Duration = Duration::from_secs(5);
-/// Each further tracker is tried so much later than the one before it.
-const HEAD_START: Duration = Duration::from_millis(100);
+/// Each further tracker is tried so much later than the one before it, unless that one fails earlier. Members who ask
+/// the same tracker see each other at once, so the first one of the list is worth waiting for.
+const HEAD_START: Duration = Duration::from_millis(300);
 /// A call that takes longer than this makes us ask whether the tracker is alive.
 const PROBE_AFTER: Duration = Duration::from_millis(300);
 /// No answer to that question by then means that it is not.
@@ -32,7 +33,7 @@ const CALL_MAX: Duration = Duration::from_secs(15);
 const ROUNDS: usize = 3;
 
 // A command must get through another tracker within 2 s of one dying.
-const _: () = assert!(PROBE_AFTER.as_millis() + PROBE_MAX.as_millis() + 3 * HEAD_START.as_millis() < 2_000);
+const _: () = assert!(PROBE_AFTER.as_millis() + PROBE_MAX.as_millis() + 2 * HEAD_START.as_millis() < 2_000);
 
 /// Why no tracker did what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -203,26 +204,31 @@ impl Trackers {
         self.lock().current.clone().filter(|(_, conn)| !conn.is_closed())
     }
 
-    /// Tries all, the preferred one first, the others a little later each; the first that answers wins.
+    /// Tries all, the preferred one first, each further one when those before it failed or are slow; the first that
+    /// answers wins.
     async fn connect_any(&self, preferred: usize, deadline: Duration) -> Result<(usize, TrackerConn), Tried> {
         let count = self.entries.len();
-        let order = (0..count).map(|i| (preferred + i) % count.max(1));
-        let mut attempts: FuturesUnordered<_> = order
-            .zip(0u32..)
-            .filter_map(|(index, rank)| self.entries.get(index).map(|entry| (index, rank, entry)))
-            .map(|(index, rank, entry)| async move {
-                tokio::time::sleep(HEAD_START * rank).await;
-                let conn = TrackerConn::connect(entry, Arc::clone(&self.config), deadline).await;
-                (index, conn)
-            })
-            .collect();
+        let mut waiting = (0..count).map(|i| (preferred + i) % count.max(1));
+        let mut attempts = FuturesUnordered::new();
         let mut failures = vec![None; count];
         let mut wrong_key = None;
         let mut slow = false;
-        while let Some((index, result)) = attempts.next().await {
-            match result {
-                Ok(conn) => return Ok((index, conn)),
-                Err(error) => {
+        loop {
+            if let Some(index) = waiting.next() {
+                attempts.extend(self.entries.get(index).map(|entry| async move {
+                    (index, TrackerConn::connect(entry, Arc::clone(&self.config), deadline).await)
+                }));
+            }
+            let tried = tokio::select! {
+                biased;
+                tried = attempts.next() => tried,
+                () = tokio::time::sleep(HEAD_START), if waiting.len() > 0 => continue,
+            };
+            match tried {
+                None if waiting.len() == 0 => break,
+                None => {}
+                Some((index, Ok(conn))) => return Ok((index, conn)),
+                Some((index, Err(error))) => {
                     slow |= matches!(error, ConnectError::Timeout { .. });
                     if let ConnectError::WrongKey { tracker, expected, got } = &error {
                         let address = tracker.clone();

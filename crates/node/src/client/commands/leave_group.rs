@@ -28,8 +28,8 @@ impl Node {
                     Left::Left { heir: None }
                 }
                 (true, Some((heir, _))) => {
+                    // Handing over is leaving: no Leave may follow.
                     bundle.add(handover(view));
-                    bundle.add(Body::Leave { incarnation });
                     Left::Left { heir: Some(state.user(heir)) }
                 }
                 (true, None) => {

@@ -1,6 +1,6 @@
 //! `login`: open the vault with the password, certify or unseal this device's key, wipe the identity key, resume.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use peerage_ledger::{AccountView, Body, Draft, Facts, Record, device_label};
 use peerage_link::api::{self, ErrorCode, path};
 use peerage_link::tls::{ALPN_H2, ExpectedKey, client_config};
 use peerage_link::{opaque, vault};
-use peerage_types::{Name, Scope, UserId};
+use peerage_types::{GroupId, Name, Scope, UserId};
 use tokio::sync::{Notify, mpsc};
 
 use super::super::cluster::Cluster;
@@ -100,19 +100,16 @@ impl Node {
 }
 
 /// Brings the groups up to date and everything back online.
-async fn begin(session: &Arc<Session>, in_doubt: mpsc::Receiver<peerage_types::GroupId>) -> LoggedIn {
+async fn begin(session: &Arc<Session>, in_doubt: mpsc::Receiver<GroupId>) -> LoggedIn {
     let own_name = std::iter::once(session.name.clone());
     session.groups.names().learn(&session.trackers, own_name).await;
     session.sent_before().await;
-    for (_, share) in session.shares.all() {
-        if session.groups.get(&share.group).is_none() {
-            refresh(session, share.group).await;
-        }
-    }
-    for state in session.groups.all() {
-        if state.view.ended_by.is_none() {
-            refresh(session, state.view.group).await;
-        }
+    // The program may have ended before the snapshot of a group was kept.
+    let mut groups: BTreeSet<GroupId> = session.shares.all().iter().map(|(_, share)| share.group).collect();
+    groups.extend(session.downloads.all().iter().map(|(_, download)| download.group));
+    groups.extend(session.groups.all().iter().filter(|g| g.view.ended_by.is_none()).map(|g| g.view.group));
+    for group in groups {
+        refresh(session, group).await;
     }
     let resumed = session.resume().await;
     session.start_tasks(in_doubt);
@@ -125,7 +122,7 @@ async fn begin(session: &Arc<Session>, in_doubt: mpsc::Receiver<peerage_types::G
     }
 }
 
-async fn refresh(session: &Session, group: peerage_types::GroupId) {
+async fn refresh(session: &Session, group: GroupId) {
     if let Err(error) = session.refresh(group).await {
         tracing::info!(%error, "a group cannot be brought up to date");
     }
