@@ -1,1 +1,9 @@
-//! The engine against itself and against raw peers, on the loopback.
+//! The engine against itself and against raw peers, on the loopback. Nothing sleeps: tests wait for events and for
+//! published states, with a deadline that only a hang reaches.
+
+mod admission;
+mod disk;
+mod hostile;
+mod raw;
+mod transfer;
+mod world;
