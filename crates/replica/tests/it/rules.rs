@@ -9,27 +9,36 @@ use crate::script::{Start, check, check_from};
 
 #[test]
 fn answers_when_everybody_has_it() {
-    check("submit 7 x y; disk; acked 1 A2; acked 2 A2", expect![[r#"
+    check(
+        "submit 7 x y; disk; acked 1 A2; acked 2 A2",
+        expect![[r#"
          pull from 1 [], pull from 2 [], wake 5000
         submit 7 x y → persist [A1x A2y], wake 5000
         disk → applied [A1x A2y], push to 1 [A1x A2y], push to 2 [A1x A2y], wake 1000
         acked 1 A2 → wake 1000
         acked 2 A2 → answer 7: 3/3, wake 5000
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn alone_it_answers_as_soon_as_the_disk_has_it() {
-    check_from(&Start { peers: 0, ..Start::default() }, "submit 7 x; disk", expect![[r#"
+    check_from(
+        &Start { peers: 0, ..Start::default() },
+        "submit 7 x; disk",
+        expect![[r#"
          sleep
         submit 7 x → persist [A1x], sleep
         disk → applied [A1x], answer 7: 1/1, sleep
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_silent_tracker_costs_one_second_once() {
-    check("submit 7 x; disk; acked 1 A1; +999; +1; submit 8 y; disk; acked 1 A2", expect![[r#"
+    check(
+        "submit 7 x; disk; acked 1 A1; +999; +1; submit 8 y; disk; acked 1 A2",
+        expect![[r#"
          pull from 1 [], pull from 2 [], wake 5000
         submit 7 x → persist [A1x], wake 5000
         disk → applied [A1x], push to 1 [A1x], push to 2 [A1x], wake 1000
@@ -39,7 +48,8 @@ fn a_silent_tracker_costs_one_second_once() {
         submit 8 y → persist [A2y], wake 5000
         disk → applied [A2y], push to 1 [A2y], wake 2000
         acked 1 A2 → answer 8: 2/3, wake 5000
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -64,7 +74,9 @@ fn a_suspect_recovers_by_a_pull_that_it_answers() {
 
 #[test]
 fn a_late_acknowledgement_counts_but_does_not_clear() {
-    check("submit 7 x; disk; acked 2 A1; +1000; acked 1 A1; again 8 x", expect![[r#"
+    check(
+        "submit 7 x; disk; acked 2 A1; +1000; acked 1 A1; again 8 x",
+        expect![[r#"
          pull from 1 [], pull from 2 [], wake 5000
         submit 7 x → persist [A1x], wake 5000
         disk → applied [A1x], push to 1 [A1x], push to 2 [A1x], wake 1000
@@ -72,12 +84,15 @@ fn a_late_acknowledgement_counts_but_does_not_clear() {
         +1000 → suspect 1, answer 7: 2/3, wake 5000
         acked 1 A1 → wake 5000
         again 8 x → answer 8: 3/3, wake 5000
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn rows_that_come_during_a_push_go_together_with_the_next() {
-    check("submit 1 a; disk; submit 2 b; disk; submit 3 c; disk; acked 1 A1; acked 2 A1", expect![[r#"
+    check(
+        "submit 1 a; disk; submit 2 b; disk; submit 3 c; disk; acked 1 A1; acked 2 A1",
+        expect![[r#"
          pull from 1 [], pull from 2 [], wake 5000
         submit 1 a → persist [A1a], wake 5000
         disk → applied [A1a], push to 1 [A1a], push to 2 [A1a], wake 1000
@@ -87,23 +102,29 @@ fn rows_that_come_during_a_push_go_together_with_the_next() {
         disk → applied [A3c], wake 1000
         acked 1 A1 → push to 1 [A2b A3c], wake 1000
         acked 2 A1 → push to 2 [A2b A3c], answer 1: 3/3, wake 1000
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn an_answer_means_that_a_pull_counts_as_well_as_a_push() {
-    check("submit 7 x; disk; pulled 1 A1; pulled 2 A1", expect![[r#"
+    check(
+        "submit 7 x; disk; pulled 1 A1; pulled 2 A1",
+        expect![[r#"
          pull from 1 [], pull from 2 [], wake 5000
         submit 7 x → persist [A1x], wake 5000
         disk → applied [A1x], push to 1 [A1x], push to 2 [A1x], wake 1000
         pulled 1 A1 → pull reply [] [A1], wake 1000
         pulled 2 A1 → pull reply [] [A1], answer 7: 3/3, wake 1000
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_record_that_is_there_gets_no_second_row() {
-    check("submit 1 x; submit 2 x y; disk; acked 1 A2; acked 2 A2; again 3 x; again 4 x y", expect![[r#"
+    check(
+        "submit 1 x; submit 2 x y; disk; acked 1 A2; acked 2 A2; again 3 x; again 4 x y",
+        expect![[r#"
          pull from 1 [], pull from 2 [], wake 5000
         submit 1 x → persist [A1x], wake 5000
         submit 2 x y → persist [A2y], wake 5000
@@ -112,34 +133,43 @@ fn a_record_that_is_there_gets_no_second_row() {
         acked 2 A2 → answer 1: 3/3, answer 2: 3/3, wake 5000
         again 3 x → answer 3: 3/3, wake 5000
         again 4 x y → answer 4: 3/3, wake 5000
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_known_record_waits_for_others_no_longer_than_a_second() {
-    check("push 1 B1x; disk; again 5 x; pulled 1 B1; +1000", expect![[r#"
+    check(
+        "push 1 B1x; disk; again 5 x; pulled 1 B1; +1000",
+        expect![[r#"
          pull from 1 [], pull from 2 [], wake 5000
         push 1 B1x → persist [B1x], wake 5000
         disk → applied [B1x], push reply [B1], wake 5000
         again 5 x → wake 1000
         pulled 1 B1 → pull reply [] [B1], wake 1000
         +1000 → answer 5: 2/3, wake 5000
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_push_is_answered_when_it_is_on_the_disk() {
-    check("push 1 B1x B2y; push 1 B2y; disk", expect![[r#"
+    check(
+        "push 1 B1x B2y; push 1 B2y; disk",
+        expect![[r#"
          pull from 1 [], pull from 2 [], wake 5000
         push 1 B1x B2y → persist [B1x B2y], wake 5000
         push 1 B2y → wake 5000
         disk → applied [B1x B2y], push reply [B2], push reply [B2], wake 5000
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_gap_is_left_alone_and_pulled() {
-    check("answered 1 /; push 1 B1x B3z; disk; answered 1 B2y B3z / B3; disk; push 2 B2y", expect![[r#"
+    check(
+        "answered 1 /; push 1 B1x B3z; disk; answered 1 B2y B3z / B3; disk; push 2 B2y",
+        expect![[r#"
          pull from 1 [], pull from 2 [], wake 5000
         answered 1 / → wake 1000
         push 1 B1x B3z → persist [B1x], pull from 1 [], wake 5000
@@ -147,17 +177,21 @@ fn a_gap_is_left_alone_and_pulled() {
         answered 1 B2y B3z / B3 → persist [B2y B3z], wake 1000
         disk → applied [B2y B3z], wake 1000
         push 2 B2y → push reply [B3], wake 1000
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_gap_during_a_pull_is_pulled_right_after_it() {
-    check("push 1 B2y; answered 1 / B2; answered 1 B1x B2y / B2", expect![[r#"
+    check(
+        "push 1 B2y; answered 1 / B2; answered 1 B1x B2y / B2",
+        expect![[r#"
          pull from 1 [], pull from 2 [], wake 5000
         push 1 B2y → push reply [], wake 5000
         answered 1 / B2 → pull from 1 [], wake 5000
         answered 1 B1x B2y / B2 → persist [B1x B2y], wake 1000
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -178,21 +212,27 @@ fn pulls_go_on_while_there_is_more() {
 
 #[test]
 fn pulls_are_answered_from_the_store() {
-    check("submit 1 x; disk; pulled 1; loaded A1x; pulled 1 A1 B7", expect![[r#"
+    check(
+        "submit 1 x; disk; pulled 1; loaded A1x; pulled 1 A1 B7",
+        expect![[r#"
          pull from 1 [], pull from 2 [], wake 5000
         submit 1 x → persist [A1x], wake 5000
         disk → applied [A1x], push to 1 [A1x], push to 2 [A1x], wake 1000
         pulled 1 → load after [], wake 1000
         loaded A1x → pull reply [A1x] [A1], wake 1000
         pulled 1 A1 B7 → pull reply [] [A1], wake 1000
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn whoever_is_too_far_behind_is_nudged_to_pull() {
     let limits = Limits { tail_rows_max: 1, ..Limits::default() };
     let start = Start { peers: 1, limits, ..Start::default() };
-    check_from(&start, "answered 1 /; submit 1 x y z; disk; acked 1; pulled 1 A2; +1000", expect![[r#"
+    check_from(
+        &start,
+        "answered 1 /; submit 1 x y z; disk; acked 1; pulled 1 A2; +1000",
+        expect![[r#"
          pull from 1 [], wake 5000
         answered 1 / → wake 1000
         submit 1 x y z → persist [A1x A2y A3z], wake 1000
@@ -200,61 +240,79 @@ fn whoever_is_too_far_behind_is_nudged_to_pull() {
         acked 1 → wake 1000
         pulled 1 A2 → load after [A2], wake 1000
         +1000 → push to 1 [A3z], answer 1: 1/2, pull from 1 [A3], wake 2000
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_lost_pull_makes_a_suspect() {
-    check("unanswered 1; +1000; +4000; answered 2 /", expect![[r#"
+    check(
+        "unanswered 1; +1000; +4000; answered 2 /",
+        expect![[r#"
          pull from 1 [], pull from 2 [], wake 5000
         unanswered 1 → suspect 1, wake 1000
         +1000 → pull from 1 [], wake 5000
         +4000 → suspect 2, wake 6000
         answered 2 / → recovered 2, wake 6000
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn one_number_for_two_records_is_told_and_both_are_kept() {
-    check("push 1 B1x; push 2 B1y; disk; push 2 B1y", expect![[r#"
+    check(
+        "push 1 B1x; push 2 B1y; disk; push 2 B1y",
+        expect![[r#"
          pull from 1 [], pull from 2 [], wake 5000
         push 1 B1x → persist [B1x], wake 5000
         push 2 B1y → two records for B1, persist [A1y], wake 5000
         disk → applied [B1x], applied [A1y], push to 1 [A1y], push to 2 [A1y], push reply [A1 B1], push reply [A1 B1], wake 1000
         push 2 B1y → two records for B1, push reply [A1 B1], wake 1000
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn someone_else_in_our_name_is_told_and_the_record_kept() {
-    check("submit 1 x; push 1 A2y; disk", expect![[r#"
+    check(
+        "submit 1 x; push 1 A2y; disk",
+        expect![[r#"
          pull from 1 [], pull from 2 [], wake 5000
         submit 1 x → persist [A1x], wake 5000
         push 1 A2y → two records for A2, persist [A2y], wake 5000
         disk → applied [A1x], applied [A2y], push to 1 [A1x A2y], push to 2 [A1x A2y], push reply [A2], wake 1000
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn own_earlier_runs_are_origins_like_others() {
     let start = Start { vector: "B4", ..Start::default() };
-    check_from(&start, "answered 1 B5x C1y / B5 C1; disk", expect![[r#"
+    check_from(
+        &start,
+        "answered 1 B5x C1y / B5 C1; disk",
+        expect![[r#"
          pull from 1 [B4], pull from 2 [B4], wake 5000
         answered 1 B5x C1y / B5 C1 → persist [B5x C1y], wake 1000
         disk → applied [B5x C1y], wake 1000
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn clocks_that_are_off_are_told_once_a_minute() {
     let limits = Limits { pull_interval: Duration::from_secs(30), ..Limits::default() };
     let start = Start { peers: 1, limits, ..Start::default() };
-    check_from(&start, "clock 1 4999; clock 1 -5000; clock 1 -6000; +60000; clock 1 7000", expect![[r#"
+    check_from(
+        &start,
+        "clock 1 4999; clock 1 -5000; clock 1 -6000; +60000; clock 1 7000",
+        expect![[r#"
          pull from 1 [], wake 5000
         clock 1 4999 → wake 30000
         clock 1 -5000 → clock of 1 is off by -5000, wake 30000
         clock 1 -6000 → wake 30000
         +60000 → pull from 1 [], wake 65000
         clock 1 7000 → clock of 1 is off by 7000, wake 90000
-    "#]]);
+    "#]],
+    );
 }

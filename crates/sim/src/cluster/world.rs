@@ -190,10 +190,10 @@ impl World {
                     self.submit(n, bundle)?;
                 }
             }
-            72..78 => self.crash(n)?,
-            78..84 => self.start(n)?,
-            84..88 => self.network.block(n, m),
-            88..92 => self.network.unblock_one(&mut self.rng),
+            72..76 => self.crash(n)?,
+            76..86 => self.start(n)?,
+            86..89 => self.network.block(n, m),
+            89..92 => self.network.unblock_one(&mut self.rng),
             92..94 => self.network.clog(n, m),
             94..96 => {
                 let held = self.network.unclog_one(&mut self.rng);
