@@ -207,12 +207,13 @@ impl Conn {
         let now = self.shared.engine.now();
         self.take_commands(cx)?;
         self.read(cx, now)?;
-        self.serve.poll(cx, &mut self.out);
-        self.write(cx, now)?;
-        // What was sent may have made room for more.
-        self.serve.poll(cx, &mut self.out);
-        if self.out.data_bytes() > 0 && self.waiting_since.is_none() {
+        loop {
+            self.serve.poll(cx, &mut self.out);
             self.write(cx, now)?;
+            // What was sent may have made room for a read that nothing else would wake us for.
+            if self.waiting_since.is_some() || !self.serve.can_start(&self.out) {
+                break;
+            }
         }
         while self.tick.poll_tick(cx).is_ready() {
             self.on_tick(now)?;

@@ -137,10 +137,15 @@ impl Serve {
         }
     }
 
+    /// Whether a read is due and none is under way.
+    pub(super) fn can_start(&self, out: &Outbox) -> bool {
+        let idle = self.requests.is_empty() && self.hash_requests.is_empty();
+        self.job.is_none() && !idle && out.data_bytes() <= CHUNK_BYTES && self.gate.is_open()
+    }
+
     /// Whether a read began.
     fn start(&mut self, out: &Outbox) -> bool {
-        let idle = self.requests.is_empty() && self.hash_requests.is_empty();
-        if idle || out.data_bytes() > CHUNK_BYTES || !self.gate.is_open() {
+        if !self.can_start(out) {
             return false;
         }
         let hash_requests: Vec<HashRange> = self.hash_requests.drain(..).collect();
