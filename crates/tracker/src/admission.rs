@@ -63,7 +63,12 @@ pub(crate) type Admitted = (Vec<Arc<Record>>, Vec<Receipt>);
 
 /// Refuses a bundle of which any record would have no effect.
 pub(crate) fn admit(state: &State, records: Vec<Arc<Record>>) -> Result<Admitted, Failure> {
-    let mut bench = Bench { state, scopes: BTreeMap::new(), accounts: AccountsAtHand::default() };
+    let mut bench = Bench {
+        state,
+        scopes: BTreeMap::new(),
+        accounts: AccountsAtHand::default(),
+        unsettled: BTreeSet::new(),
+    };
     let (mut new, mut known) = (Vec::new(), Vec::new());
     for record in records {
         match bench.receipt(&record)? {
@@ -82,6 +87,8 @@ struct Bench<'a> {
     state: &'a State,
     scopes: BTreeMap<Scope, Facts>,
     accounts: AccountsAtHand,
+    /// Groups in which the bundle has changed what admission reads.
+    unsettled: BTreeSet<GroupId>,
 }
 
 #[derive(Default)]
@@ -116,6 +123,10 @@ impl Bench<'_> {
         match scope {
             Scope::Account(user) => self.admit_account(user, record)?,
             Scope::Group(group) => self.admit_group(group, record)?,
+        }
+        // A Manifest alone lists nothing; in large groups that spares every upload one settlement.
+        if let (Scope::Group(group), false) = (scope, matches!(record.body(), Body::Manifest { .. })) {
+            self.unsettled.insert(group);
         }
         if let Some(facts) = self.scopes.get_mut(&scope) {
             facts.insert(Arc::clone(record), Order::LAST);
@@ -174,9 +185,9 @@ impl Bench<'_> {
         let cached = self.state.views.group(&group)?;
         self.fetch_account(&record.author())?;
         let Some(facts) = self.scopes.get(&scope) else { return Ok(()) };
-        // Most bundles begin with the group as the cache has it; settle anew only behind their first record.
+        // Most bundles begin with the group as the cache has it; settle anew only behind a record that counts.
         let fresh;
-        let view = match facts.len() == cached.data.facts.len() && self.accounts.changed.is_empty() {
+        let view = match !self.unsettled.contains(&group) && self.accounts.changed.is_empty() {
             true => cached.view.as_ref(),
             false => {
                 fresh = GroupView::of(group, facts, &self.accounts);

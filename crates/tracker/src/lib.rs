@@ -1,6 +1,6 @@
 //! The tracker: HTTP API over TLS, OPAQUE server and the async shell of the replica.
 //!
-//! [`run`] is the whole interface. Requests come in through `accept` and `routes`; what they read are `views`, loaded
+//! [`run()`] is the whole interface. Requests come in through `accept` and `routes`; what they read are `views`, loaded
 //! from the store and kept up to date by applied rows; what they write goes through `admission` to the one task that
 //! owns the replica (`replica_shell`), from there to the writer thread and to the other trackers (`neighbour`), and
 //! comes back as applied rows and notices to connected sessions. Presence goes beside all that, in memory only.

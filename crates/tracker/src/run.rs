@@ -184,10 +184,31 @@ fn fill_random(bytes: &mut [u8]) -> Result<(), TrackerError> {
     getrandom::fill(bytes).map_err(|e| TrackerError::System { what: "random numbers", why: e.to_string() })
 }
 
+/// A task that ends with its owner, also when `run` is dropped half-way.
+struct Part(tokio::task::JoinHandle<()>);
+
+impl Part {
+    /// Waits for the end; may be called again afterwards.
+    async fn ended(&mut self) {
+        if !self.0.is_finished()
+            && let Err(error) = (&mut self.0).await
+            && error.is_panic()
+        {
+            tracing::error!(%error, "a part of the tracker crashed");
+        }
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// Everything that runs.
 struct Running {
-    server: tokio::task::JoinHandle<()>,
-    replica: tokio::task::JoinHandle<()>,
+    server: Part,
+    replica: Part,
     helpers: JoinSet<()>,
     writer: std::thread::JoinHandle<Result<(), StoreError>>,
     /// Ready when the writer has ended by itself: the database failed.
@@ -255,8 +276,8 @@ impl Running {
         }
         let shell =
             Shell { state: Arc::clone(&state), replica, clock, commands, done, report, writer: commits };
-        let replica = tokio::spawn(replica_shell::run(shell, stopped_seen));
-        let server = tokio::spawn(accept::serve(listener, tls, routes::router(state), closing_seen));
+        let replica = Part(tokio::spawn(replica_shell::run(shell, stopped_seen)));
+        let server = Part(tokio::spawn(accept::serve(listener, tls, routes::router(state), closing_seen)));
         Ok((Self { server, replica, helpers, writer, writer_ended, signals, closing, stopped }, folder))
     }
 
@@ -264,20 +285,16 @@ impl Running {
         let crashed = tokio::select! {
             () = shutdown => None,
             _ = &mut self.writer_ended => None,
-            _ = &mut self.replica => Some("replica"),
-            _ = &mut self.server => Some("server"),
+            () = self.replica.ended() => Some("replica"),
+            () = self.server.ended() => Some("server"),
         };
         // No new work, then no new rows, then everything to the disk.
         self.closing.send_replace(true);
-        if !self.server.is_finished() && self.server.await.is_err() {
-            tracing::error!("the server ended with a panic");
-        }
+        self.server.ended().await;
         self.signals.stopping.store(true, Ordering::Relaxed);
         self.helpers.shutdown().await;
         self.stopped.send_replace(true);
-        if !self.replica.is_finished() && self.replica.await.is_err() {
-            tracing::error!("the replica ended with a panic");
-        }
+        self.replica.ended().await;
         let writer = tokio::task::spawn_blocking(move || self.writer.join()).await;
         match (writer, crashed) {
             (Ok(Ok(Err(error))), _) => Err(error.into()),

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::Body as HttpBody;
 use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use peerage_ledger::Body;
 use peerage_link::api::{Empty, ErrorCode};
 use peerage_metainfo::Metainfo;
 use peerage_types::{GroupId, MetainfoId, UserId};
@@ -14,8 +15,9 @@ use peerage_types::{GroupId, MetainfoId, UserId};
 use crate::accept::Remote;
 use crate::body::{self, Answer, Cbor};
 use crate::error::Failure;
+use crate::keeper;
 use crate::limits::METAINFO_BODY_BYTES_MAX;
-use crate::session::Session;
+use crate::session::{MaybeSession, Session};
 use crate::state::{Shared, State as Tracker};
 
 /// 32 MiB through a slow uplink of 4 Mbit/s.
@@ -25,7 +27,7 @@ pub(crate) async fn store(
     State(state): State<Shared>,
     session: Session,
     Path(id): Path<String>,
-    body: Body,
+    body: HttpBody,
 ) -> Answer<Empty> {
     let id = parse_id(&id)?;
     let _slot = state.metainfo_slots.acquire().await.map_err(|_| Failure::stopping())?;
@@ -52,31 +54,51 @@ fn keep(state: &Tracker, id: MetainfoId, by: UserId, bytes: &Bytes) -> Result<()
 pub(crate) async fn fetch(
     State(state): State<Shared>,
     remote: Remote,
-    session: crate::session::MaybeSession,
+    session: MaybeSession,
     Path(id): Path<String>,
 ) -> Result<Response, Failure> {
     let id = parse_id(&id)?;
     let from_tracker = remote.key == Some(state.cluster_key);
     let slot = state.metainfo_slots.clone().acquire_owned().await.map_err(|_| Failure::stopping())?;
-    let mut found = state.blocking(move |state| Ok(state.store.metainfo(&id)?.map(Bytes::from))).await?;
-    if found.is_none() && !from_tracker {
-        found = crate::keeper::fetch(&state, id).await;
-    }
+    let here = state.blocking(move |state| Ok(state.store.metainfo(&id)?.map(Bytes::from))).await?;
+    let (found, fetched) = match here {
+        Some(bytes) => (Some(bytes), false),
+        None if from_tracker => (None, false),
+        None if session.0.is_none() => return Err(not_logged_in()),
+        None => (keeper::fetch(&state, id).await, true),
+    };
     let bytes = found.ok_or_else(|| Failure::not_found(format!("no metainfo file {id} here")))?;
     let bytes = match (from_tracker, session.0) {
         (true, _) => bytes,
-        (false, None) => return Err(Failure::new(ErrorCode::NotLoggedIn, "this device is not logged in")),
+        (false, None) => return Err(not_logged_in()),
         (false, Some(session)) => {
-            let check = move |state: &Tracker| {
-                let metainfo = Metainfo::parse(&bytes).map_err(|e| Failure::internal(&e))?;
-                require_member(state, &metainfo.group(), &session.user)?;
-                Ok(bytes)
-            };
-            state.blocking(check).await?
+            state.blocking(move |state| give(state, id, bytes, session.user, fetched)).await?
         }
     };
     drop(slot);
     Ok(([(header::CONTENT_TYPE, "application/x-bittorrent")], bytes).into_response())
+}
+
+/// Checks that a file may be given to this user; one that had to be fetched from another tracker is kept now.
+fn give(state: &Tracker, id: MetainfoId, bytes: Bytes, to: UserId, fetched: bool) -> Result<Bytes, Failure> {
+    let metainfo = Metainfo::parse(&bytes).map_err(|e| Failure::internal(&e))?;
+    require_member(state, &metainfo.group(), &to)?;
+    if fetched {
+        let group = state.views.group(&metainfo.group())?;
+        let by = group.data.facts.iter().find_map(|fact| match fact.record.body() {
+            Body::Manifest { metainfo, .. } if *metainfo == id => Some(fact.record.author()),
+            _ => None,
+        });
+        // Who described it pays for it; a file without a Manifest stays where it was put.
+        if let Some(Err(error)) = by.map(|by| state.store.put_metainfo(id, by, &bytes)) {
+            tracing::warn!(%id, %error, "cannot keep a metainfo file of another tracker");
+        }
+    }
+    Ok(bytes)
+}
+
+fn not_logged_in() -> Failure {
+    Failure::new(ErrorCode::NotLoggedIn, "this device is not logged in").hint("log in again")
 }
 
 fn parse_id(text: &str) -> Result<MetainfoId, Failure> {

@@ -58,6 +58,32 @@ async fn writes_go_on_while_one_is_down_and_it_catches_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_crash_loses_nothing_that_was_acknowledged() {
+    let mut world = World::new(2).await;
+    let mut ada = world.person("ada").await;
+    for round in 0..3 {
+        let (crashed, other) = if round % 2 == 0 { (1, 2) } else { (2, 1) };
+        let conn = world.session(crashed, &ada).await;
+        let (group, genesis) = ada.found(&format!("group-{round}"), None);
+        let stored = submit(&conn, &[genesis]).await.unwrap();
+        assert_eq!(stored.durable_on, 2);
+        world.crash(crashed).await;
+        let at_other = world.session(other, &ada).await;
+        let (late, genesis) = ada.found(&format!("late-{round}"), None);
+        submit(&at_other, &[genesis]).await.unwrap();
+        assert_eq!(rows(&at_other, group).await, 1, "what was durable on two is not on the other");
+        world.start(crashed).await;
+        let back = world.session(crashed, &ada).await;
+        assert_eq!(rows(&back, group).await, 1);
+        let mut events = back.events(path::EVENTS).await.unwrap();
+        if snapshot(&back, late).await.is_err() {
+            wait_for(&mut events, |event| *event == Event::Roster { group: late }).await;
+        }
+        world.in_touch().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_tracker_that_never_ran_gets_everything() {
     let mut world = World::stopped(3);
     world.start(1).await;

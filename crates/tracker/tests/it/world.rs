@@ -63,15 +63,17 @@ impl World {
         world
     }
 
-    /// Waits until a bundle is durable on all trackers: before they have found each other an answer may say less.
+    /// Waits until every tracker makes bundles durable on all: before they have found each other it may say less.
     pub async fn in_touch(&self) {
-        let conn = self.anonymous(1).await;
-        for attempt in 0.. {
-            let name = format!("probe-{attempt}");
-            let records = Person::new(self.cluster()).founding(&name);
-            let stored = submit(&conn, &records).await.unwrap();
-            if stored.durable_on == stored.of {
-                return;
+        for number in 1..=self.trackers.len() {
+            let conn = self.anonymous(number).await;
+            loop {
+                let mut probe = Person::new(self.cluster());
+                let name = format!("probe-{}", probe.user.tag());
+                let stored = submit(&conn, &probe.founding(&name)).await.unwrap();
+                if stored.durable_on == stored.of {
+                    break;
+                }
             }
         }
     }
@@ -98,6 +100,13 @@ impl World {
         let Running { stop, task, .. } = self.trackers[number - 1].take().unwrap();
         stop.send(()).unwrap();
         timeout(PATIENCE, task).await.unwrap().unwrap().unwrap();
+    }
+
+    /// Ends it without letting it finish anything.
+    pub async fn crash(&mut self, number: usize) {
+        let Running { task, .. } = self.trackers[number - 1].take().unwrap();
+        task.abort();
+        assert!(task.await.unwrap_err().is_cancelled());
     }
 
     pub fn started(&self, number: usize) -> &Started {
