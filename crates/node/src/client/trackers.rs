@@ -6,7 +6,7 @@
 //! needed, since the device key *is* the session and every tracker accepts it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -18,7 +18,9 @@ use tokio::sync::watch;
 /// A tracker that has not accepted a connection by then is passed over.
 const CONNECT_MAX: Duration = Duration::from_millis(1_000);
 /// The second and last round, when all were slow in the first: a loaded machine is not a dead one.
-const CONNECT_MAX_PATIENT: Duration = Duration::from_secs(5);
+const CONNECT_MAX_PATIENT: Duration = Duration::from_secs(3);
+/// After all were slow in both rounds, so long nobody else looks for one: a command asks several times.
+const GIVEN_UP_FOR: Duration = Duration::from_secs(1);
 /// Each further tracker is tried so much later than the one before it, unless that one fails earlier. Members who ask
 /// the same tracker see each other at once, so the first one of the list is worth waiting for.
 const HEAD_START: Duration = Duration::from_millis(300);
@@ -78,12 +80,14 @@ struct State {
     current: Option<(usize, TrackerConn)>,
     /// Where to look first.
     preferred: usize,
+    /// When all were too slow, and what each said.
+    given_up: Option<(Instant, Vec<String>)>,
 }
 
 impl Trackers {
     /// `config` carries the pinned cluster key, and the device key when there is a session.
     pub fn new(entries: Vec<TrackerEntry>, config: Arc<rustls::ClientConfig>, preferred: usize) -> Self {
-        let state = State { current: None, preferred };
+        let state = State { current: None, preferred, given_up: None };
         let (chosen, _) = watch::channel(None);
         Self { entries, config, state: Mutex::new(state), connecting: tokio::sync::Mutex::new(()), chosen }
     }
@@ -185,17 +189,26 @@ impl Trackers {
         if let Some(current) = self.living() {
             return Ok(current);
         }
-        let preferred = self.lock().preferred;
+        let (preferred, given_up) = {
+            let state = self.lock();
+            (state.preferred, state.given_up.clone())
+        };
+        if let Some((at, tried)) = given_up
+            && at.elapsed() < GIVEN_UP_FOR
+        {
+            return Err(TrackersError::Unreachable { tried });
+        }
         let found = match self.connect_any(preferred, CONNECT_MAX).await {
             Err(Tried { slow: true, .. }) => self.connect_any(preferred, CONNECT_MAX_PATIENT).await,
             found => found,
         };
-        let (index, conn) = found.map_err(|tried| tried.error)?;
-        {
-            let mut state = self.lock();
-            state.current = Some((index, conn.clone()));
-            state.preferred = index;
-        }
+        let (index, conn) = found.map_err(|tried| {
+            if let (true, TrackersError::Unreachable { tried }) = (tried.slow, &tried.error) {
+                self.lock().given_up = Some((Instant::now(), tried.clone()));
+            }
+            tried.error
+        })?;
+        *self.lock() = State { current: Some((index, conn.clone())), preferred: index, given_up: None };
         self.chosen.send_replace(Some(index));
         Ok((index, conn))
     }
