@@ -230,8 +230,11 @@ fn list_files(files: Vec<peerage_node::client::FileLine>, group: &peerage_node::
             "content": f.content.to_hex(),
         }),
     };
-    Done::list(files.into_iter().map(item).collect(), "file", "No files in the group at this time")
-        .next(format!("download_file {group} <file_name> <destination_path>"))
+    let next = match files.first() {
+        Some(file) => format!("download_file {group} {} <destination_path>", quote(&file.name)),
+        None => format!("upload_file <file_path> {group}"),
+    };
+    Done::list(files.into_iter().map(item).collect(), "file", "No files in the group at this time").next(next)
 }
 
 fn peer_item(peer: peerage_node::client::PeerLine) -> Item {

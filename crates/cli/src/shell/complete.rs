@@ -56,7 +56,16 @@ impl Completer for ShellHelper {
                 let pair = |w: String| Pair { replacement: format!("{} ", quote(&w)), display: w };
                 Ok((start, words.into_iter().map(pair).collect()))
             }
-            Candidates::Path => self.paths.complete_path(line, pos),
+            Candidates::Path => {
+                let (start, mut paths) = self.paths.complete_path(line, pos)?;
+                // A folder may go on, a file is a whole word.
+                if let [only] = paths.as_mut_slice()
+                    && !only.replacement.ends_with(['/', '"', '\''])
+                {
+                    only.replacement.push(' ');
+                }
+                Ok((start, paths))
+            }
         }
     }
 }

@@ -71,7 +71,7 @@ specs! {
     "reject_request" "<group_id> <user_id>" [Group User] "turn somebody away"
     "kick" "<group_id> <user_id>" [Group User] "remove a member"
     "list_files" "<group_id>" [Group] "every file of a group"
-    "upload_file" "<file_path> <group_id>" [Path Group] "share a file or folder where it lies"
+    "upload_file" "<file_path> <group_id>" [Path Group] "share a file where it lies"
     "stop_share" "<group_id> <file_name>" [Group File] "stop sharing a file"
     "download_file" "<group_id> <file_name> <destination_path>" [Group File Path] "download to a folder or file name"
     "show_downloads" "" [] "what is running [D] and complete [C]"

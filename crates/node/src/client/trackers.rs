@@ -311,3 +311,7 @@ async fn alive(conn: &TrackerConn) -> bool {
     // A refusal is an answer, too.
     matches!(hello.await, Ok(_) | Err(CallError::Refused(_)))
 }
+
+#[cfg(test)]
+#[path = "trackers_tests.rs"]
+mod tests;
