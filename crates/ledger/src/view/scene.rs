@@ -32,10 +32,8 @@ impl<'a> Scene<'a> {
                 None => false,
                 Some(device) if device.revoked.is_none() => true,
                 Some(device) => {
-                    let own = |id: &&RecordId| facts.get(id).is_some_and(|f| f.record.signer() == signer);
-                    let cover = covers
-                        .entry((author, signer))
-                        .or_insert_with(|| lineage.cover(device.heads.iter().filter(own)));
+                    let cover =
+                        covers.entry((author, signer)).or_insert_with(|| lineage.cover(&device.heads));
                     lineage.covers(cover, &record.id())
                 }
             }

@@ -106,6 +106,11 @@ fn only_the_owner_decides() {
         "bob kick ann; ann kick ann; ann leave; ann reject ann inc=0",
         expect!["owner ann@0 | in ann.0 bob.1 cat.1"],
     );
+    // Nor does it cut off the owner's later comings.
+    check_three(
+        "ann kick ann inc=9; ann handover bob; ann ask; bob accept ann; bob handover ann",
+        expect!["owner ann@2 | in ann.1 cat.1 | left bob.1"],
+    );
     // A grant names a layer that this version does not have.
     check_three("ann kick bob grant=g", expect!["owner ann@0 | in ann.0 bob.1 cat.1"]);
     // Nor does a later or a wrong term count.
@@ -260,6 +265,15 @@ fn revoked_devices() {
     check_three(
         "ann/2 kick bob prev=none; ann/2 kick cat prev=none -> l; ann revoke 2 keep=l",
         expect!["owner ann@0 | in ann.0 bob.1 | kicked cat.1"],
+    );
+    check_three(
+        "ann/2 kick bob -> k; ann/2 kick cat -> l; ann revoke 2 keep=l; ann revoke 2 keep=k",
+        expect!["owner ann@0 | in ann.0 | kicked bob.1 cat.1"],
+    );
+    // A chain does not run through another device.
+    check_three(
+        "ann/2 kick bob -> k; ann kick dan inc=1 prev=k -> l; ann/2 kick cat prev=l -> m; ann revoke 2 keep=m",
+        expect!["owner ann@0 | in ann.0 bob.1 | kicked cat.1 | stranger dan.1"],
     );
     // A head of another device keeps nothing of this one.
     check_three(
