@@ -53,7 +53,7 @@ fn cases(count: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(cases(96))]
+    #![proptest_config(cases(64))]
 
     #[test]
     fn the_view_is_a_function_of_the_set(steps in steps(), seed in any::<u64>()) {
@@ -287,7 +287,7 @@ fn took_effect(before: &GroupView, after: &GroupView, record: &Record) -> Result
     Ok(())
 }
 
-/// A chain of fifty thousand links: recursion would overflow, and a walk per record would not end today.
+/// A chain of twenty thousand links: recursion would overflow, and a walk per record would not end today.
 #[test]
 fn long_chains_are_settled_in_one_go() {
     let mut script = Script::run("ann create film -> g; bob ask; ann/2 accept bob -> k");
@@ -295,12 +295,12 @@ fn long_chains_are_settled_in_one_go() {
     let mut facts = script.world.facts(&group);
     let mut prev = facts.head(&device("ann/1"));
     let mut middle = None;
-    for at in 0..50_000u32 {
+    for at in 0..20_000u32 {
         let body = Body::Unknown { kind: 900, body: at.to_be_bytes().to_vec() };
         let say = Say { author: "ann", signer: "ann/1", prev, body };
         let record = script.world.group_record(Some(group), say);
         prev = Some(record.id());
-        middle = if at == 25_000 { prev } else { middle };
+        middle = if at == 10_000 { prev } else { middle };
         facts.insert(record, order(u64::from(at) + 1_000));
     }
     let view = GroupView::of(group, &facts, &script.world.account_views()).unwrap();
@@ -308,7 +308,7 @@ fn long_chains_are_settled_in_one_go() {
     let first = device("ann/1");
     let body = Body::DeviceRevoke { device: first, heads: middle.into_iter().collect() };
     let revoke = script.world.account_record("ann", script.world.account("ann").head, body);
-    script.world.add(revoke, order(99_000));
+    script.world.add(revoke, order(90_000));
     let view = GroupView::of(group, &facts, &script.world.account_views()).unwrap();
     assert_eq!(view.head(&first), middle);
     assert!(view.is_member(&user("bob")));
