@@ -62,7 +62,7 @@ fn append(
                 if !signals.disk_full.swap(true, Ordering::Relaxed) {
                     tracing::error!(%error, "waiting for space; until then this tracker only reads");
                 }
-                std::thread::sleep(FULL_RETRY);
+                std::thread::park_timeout(FULL_RETRY);
             }
             outcome => {
                 signals.disk_full.store(false, Ordering::Relaxed);

@@ -52,6 +52,7 @@ async fn apply(node: &Node, command: Command, progress: Progress) -> Result<Done
 fn help() -> Done {
     let entry = |(line, spec): (String, &super::spec::Spec)| Item {
         line,
+        detail: None,
         json: json!({ "name": spec.name, "usage": spec.usage, "summary": spec.summary }),
     };
     Done::list(help_lines().into_iter().zip(SPECS).map(entry).collect(), "command", "")
@@ -97,7 +98,7 @@ async fn account(node: &Node, command: Command) -> Result<Done, Refusal> {
                 "tracker": me.tracker,
             });
             let message = me.user.clone();
-            Done { items: Some(vec![Item { line: me.user, json }]), ..Done::say(message) }
+            Done { items: Some(vec![Item { line: me.user, detail: None, json }]), ..Done::say(message) }
                 .next(format!("peers reach this device at {}, tracker {}", me.listen, me.tracker))
         }
     })
@@ -122,7 +123,8 @@ async fn group(node: &Node, command: Command) -> Result<Done, Refusal> {
         },
         Command::ListMembers { group } => {
             let members = node.list_members(&group).await?.into_iter().map(|m| Item {
-                line: if m.owner { format!("{}\towner", m.user) } else { m.user.clone() },
+                line: m.user.clone(),
+                detail: m.owner.then(|| "owner".to_owned()),
                 json: json!({
                     "user": m.user,
                     "user_id": m.user_id.to_hex(),
@@ -141,6 +143,7 @@ async fn group(node: &Node, command: Command) -> Result<Done, Refusal> {
             let groups = node.list_groups().await?.into_iter().map(|g| Item {
                 json: json!({ "group": g.name, "members": g.members, "standing": standing(g.standing) }),
                 line: g.name,
+                detail: None,
             });
             Done::list(groups.collect(), "group", "No groups at this time").next("join_group <group_id>")
         }
@@ -151,7 +154,7 @@ async fn member(node: &Node, command: Command) -> Result<Done, Refusal> {
     Ok(match command {
         Command::ListRequests { group } => {
             let users = node.list_requests(&group).await?.into_iter();
-            let items = users.map(|u| Item { json: json!({ "user": u }), line: u });
+            let items = users.map(|u| Item { json: json!({ "user": u }), line: u, detail: None });
             Done::list(items.collect(), "join request", "No join requests at this time")
                 .next(format!("accept_request {group} <user_id>"))
         }
@@ -216,12 +219,12 @@ async fn files(node: &Node, command: Command, progress: Progress) -> Result<Done
 
 fn list_files(files: Vec<peerage_node::client::FileLine>, group: &peerage_node::client::GroupRef) -> Done {
     let item = |f: peerage_node::client::FileLine| Item {
-        line: format!(
-            "{}\t{}\t{} online",
-            f.name,
+        line: f.name.clone(),
+        detail: Some(format!(
+            "{}\t{} online",
             human::bytes(f.size),
             human::count(u64::from(f.sharers_online), "sharer")
-        ),
+        )),
         json: json!({
             "name": f.name,
             "size": f.size,
@@ -242,6 +245,7 @@ fn peer_item(peer: peerage_node::client::PeerLine) -> Item {
     let map = peer.pieces.as_ref().map_or_else(|| "-".to_owned(), |p| p.cells(CELLS));
     Item {
         line: format!("{}\t{}\t{}%\t{map}", peer.user, peer.address, peer.percent),
+        detail: None,
         json: json!({
             "user": peer.user,
             "address": peer.address,
@@ -283,7 +287,7 @@ fn download_item(d: peerage_node::client::DownloadLine) -> Item {
         "path": d.path.to_string_lossy(),
         "note": d.note,
     });
-    Item { line, json }
+    Item { line, detail: None, json }
 }
 
 fn display(path: &Path) -> String {
@@ -347,7 +351,7 @@ mod tests {
         };
         let done = Ok(list_files(vec![file], &"g".parse().unwrap()));
         expect![[r#"
-            notes.pdf	2.00 KiB	0 sharers online
+            notes.pdf
             {"command":"list_files","ok":true,"message":"1 file","items":[{"content":"abababababababababababababababababababababababababababababababab","name":"notes.pdf","sharers":2,"sharers_online":0,"size":2048}]}"#]]
         .assert_eq(&format!("{}\n{}", outcome::plain(&done), outcome::json("list_files", &done)));
         let peer = PeerLine {

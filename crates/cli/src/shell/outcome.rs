@@ -22,8 +22,10 @@ pub struct Done {
 /// One entry of a listing.
 #[derive(Debug)]
 pub struct Item {
-    /// Its line.
+    /// Its line, as scripts expect it.
     pub line: String,
+    /// What a terminal shows after it.
+    pub detail: Option<String>,
     /// Its object.
     pub json: Value,
 }
@@ -63,10 +65,14 @@ impl Done {
     }
 
     /// The lines of the reply, without the hint for terminals.
-    fn lines(&self) -> Vec<&str> {
+    fn lines(&self, with_details: bool) -> Vec<String> {
+        let line = |item: &Item| match &item.detail {
+            Some(detail) if with_details => format!("{}\t{detail}", item.line),
+            _ => item.line.clone(),
+        };
         match &self.items {
-            Some(items) if !items.is_empty() => items.iter().map(|i| i.line.as_str()).collect(),
-            _ => vec![&self.message],
+            Some(items) if !items.is_empty() => items.iter().map(line).collect(),
+            _ => vec![self.message.clone()],
         }
     }
 }
@@ -86,10 +92,19 @@ impl From<ParseError> for Failed {
     }
 }
 
-/// The reply as lines: what a pipe reads, and what a terminal shows on stdout.
+/// The reply as lines for a pipe.
 pub fn plain(outcome: &Outcome) -> String {
+    reply(outcome, false)
+}
+
+/// The reply as lines for a person: listings say more about each entry.
+pub fn detailed(outcome: &Outcome) -> String {
+    reply(outcome, true)
+}
+
+fn reply(outcome: &Outcome, with_details: bool) -> String {
     let mut lines = match outcome {
-        Ok(done) => done.lines().join("\n"),
+        Ok(done) => done.lines(with_details).join("\n"),
         Err(failed) => failed.error.clone(),
     };
     if let Err(Failed { hint: Some(hint), .. }) = outcome {
@@ -141,17 +156,16 @@ struct Reply<'a> {
 #[cfg(test)]
 mod tests {
     use expect_test::{Expect, expect};
-    use serde_json::json;
 
     use super::*;
 
     #[track_caller]
     fn check(command: &str, outcome: &Outcome, expected: Expect) {
-        expected.assert_eq(&format!("{}\n{}", plain(outcome), super::json(command, outcome)));
+        expected.assert_eq(&format!("{}\n{}", plain(outcome), json(command, outcome)));
     }
 
     fn item(name: &str) -> Item {
-        Item { line: name.into(), json: json!({ "name": name }) }
+        Item { line: name.into(), detail: Some("more".into()), json: serde_json::json!({ "name": name }) }
     }
 
     #[test]

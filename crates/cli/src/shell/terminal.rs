@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::apply::execute;
 use super::complete::ShellHelper;
-use super::outcome::plain;
+use super::outcome::detailed;
 use super::parse::command_word;
 use super::progress::Progress;
 use super::spec::Spec;
@@ -89,7 +89,7 @@ async fn run_line(node: &Node, line: &str) -> bool {
         }
     };
     let Some(outcome) = outcome else { return true };
-    println!("{}", plain(&outcome));
+    println!("{}", detailed(&outcome));
     match outcome {
         Ok(done) => {
             if let Some(next) = &done.next {

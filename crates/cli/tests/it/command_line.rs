@@ -41,14 +41,43 @@ fn plain_lines_from_a_pipe() {
         &format!(
             "create_user ada pw\nlogin ada pw\ncreate_group lab\nlist_groups\nlist_files lab\n{share}\nlist_files lab\nwhoami\nlogout\n"
         ),
-        expect![""],
+        expect![[r#"
+            User created!
+            Logged in successfully
+            Group created successfully
+            lab
+            No files in the group at this time
+            File shared successfully
+            a file.txt
+            ada
+            Logged out successfully
+            exit 0
+        "#]],
     );
-    check(&world, "ben", "create_user ben pw\nlogin ben pw\njoin_group lab\nlist_files lab\n", expect![""]);
+    check(
+        &world,
+        "ben",
+        "create_user ben pw\nlogin ben pw\njoin_group lab\nlist_files lab\n",
+        expect![[r#"
+        User created!
+        Logged in successfully
+        Join request sent
+        You are not in this group
+        hint: ask to join: `join_group <group_id>`, its owner then accepts you
+        exit 1
+    "#]],
+    );
     check(
         &world,
         "ada",
         "login ada pw\nlist_requests lab\naccept_request lab ben\nlist_requests lab\n",
-        expect![""],
+        expect![[r#"
+            Logged in successfully
+            ben
+            User accepted
+            No join requests at this time
+            exit 0
+        "#]],
     );
 }
 
@@ -60,7 +89,25 @@ fn refusals_in_plain_lines() {
         "ada",
         "fly away\ncreate_user ada\ncreate_user a/b pw\nlist_groups\n\n# a comment\nlogin ada pw\ncreate_user ada pw\nlogin ada pw\n\
          list_files nowhere\njoin_group nowhere\nupload_file missing.bin nowhere\ncreate_group \"unclosed\n",
-        expect![""],
+        expect![[r#"
+            Unknown command (try help)
+            Usage: create_user <user_id> <passwd>
+            `a/b` is not a valid name: use 1 to 64 of A-Z a-z 0-9 . _ -
+            Please login first
+            hint: `login <user_id> <passwd>`
+            User does not exist
+            hint: create the account first: `create_user <user_id> <passwd>`
+            User created!
+            Logged in successfully
+            No such group
+            hint: `list_groups` shows the groups there are
+            No such group
+            hint: `list_groups` shows the groups there are
+            No such group
+            hint: `list_groups` shows the groups there are
+            Cannot read this line: the quote " is not closed
+            exit 1
+        "#]],
     );
 }
 
@@ -83,13 +130,57 @@ fn bad_tracker_lists() {
     let (bad, empty) =
         (write("bad.txt", "127.0.0.1:7500\nwhat is this line\n"), write("empty.txt", "# nothing\n"));
     let missing = folder.path().join("missing.txt").to_str().unwrap().to_owned();
-    check_start(&["tracker", &bad, "1"], folder.path(), expect![""]);
-    check_start(&["tracker", &empty, "1"], folder.path(), expect![""]);
-    check_start(&["tracker", &missing, "1"], folder.path(), expect![""]);
+    check_start(
+        &["tracker", &bad, "1"],
+        folder.path(),
+        expect![[r#"
+        error: `DIR/bad.txt`, line 2: expected `HOST:PORT`, `HOST PORT` or `HOST PORT SYNCPORT` in `what is this line`
+        exit 2
+    "#]],
+    );
+    check_start(
+        &["tracker", &empty, "1"],
+        folder.path(),
+        expect![[r#"
+        error: `DIR/empty.txt` names no tracker: write one `HOST:PORT` per line
+        exit 2
+    "#]],
+    );
+    check_start(
+        &["tracker", &missing, "1"],
+        folder.path(),
+        expect![[r#"
+        error: cannot read the tracker list `DIR/missing.txt`: No such file or directory (os error 2)
+        exit 2
+    "#]],
+    );
     let good = write("good.txt", "127.0.0.1:1\n");
-    check_start(&["tracker", &good, "2"], folder.path(), expect![""]);
-    check_start(&["client", "127.0.0.1:0", &bad], folder.path(), expect![""]);
-    check_start(&["client", "nonsense", &good], folder.path(), expect![""]);
+    check_start(
+        &["tracker", &good, "2"],
+        folder.path(),
+        expect![[r#"
+        error: the tracker list `DIR/good.txt` has 1 trackers, so there is no number 2; numbers start at 1
+        exit 2
+    "#]],
+    );
+    check_start(
+        &["client", "127.0.0.1:0", &bad],
+        folder.path(),
+        expect![[r#"
+        error: `DIR/bad.txt`, line 2: expected `HOST:PORT`, `HOST PORT` or `HOST PORT SYNCPORT` in `what is this line`
+        hint: each line names a tracker, such as 127.0.0.1:7500
+        exit 2
+    "#]],
+    );
+    check_start(
+        &["client", "nonsense", &good],
+        folder.path(),
+        expect![[r#"
+        error: cannot listen on `nonsense`: invalid socket address
+        hint: HOST:PORT is where this device accepts peers, such as 127.0.0.1:7600
+        exit 1
+    "#]],
+    );
 }
 
 #[test]
@@ -102,7 +193,11 @@ fn no_tracker_is_reachable() {
     let args = ["client", "127.0.0.1:0", list.to_str().unwrap(), "--data", data.to_str().unwrap()];
     let output = run(&args, "login ada pw\n");
     let stdout = String::from_utf8_lossy(&output.stdout).replace(&dead.to_string(), "ADDRESS");
-    expect![""].assert_eq(&stdout);
+    expect![[r#"
+        No tracker reachable, tried ADDRESS (Connection refused (os error 111))
+        hint: start one with `peerage tracker TRACKER_INFO 1`, or check the addresses in the list
+    "#]]
+    .assert_eq(&stdout);
 }
 
 /// Another cluster at the pinned address is refused, and the way out is named.

@@ -147,7 +147,7 @@ fn a_full_disk_pauses_the_download() {
     until(&mut ben, "list_files lab", "the file is listed", |r| !r.items().is_empty());
     say(&mut ben, &format!("download_file lab film.bin {}", arg(&small)), "Download started");
     until(&mut ben, "show_downloads", "the full disk is reported", |r| {
-        r.items()[0]["note"].as_str().is_some_and(|note| note.contains("full") || note.contains("free"))
+        r.items()[0]["note"].as_str().is_some_and(|note| note.contains("no room"))
     });
     fs::remove_file(&ballast).unwrap();
     ben.must("wait lab film.bin --timeout 60").unwrap();

@@ -43,7 +43,7 @@ mod tests {
             group: GroupId([1; 32]),
             name: "album \u{4e2d}".into(),
             metainfo: MetainfoId([2; 32]),
-            path: "/home/ada/album".into(),
+            path: "/srv/album".into(),
             manifest: RecordId([3; 32]),
         };
         let open = || Shares::open(dir.path().to_owned(), "share").unwrap();

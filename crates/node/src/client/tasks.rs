@@ -99,7 +99,7 @@ async fn refresh_wanted(session: Arc<Session>, mut wanted: mpsc::Receiver<GroupI
         for group in groups {
             match session.refresh(group).await {
                 Ok(state) if !state.view.is_member(&session.user) => session.leave_swarms(group).await,
-                Ok(_) => {}
+                Ok(_) => session.resume_downloads(group).await,
                 Err(error) => tracing::debug!(%error, "a snapshot could not be refreshed"),
             }
         }
@@ -126,22 +126,9 @@ async fn engine_events(session: Arc<Session>, hurry: mpsc::Sender<InfoHash>) {
                 session.notify(Notice::Warning(format!("{label}: {why}")));
             }
             Ok(EngineEvent::Resumed { .. }) => {}
-            Err(RecvError::Lagged(_)) => catch_up(&session).await,
+            // The status says what the lost events would have said.
+            Err(RecvError::Lagged(_)) => session.complete_leftovers().await,
             Err(RecvError::Closed) => return,
-        }
-    }
-}
-
-/// Events were lost: the status says what they would have said.
-async fn catch_up(session: &Arc<Session>) {
-    for status in session.engine.status() {
-        if status.state == crate::engine::TorrentState::Seeding
-            && session
-                .downloads
-                .get(&status.info_hash)
-                .is_some_and(|d| d.state != super::downloads::DownloadState::Complete)
-        {
-            session.completed(status.info_hash).await;
         }
     }
 }

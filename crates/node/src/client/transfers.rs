@@ -16,7 +16,7 @@ use super::reply::Notice;
 use super::session::Session;
 use super::shares::ShareEntry;
 use super::snapshot::{GroupState, unix_ms};
-use crate::engine::{AddError, Source, TorrentSpec, TorrentStatus};
+use crate::engine::{AddError, Source, TorrentSpec, TorrentState, TorrentStatus};
 
 /// What came back at login.
 #[derive(Debug, Default)]
@@ -134,13 +134,20 @@ impl Session {
         self.notify(Notice::Completed { group, name, path });
     }
 
-    /// Completes what was verified but not yet shared when the program ended.
+    /// Completes what turns out to be complete: the file was there already, or the program ended before it was shared.
     pub(super) async fn complete_leftovers(self: &Arc<Self>) {
         for (info_hash, entry) in self.downloads.all() {
-            if entry.state == DownloadState::Verified && self.takes_part(&entry.group) {
+            let done = entry.state == DownloadState::Verified && self.takes_part(&entry.group);
+            if done || (entry.state == DownloadState::Running && self.is_seeding(&info_hash)) {
                 self.completed(info_hash).await;
             }
         }
+    }
+
+    /// Does the engine have all of it?
+    pub(super) fn is_seeding(&self, info_hash: &InfoHash) -> bool {
+        let has_all = |s: &TorrentStatus| s.info_hash == *info_hash && s.state == TorrentState::Seeding;
+        self.engine.status().iter().any(has_all)
     }
 
     /// States that this device shares a file, unless it has said so already. Without a tracker the outbox says it
@@ -195,21 +202,46 @@ impl Session {
         }
     }
 
-    /// Stops everything that belongs to a group which this user is no longer in.
+    /// Stops everything that belongs to a group which this user is no longer in. Unfinished downloads stay listed;
+    /// they go on if the user comes back.
     pub(super) async fn leave_swarms(&self, group: GroupId) {
-        for status in self.engine.status() {
-            if status.group == group {
-                self.engine.remove(status.info_hash).await;
-                self.forget_share(&status.info_hash);
-                let unfinished = self.downloads.get(&status.info_hash);
-                if unfinished.is_some_and(|d| d.state == DownloadState::Running)
-                    && let Err(error) = self.downloads.remove(&status.info_hash)
-                {
-                    tracing::warn!(%error, "a download cannot be forgotten");
-                }
-            }
+        let running = self.engine.status().into_iter().filter(|s| s.group == group);
+        for info_hash in running.map(|s| s.info_hash) {
+            self.engine.remove(info_hash).await;
+            self.forget_share(&info_hash);
         }
         self.announce_soon.notify_one();
+    }
+
+    /// Forgets a group's unfinished downloads, because the user has left by their own choice.
+    pub(super) fn forget_downloads(&self, group: GroupId) {
+        let unfinished = |d: &DownloadEntry| d.group == group && d.state == DownloadState::Running;
+        for (info_hash, _) in self.downloads.all().into_iter().filter(|(_, d)| unfinished(d)) {
+            if let Err(error) = self.downloads.remove(&info_hash) {
+                self.notify(Notice::Warning(format!("a download cannot be forgotten: {error}")));
+            }
+        }
+    }
+
+    /// Why an unfinished download stands still.
+    pub(super) fn why_not_running(&self, entry: &DownloadEntry) -> String {
+        let why = if self.takes_part(&entry.group) { "not running" } else { "you are not in this group" };
+        why.to_owned()
+    }
+
+    /// Lets downloads go on that stopped when this user was put out of the group.
+    pub(super) async fn resume_downloads(&self, group: GroupId) {
+        let running: Vec<InfoHash> = self.engine.status().iter().map(|s| s.info_hash).collect();
+        for (info_hash, entry) in self.downloads.all() {
+            if entry.group != group || running.contains(&info_hash) {
+                continue;
+            }
+            match self.resume_download(&entry).await {
+                Ok(true) => self.announce_soon.notify_one(),
+                Ok(false) => {}
+                Err(error) => tracing::info!(%error, "a download does not go on"),
+            }
+        }
     }
 }
 

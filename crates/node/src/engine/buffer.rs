@@ -6,10 +6,11 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use peerage_metainfo::merkle;
 use peerage_swarm::PeerKey;
 use peerage_types::Sha256;
 use peerage_types::limits::BLOCK_BYTES;
+
+use super::hashes;
 
 /// Locks; what a panicking thread left behind is consistent enough, because every change here is one assignment.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -105,7 +106,7 @@ struct Filling {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Block {
     Free,
-    /// Being filled. Only this peer writes to it.
+    /// Being filled, or full and not hashed yet. Only this peer writes to it.
     Filling(PeerKey),
     /// There, and not written to until it is freed.
     Filled,
@@ -151,21 +152,31 @@ impl PieceSlot {
         }
     }
 
-    /// The claimed block is complete: its leaf hash, or `None` when somebody else was done first.
-    pub(super) fn finish(&self, index: usize, peer: PeerKey) -> Option<Sha256> {
+    /// These claimed blocks are complete: their leaf hashes, `None` where somebody else was done first.
+    pub(super) fn finish(&self, indices: &[usize], peer: PeerKey) -> Vec<Option<Sha256>> {
         let mut filling = lock(&self.filling);
-        let range = filling.range(index)?;
-        if filling.blocks.get(index) != Some(&Block::Filling(peer)) {
-            return None;
+        let filling = &mut *filling;
+        let mut leaves = vec![None; indices.len()];
+        let Some(buf) = &filling.buf else { return leaves };
+        let mut blocks = Vec::with_capacity(indices.len());
+        let mut places = Vec::with_capacity(indices.len());
+        for (place, index) in indices.iter().enumerate() {
+            let ours = filling.blocks.get(*index) == Some(&Block::Filling(peer));
+            if let Some(range) = filling.range(*index).filter(|_| ours) {
+                blocks.push(&buf[range]);
+                places.push(place);
+            }
         }
-        let leaf = merkle::leaf(&filling.buf.as_ref()?[range]);
-        filling.blocks[index] = Block::Filled;
-        Some(leaf)
+        for (place, leaf) in places.into_iter().zip(hashes::leaves(&blocks)) {
+            leaves[place] = Some(leaf);
+            filling.blocks[indices[place]] = Block::Filled;
+        }
+        leaves
     }
 
     /// A block that was collected aside is complete: as [`Self::finish`].
     pub(super) fn commit(&self, index: usize, bytes: &[u8]) -> Option<Sha256> {
-        let leaf = merkle::leaf(bytes);
+        let leaf = hashes::leaves(&[bytes]).pop();
         let mut filling = lock(&self.filling);
         let filling = &mut *filling;
         let range = filling.range(index)?;
@@ -174,7 +185,7 @@ impl PieceSlot {
         }
         filling.buf.as_mut()?[range].copy_from_slice(bytes);
         filling.blocks[index] = Block::Filled;
-        Some(leaf)
+        leaf
     }
 
     /// `peer` will not finish what it has begun.
@@ -215,6 +226,8 @@ impl Filling {
 
 #[cfg(test)]
 mod tests {
+    use peerage_metainfo::merkle;
+
     use super::*;
 
     const A: PeerKey = PeerKey(1);
@@ -232,7 +245,7 @@ mod tests {
         assert_eq!(slot.claim(2, B), Claim::Aside);
         assert_eq!(slot.commit(2, b"hello"), Some(merkle::leaf(b"hello")));
         assert!(!slot.write(2, A, 2, b"xyz"), "the loser writes nowhere");
-        assert_eq!(slot.finish(2, A), None);
+        assert_eq!(slot.finish(&[2], A), [None]);
         assert_eq!(slot.claim(2, A), Claim::Discard);
         assert_eq!(&slot.close().unwrap()[2 * BLOCK_BYTES as usize..][..5], b"hello");
         assert_eq!(slot.claim(0, A), Claim::Discard);
@@ -248,11 +261,12 @@ mod tests {
         slot.unclaim(2, A);
         assert_eq!(slot.claim(2, B), Claim::Direct);
         assert!(slot.write(2, B, 0, b"wrong"));
-        assert!(slot.finish(2, B).is_some());
+        assert_eq!(slot.claim(0, B), Claim::Direct);
+        assert!(slot.finish(&[1, 2, 9], B)[1].is_some(), "of these only 2 is B's");
         slot.free(2);
         assert_eq!(slot.claim(2, A), Claim::Direct);
         assert!(slot.write(2, A, 0, b"right"));
-        assert_eq!(slot.finish(2, A), Some(merkle::leaf(b"right")));
+        assert_eq!(slot.finish(&[2], A), [Some(merkle::leaf(b"right"))]);
     }
 
     #[test]

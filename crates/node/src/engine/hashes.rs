@@ -1,4 +1,4 @@
-//! Which leaf hashes are asked for, and how an answer is read (BEP 52, "New messages").
+//! Leaf hashes: computing them, asking for them, reading an answer (BEP 52, "New messages").
 //!
 //! A request covers exactly the leaves below one piece's node, so that its answer can be checked against what the
 //! metainfo says about that piece, and needs no proof (`proof_layers` is 0):
@@ -18,6 +18,13 @@ use peerage_wire::HashRange;
 
 /// The most hashes that one request of ours covers: those of the largest piece.
 pub(super) const HASHES_MAX: u32 = PIECE_BYTES_MAX / BLOCK_BYTES;
+
+/// The leaf hash of each block, in order. Several at once are hashed side by side, which is twice as fast.
+pub(super) fn leaves(blocks: &[&[u8]]) -> Vec<Sha256> {
+    let mut digests = vec![[0; Sha256::LEN]; blocks.len()];
+    tape_sha256::hash_many(blocks, &mut digests);
+    digests.into_iter().map(Sha256).collect()
+}
 
 /// The request for a piece's leaves; `None` when there is nothing to gain.
 pub(super) fn request(metainfo: &Metainfo, piece: u32) -> Option<HashRange> {
@@ -84,6 +91,16 @@ mod tests {
             cancelled: &cancelled,
         };
         hash_path(&job).unwrap()
+    }
+
+    #[test]
+    fn side_by_side_or_one_by_one() {
+        let content: Vec<u8> = (0..20 * BLOCK_BYTES + 77).map(|i| (i % 251) as u8).collect();
+        for count in [0, 1, 2, 5, 16, 21] {
+            let blocks: Vec<&[u8]> = content.chunks(BLOCK_BYTES as usize).take(count).collect();
+            let single: Vec<_> = blocks.iter().map(|block| merkle::leaf(block)).collect();
+            assert_eq!(leaves(&blocks), single);
+        }
     }
 
     #[test]

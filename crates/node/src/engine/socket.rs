@@ -13,7 +13,7 @@ pub(super) type PeerStream = TlsStream<BufReader<TcpStream>>;
 pub(super) const ALPN: &[u8] = b"peerage-peer/1";
 
 /// Bytes of one read from the socket.
-const READ_BYTES: usize = 256 * 1024;
+const READ_BYTES: usize = 64 * 1024;
 /// Plain bytes that the TLS layer encrypts before it writes them with one system call.
 const ENCRYPT_BYTES: usize = 256 * 1024;
 

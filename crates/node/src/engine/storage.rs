@@ -4,12 +4,13 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use peerage_metainfo::{Metainfo, merkle};
+use peerage_metainfo::Metainfo;
 use peerage_types::Sha256;
 use peerage_types::limits::BLOCK_BYTES;
 use peerage_wire::Bitfield;
 
 use super::disk::DataFile;
+use super::hashes;
 
 /// One torrent's files, and its leaf hashes in a sidecar: 32 bytes for each block, the leaves of all files one
 /// after another.
@@ -80,7 +81,7 @@ impl Storage {
         let len = self.metainfo.piece_bytes(piece);
         scratch.resize(len as usize, 0);
         self.read(self.run(piece, 0, len), scratch)?;
-        let leaves: Vec<_> = scratch.chunks(BLOCK_BYTES as usize).map(merkle::leaf).collect();
+        let leaves = hashes::leaves(&scratch.chunks(BLOCK_BYTES as usize).collect::<Vec<_>>());
         if !self.metainfo.verify_leaves(piece, &leaves) {
             return Ok(None);
         }

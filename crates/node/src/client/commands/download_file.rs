@@ -129,6 +129,11 @@ async fn start(
         restore(session, info_hash, before).map_err(local)?;
         return Err(refuse_add(error, Path::new(destination)));
     }
+    if session.is_seeding(&info_hash) {
+        // The very file lies there already.
+        session.completed(info_hash).await;
+        return Ok(0);
+    }
     let announced = session.announce(Some(&BTreeSet::from([info_hash]))).await;
     let announced = announced.map_err(|error| session.refuse(error));
     let peers =

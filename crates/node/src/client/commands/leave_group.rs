@@ -43,6 +43,7 @@ impl Node {
                 Ok(()) => {
                     let group = view.group;
                     session.leave_swarms(group).await;
+                    session.forget_downloads(group);
                     session.announce_anew().await;
                     if let Err(error) = session.refresh(group).await {
                         tracing::debug!(%error, "the group that was left cannot be read any more");

@@ -55,13 +55,13 @@ fn line(session: &Session, entry: &DownloadEntry, status: Option<&TorrentStatus>
         path: entry.path(),
         seconds: took_ms as f64 / 1000.0,
         sources,
-        note: if complete { None } else { note(status) },
+        note: if complete { None } else { note(session, entry, status) },
     }
 }
 
-fn note(status: Option<&TorrentStatus>) -> Option<String> {
+fn note(session: &Session, entry: &DownloadEntry, status: Option<&TorrentStatus>) -> Option<String> {
     match status.map(|s| &s.state) {
-        None => Some("not running".to_owned()),
+        None => Some(session.why_not_running(entry)),
         Some(TorrentState::Checking) => Some("checking what is there".to_owned()),
         Some(TorrentState::Paused { why } | TorrentState::Failed { why }) => Some(why.clone()),
         Some(TorrentState::Downloading) if status.is_some_and(|s| s.peers.is_empty()) => {

@@ -81,7 +81,7 @@ fn look(
     let failed = |why: String| Err(Refusal::DownloadFailed { file: entry.label(), why });
     let last = seen.entry(*hash).or_insert_with(Instant::now);
     match status.as_ref().map(|s| &s.state) {
-        None if entry.state == DownloadState::Running => return failed("it is not running".to_owned()),
+        None if entry.state == DownloadState::Running => return failed(session.why_not_running(entry)),
         Some(TorrentState::Failed { why }) => return failed(why.clone()),
         Some(TorrentState::Downloading) if status.as_ref().is_some_and(|s| s.peers.is_empty()) => {}
         _ => *last = Instant::now(),

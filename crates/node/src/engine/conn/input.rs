@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use peerage_metainfo::Metainfo;
 use peerage_swarm::PeerKey;
+use peerage_types::Sha256;
 use peerage_types::limits::{BLOCK_BYTES, WIRE_MESSAGE_BYTES_MAX};
 use peerage_wire::{BLOCK_BYTES_WIRE_MAX, Bitfield, BlockRef, Message, PIECE_HEADER_BYTES, WireError};
 
@@ -48,6 +49,17 @@ struct Incoming {
     at: u32,
     /// Where those of the running 16 KiB go.
     claim: Claim,
+    /// Blocks that are complete, and where their bytes are: they are hashed together.
+    landed: Vec<(BlockRef, Landed)>,
+}
+
+/// What became of a block.
+#[derive(Clone, Copy, Debug)]
+enum Landed {
+    /// In its piece.
+    Placed,
+    /// In its piece, after it was collected aside, or nowhere.
+    Settled(Option<Sha256>),
 }
 
 /// See the module.
@@ -109,10 +121,12 @@ impl Input {
     ) -> Result<(), Closed> {
         while !bytes.is_empty() {
             if let Some(incoming) = &mut self.incoming {
-                let used = incoming.take(bytes, self.peer, &mut self.aside, &mut self.events);
+                let used = incoming.take(bytes, self.peer, &mut self.aside);
                 bytes = &bytes[used..];
-                if incoming.at == incoming.asked.block.len {
-                    self.incoming = None;
+                if incoming.at == incoming.asked.block.len
+                    && let Some(incoming) = self.incoming.take()
+                {
+                    incoming.report(self.peer, &mut self.events);
                 }
                 continue;
             }
@@ -127,12 +141,17 @@ impl Input {
         Ok(())
     }
 
-    /// The connection ends: a block that came in part is free again.
+    /// The connection ends: what came of a request that is not complete is free again.
     pub(super) fn finish(&mut self) {
-        if let Some(incoming) = self.incoming.take()
-            && incoming.claim == Claim::Direct
-        {
-            incoming.asked.slot.unclaim(incoming.index(), self.peer);
+        let Some(incoming) = self.incoming.take() else { return };
+        let begun = (incoming.claim == Claim::Direct).then(|| incoming.index());
+        for index in incoming.placed().chain(begun) {
+            incoming.asked.slot.unclaim(index, self.peer);
+        }
+        for (block, landed) in incoming.landed {
+            if let Landed::Settled(leaf) = landed {
+                self.events.push(Event::Block { slot_id: incoming.asked.slot.id, block, leaf });
+            }
         }
     }
 
@@ -180,7 +199,7 @@ impl Input {
         let block = BlockRef { len: number(0).saturating_sub(9), piece: number(5), begin: number(9) };
         self.control.clear();
         let asked = self.take_asked(block)?;
-        self.incoming = Some(Incoming { asked, at: 0, claim: Claim::Discard });
+        self.incoming = Some(Incoming { asked, at: 0, claim: Claim::Discard, landed: Vec::new() });
         Ok(())
     }
 
@@ -239,7 +258,7 @@ impl Incoming {
     }
 
     /// Takes what belongs to the request from the front of `bytes`; how much that was.
-    fn take(&mut self, bytes: &[u8], peer: PeerKey, aside: &mut Vec<u8>, events: &mut Vec<Event>) -> usize {
+    fn take(&mut self, bytes: &[u8], peer: PeerKey, aside: &mut Vec<u8>) -> usize {
         let whole = self.asked.block;
         let slot = &self.asked.slot;
         let mut used = 0;
@@ -263,16 +282,37 @@ impl Incoming {
             used += n;
             self.at += n as u32;
             if inside + n as u32 == len {
-                let leaf = match self.claim {
-                    Claim::Direct => slot.finish(index, peer),
-                    Claim::Aside => slot.commit(index, aside),
-                    Claim::Discard => None,
+                let landed = match self.claim {
+                    Claim::Direct => Landed::Placed,
+                    Claim::Aside => Landed::Settled(slot.commit(index, aside)),
+                    Claim::Discard => Landed::Settled(None),
                 };
+                self.claim = Claim::Discard;
                 let block = BlockRef { piece: whole.piece, begin: whole.begin + start, len };
-                events.push(Event::Block { slot_id: slot.id, block, leaf });
+                self.landed.push((block, landed));
             }
         }
         used
+    }
+
+    /// Indices of blocks that are in their piece and not hashed.
+    fn placed(&self) -> impl Iterator<Item = usize> {
+        let placed = self.landed.iter().filter(|(_, landed)| matches!(landed, Landed::Placed));
+        placed.map(|(block, _)| (block.begin / BLOCK_BYTES) as usize)
+    }
+
+    /// The request is complete: hashes its blocks while they are in the cache.
+    fn report(self, peer: PeerKey, events: &mut Vec<Event>) {
+        let slot = &self.asked.slot;
+        let placed: Vec<usize> = self.placed().collect();
+        let mut leaves = slot.finish(&placed, peer).into_iter();
+        for (block, landed) in self.landed {
+            let leaf = match landed {
+                Landed::Placed => leaves.next().flatten(),
+                Landed::Settled(leaf) => leaf,
+            };
+            events.push(Event::Block { slot_id: slot.id, block, leaf });
+        }
     }
 }
 
