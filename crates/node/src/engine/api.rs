@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -157,6 +157,27 @@ pub struct TorrentStatus {
     pub pieces_done: u32,
     /// Which pieces they are.
     pub piece_map: Bitfield,
+}
+
+impl TorrentStatus {
+    /// Before anything is known.
+    pub(super) fn before(metainfo: &Metainfo, place: &Path) -> Self {
+        Self {
+            info_hash: metainfo.info_hash(),
+            group: metainfo.group(),
+            name: metainfo.name().clone(),
+            path: place.to_owned(),
+            state: TorrentState::Checking,
+            bytes_done: 0,
+            bytes_total: metainfo.total_bytes(),
+            bytes_per_second_down: 0,
+            bytes_per_second_up: 0,
+            sources: BTreeMap::new(),
+            peers: Vec::new(),
+            pieces_done: 0,
+            piece_map: Bitfield::new(metainfo.piece_count()),
+        }
+    }
 }
 
 /// What a torrent is at.

@@ -35,6 +35,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
+use peerage_metainfo::Metainfo;
+use peerage_swarm::Rank;
 use peerage_types::{GroupId, InfoHash, InfoHashV1};
 use peerage_wire::{Bitfield, CERT_BYTES_MAX};
 use tokio::net::TcpListener;
@@ -45,7 +47,7 @@ pub use self::api::{
     TorrentSpec, TorrentState, TorrentStatus,
 };
 use self::buffer::lock;
-use self::prepare::Kind;
+use self::prepare::{Kind, Prepared};
 use self::shared::{AtomicBits, EngineShared, TorrentShared};
 use self::torrent::{Msg, Owner, Start};
 
@@ -163,51 +165,47 @@ impl Engine {
         let prepared = tokio::task::spawn_blocking(move || {
             prepare::prepare(&for_prepare, source, &state_dir, &|place: &Path| places.contains(place))
         });
-        let prepare::Prepared { storage, have, check, kind, place, sources } =
-            prepared.await.map_err(|_| AddError::Closed)??;
+        let prepared = prepared.await.map_err(|_| AddError::Closed)??;
+        self.start_torrent(group, metainfo, prepared, rank, seed)
+    }
+
+    fn start_torrent(
+        &self,
+        group: GroupId,
+        metainfo: Arc<Metainfo>,
+        prepared: Prepared,
+        rank: Option<Rank>,
+        seed: u64,
+    ) -> Result<(), AddError> {
+        let Prepared { storage, have, check, kind, place, sources } = prepared;
+        let info_hash = metainfo.info_hash();
         let is_download = matches!(kind, Kind::Part(_));
         let (owner, inbox) = mpsc::unbounded_channel();
-        let status = TorrentStatus {
-            info_hash,
-            group,
-            name: metainfo.name().clone(),
-            path: place.clone(),
-            state: TorrentState::Checking,
-            bytes_done: 0,
-            bytes_total: metainfo.total_bytes(),
-            bytes_per_second_down: 0,
-            bytes_per_second_up: 0,
-            sources: BTreeMap::new(),
-            peers: Vec::new(),
-            pieces_done: 0,
-            piece_map: Bitfield::new(metainfo.piece_count()),
-        };
-        let torrent = Arc::new(TorrentShared {
+        let shared = Arc::new(TorrentShared {
             engine: Arc::clone(&self.shared),
             info_hash,
             group,
             storage,
             have: AtomicBits::new(&Bitfield::new(metainfo.piece_count())),
+            status: Mutex::new(Arc::new(TorrentStatus::before(&metainfo, &place))),
             metainfo,
             broken: false.into(),
             owner,
-            status: Mutex::new(Arc::new(status)),
         });
-        {
-            let mut torrents = lock(&self.registry.torrents);
-            if torrents.closed {
-                return Err(AddError::Closed);
-            }
-            torrents.by_hash.insert(info_hash, Arc::clone(&torrent));
-            torrents.by_short_hash.insert(info_hash.truncated(), info_hash);
-            if is_download {
-                torrents.places.insert(info_hash, place.clone());
-            }
+        let mut torrents = lock(&self.registry.torrents);
+        if torrents.closed {
+            return Err(AddError::Closed);
         }
+        torrents.by_hash.insert(info_hash, Arc::clone(&shared));
+        torrents.by_short_hash.insert(info_hash.truncated(), info_hash);
+        if is_download {
+            torrents.places.insert(info_hash, place.clone());
+        }
+        drop(torrents);
         let downloads = self.shared.downloads.running(is_download);
         let partial_bytes_max = self.shared.config.download_memory_bytes / downloads.count();
         let start = Start {
-            shared: torrent,
+            shared,
             inbox,
             have,
             check,

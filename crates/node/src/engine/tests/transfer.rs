@@ -5,7 +5,7 @@ use peerage_wire::Bitfield;
 
 use super::raw::{RawPeer, Shown, Tells, listener};
 use super::world::{World, soon};
-use crate::engine::{EngineEvent, TorrentState};
+use crate::engine::{EngineEvent, TorrentState, TorrentStatus};
 
 const MIB: usize = 1 << 20;
 const BLOCK: usize = BLOCK_BYTES as usize;
@@ -169,6 +169,30 @@ async fn a_download_goes_on_where_it_was_dropped() {
     let sources = node.status(&shared).sources;
     assert_eq!(sources.get(&half_seeder.user), Some(&half_bytes), "kept over the restart");
     assert_eq!(sources.get(&seeder.person.user), Some(&(shared.content.len() as u64 - half_bytes)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_halves_make_a_whole() {
+    let world = World::new();
+    let shared = world.share(40 * MIB);
+    let (mut a, mut b) = (world.member(1).await, world.member(2).await);
+    for (node, missing) in [(&a, 0..20 * MIB), (&b, 20 * MIB..40 * MIB)] {
+        let mut part = shared.content.clone();
+        part[missing].fill(0);
+        std::fs::write(node.folder.join("file.bin.part"), &part).unwrap();
+        node.download(&shared).await;
+        let half = |status: &TorrentStatus| {
+            status.state == TorrentState::Downloading && status.bytes_done == 20 << 20
+        };
+        node.until(&shared, half).await;
+    }
+    // Both directions of one connection are in use at the same time.
+    a.meets(&shared, &[&b]);
+    a.completed(&shared).await;
+    b.completed(&shared).await;
+    for node in [&a, &b] {
+        assert_eq!(node.status(&shared).sources.values().sum::<u64>(), 20 << 20);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -38,6 +38,8 @@ const EVENT_BATCHES_MAX: usize = 64;
 const TURN_MAX: usize = 64;
 /// How often a torrent that does something looks around.
 const TICK: Duration = Duration::from_millis(250);
+/// How often a download without peers does.
+const TICK_WAITING: Duration = Duration::from_secs(1);
 /// How often one that does nothing does.
 const TICK_IDLE: Duration = Duration::from_secs(30);
 /// Smallest share of the memory for unfinished pieces.
@@ -283,12 +285,19 @@ impl Owner {
         if now >= self.next_tick {
             self.tick(now);
             self.dial_at = Some(now);
-            let busy =
-                !self.peers.is_empty() || self.is_downloading() || self.state == TorrentState::Checking;
-            self.next_tick = now.after(if busy { TICK } else { TICK_IDLE });
+            self.next_tick = now.after(self.tick_length());
         }
         if self.dial_at.is_some_and(|at| at <= now) {
             self.dial(now);
+        }
+    }
+
+    fn tick_length(&self) -> Duration {
+        match self.state {
+            _ if self.stop.is_some() || !self.peers.is_empty() => TICK,
+            TorrentState::Checking => TICK,
+            TorrentState::Downloading | TorrentState::Paused { .. } => TICK_WAITING,
+            TorrentState::Seeding | TorrentState::Failed { .. } => TICK_IDLE,
         }
     }
 
