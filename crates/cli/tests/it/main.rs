@@ -1,5 +1,7 @@
 //! End-to-end tests: real processes on loopback, driven through their pipes.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests, outside #[test] functions")]
+
 mod capture;
 mod command_line;
 mod demo;
