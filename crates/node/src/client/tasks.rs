@@ -22,6 +22,8 @@ const EVENTS_RETRY: Duration = Duration::from_millis(500);
 const WANT_PEERS_INTERVAL: Duration = Duration::from_secs(2);
 /// Changes that come close together are announced together.
 const GATHER: Duration = Duration::from_millis(50);
+/// How often downloads are looked for that are complete without having said so: a file that was there already.
+const LEFTOVERS: Duration = Duration::from_millis(500);
 /// After a failed announce.
 const ANNOUNCE_RETRY: Duration = Duration::from_secs(2);
 
@@ -108,9 +110,17 @@ async fn refresh_wanted(session: Arc<Session>, mut wanted: mpsc::Receiver<GroupI
 
 async fn engine_events(session: Arc<Session>, hurry: mpsc::Sender<InfoHash>) {
     let mut events = session.engine.subscribe();
-    session.complete_leftovers().await;
+    let mut leftovers = tokio::time::interval(LEFTOVERS);
+    leftovers.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        match events.recv().await {
+        let event = tokio::select! {
+            event = events.recv() => event,
+            _ = leftovers.tick() => {
+                session.complete_leftovers().await;
+                continue;
+            }
+        };
+        match event {
             Ok(EngineEvent::Completed { info_hash, .. }) => session.completed(info_hash).await,
             Ok(EngineEvent::WantPeers { info_hash }) => {
                 // Full means that enough is on its way.
