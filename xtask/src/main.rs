@@ -63,7 +63,9 @@ fn test() -> Result<()> {
         &["doc", "--workspace", "--no-deps", "--document-private-items", "--locked", "--quiet"],
         &[("RUSTDOCFLAGS", "-D warnings")],
     )?;
-    process::cargo("tests", &["test", "--workspace", "--locked"], &[])?;
+    // A change lands or not because of what it changes, not because of the dice: plain `cargo test` explores.
+    let seed = [("PROPTEST_RNG_SEED", "20261123")];
+    process::cargo("tests", &["test", "--workspace", "--locked", "--no-fail-fast"], &seed)?;
     println!("xtask: everything passed in {} s", started.elapsed().as_secs());
     for what in skipped {
         println!("xtask: skipped: {what}");

@@ -2,7 +2,7 @@
 //! offers it again only while size and modification time are the same.
 
 use minicbor::{Decode, Encode};
-use peerage_types::{GroupId, MetainfoId, RecordId};
+use peerage_types::{GroupId, MetainfoId};
 
 use super::kept::Kept;
 
@@ -25,9 +25,6 @@ pub struct ShareEntry {
     /// The file itself, absolute.
     #[n(3)]
     pub path: String,
-    /// The Manifest it is shared under.
-    #[n(4)]
-    pub manifest: RecordId,
 }
 
 #[cfg(test)]
@@ -44,7 +41,6 @@ mod tests {
             name: "album \u{4e2d}".into(),
             metainfo: MetainfoId([2; 32]),
             path: "/srv/album".into(),
-            manifest: RecordId([3; 32]),
         };
         let open = || Shares::open(dir.path().to_owned(), "share").unwrap();
         open().put(InfoHash([9; 32]), entry.clone()).unwrap();

@@ -116,7 +116,6 @@ impl Session {
                 name: entry.name.clone(),
                 metainfo: entry.metainfo,
                 path: entry.path().to_string_lossy().into_owned(),
-                manifest: entry.manifest,
             };
             if let Err(error) = self.shares.put(info_hash, share) {
                 self.notify(Notice::Warning(format!(

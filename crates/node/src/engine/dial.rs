@@ -19,6 +19,8 @@ const STAGGER: Duration = Duration::from_millis(250);
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 /// Longest wait between attempts.
 const RETRY_MAX: Duration = Duration::from_secs(60);
+/// Longest wait after we were told of the peer again: whoever told us believes that it is there.
+const RETRY_LISTED: Duration = Duration::from_secs(10);
 /// A connection that lasted this long counts as a success.
 const STABLE: Duration = Duration::from_secs(10);
 /// Attempts of one torrent at the same time.
@@ -61,6 +63,7 @@ impl Candidates {
                 candidate.addresses = peer.addresses;
                 (candidate.failures, candidate.next_at) = (0, now);
             }
+            candidate.next_at = candidate.next_at.min(now.after(RETRY_LISTED));
             self.known.insert(peer.device, candidate);
         }
         // Attempts that are under way will report.

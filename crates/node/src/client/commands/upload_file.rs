@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use peerage_ledger::{Body, FileView};
 use peerage_link::api::{ErrorCode, path};
 use peerage_metainfo::{HashError, HashJob, Hashed, Metainfo, hash_path};
-use peerage_types::{FileName, GroupId, InfoHash};
+use peerage_types::{FileName, GroupId};
 
 use super::super::bundle::refused;
 use super::super::outbox::Unreachable;
@@ -142,7 +142,6 @@ async fn offer(
         name: metainfo.name().to_string(),
         metainfo: metainfo.id(),
         path: path.to_string_lossy().into_owned(),
-        manifest: manifest_of(state, info_hash).unwrap_or_else(|| group.into()),
     };
     session.shares.put(info_hash, entry).map_err(|e| Refusal::Local(e.to_string()))?;
     Ok(known.is_none())
@@ -150,10 +149,6 @@ async fn offer(
 
 fn is_offered(status: &crate::engine::TorrentStatus) -> bool {
     status.state == crate::engine::TorrentState::Seeding
-}
-
-fn manifest_of(state: &GroupState, info_hash: InfoHash) -> Option<peerage_types::RecordId> {
-    state.view.files.iter().find(|file| file.info_hash == info_hash).map(|file| file.manifest)
 }
 
 /// States what the file is, unless the group knows it, and that this device shares it, unless it has said so.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use peerage_metainfo::Metainfo;
 use peerage_swarm::{Input, PeerKey};
 use peerage_types::limits::BLOCK_BYTES;
-use peerage_types::{DeviceId, Sha256, Time};
+use peerage_types::{DeviceId, Sha256, Time, UserId};
 use peerage_wire::{BlockRef, HashRange};
 
 use super::{Owner, download_failed};
@@ -49,6 +49,7 @@ pub(super) struct Pieces {
 struct Sender {
     peer: PeerKey,
     device: DeviceId,
+    user: UserId,
     leaf: Sha256,
 }
 
@@ -190,8 +191,8 @@ impl Owner {
         }
         let Some(peer) = self.peers.get_mut(&key) else { return };
         peer.bytes_from += u64::from(block.len);
-        self.report.received(peer.user, block.len);
-        under_way.arrived[index] = Some(Sender { peer: key, device: peer.device, leaf });
+        self.report.received(block.len);
+        under_way.arrived[index] = Some(Sender { peer: key, device: peer.device, user: peer.user, leaf });
         under_way.arrived_count += 1;
         let full = under_way.is_full();
         self.feed_from(now, key, Input::BlockArrived(key, block));
@@ -360,6 +361,13 @@ impl Owner {
     fn piece_done(&mut self, now: Time, job: &WriteJob) {
         let piece = job.piece;
         let under_way = self.pieces.under_way.remove(&piece);
+        let arrived = under_way.iter().flat_map(|under_way| under_way.arrived.iter().enumerate());
+        for (index, sender) in arrived {
+            if let Some(sender) = sender {
+                let block = self.swarm_config.layout.block(piece, index as u32);
+                self.report.credit(sender.user, block.len);
+            }
+        }
         self.shared.have.set(piece);
         self.report.done(self.shared.metainfo.piece_bytes(piece));
         self.feed(now, Input::PieceDone(piece));

@@ -51,8 +51,12 @@ impl Report {
         &self.sources
     }
 
-    pub(super) fn received(&mut self, from: UserId, bytes: u32) {
+    pub(super) fn received(&mut self, bytes: u32) {
         self.down += u64::from(bytes);
+    }
+
+    /// A block of a piece that is verified and written. So the sum over all members never exceeds what is there.
+    pub(super) fn credit(&mut self, from: UserId, bytes: u32) {
         *self.sources.entry(from).or_default() += u64::from(bytes);
     }
 
