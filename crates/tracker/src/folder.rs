@@ -27,6 +27,14 @@ pub enum FolderError {
     InUse(PathBuf),
 }
 
+/// Password files, rosters and file names lie in it: nobody else on this machine may look.
+fn create_private(path: &Path) -> io::Result<()> {
+    fs::create_dir_all(path)?;
+    #[cfg(unix)]
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
+    Ok(())
+}
+
 /// A locked data folder; the lock goes with the value (or with the process).
 #[derive(Debug)]
 pub(crate) struct DataFolder {
@@ -41,7 +49,7 @@ impl DataFolder {
             let path = path.to_owned();
             move |source| FolderError::Io { path, source }
         };
-        fs::create_dir_all(&path).map_err(fault(&path))?;
+        create_private(&path).map_err(fault(&path))?;
         let lock_path = path.join("lock");
         let lock = OpenOptions::new()
             .create(true)

@@ -111,6 +111,10 @@ impl OutboxFile {
                 // Still on one tracker only, and so would be the rest.
                 Ok(false) if again => break,
                 Ok(false) => {}
+                // Another tracker has acknowledged it; this one has yet to hear what it rests on.
+                Err(TrackersError::Refused(error)) if is_final(error.code) && self.is_taken(id) => {
+                    tracing::info!(%error, "a bundle that another tracker took is kept");
+                }
                 Err(TrackersError::Refused(error)) if is_final(error.code) => {
                     tracing::warn!(%error, "a kept bundle was refused and is given up");
                     self.remove(id)?;
@@ -119,6 +123,10 @@ impl OutboxFile {
             }
         }
         Ok(())
+    }
+
+    fn is_taken(&self, id: BundleId) -> bool {
+        self.lock().taken_by.get(&id).is_some_and(|by| !by.is_empty())
     }
 
     /// As [`Self::submit_once`]; if the tracker lacks what the bundle rests on, it gets that first.

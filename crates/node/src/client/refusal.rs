@@ -177,6 +177,11 @@ impl Refusal {
         let text = match self {
             Self::UserExists => "choose another user id, or log in with `login <user_id> <passwd>`",
             Self::UserUnknown => "create the account first: `create_user <user_id> <passwd>`",
+            Self::WrongPassword => "try again; nobody can reset a password, not even who runs the trackers",
+            Self::AlreadyLoggedIn => {
+                "here or in another program on this machine; `logout` there, or choose another folder with --data"
+            }
+            Self::NotOwner => "`list_members <group_id>` shows who is",
             Self::NotLoggedIn => "`login <user_id> <passwd>`",
             Self::GroupExists => "ask to join it: `join_group <group_id>`",
             Self::GroupUnknown => "`list_groups` shows the groups there are",
@@ -262,15 +267,21 @@ mod tests {
             1 User already exists!
             hint: choose another user id, or log in with `login <user_id> <passwd>`"#]],
         );
-        check(&Refusal::WrongPassword, expect!["3 Wrong password"]);
-        check(&Refusal::AlreadyLoggedIn, expect!["1 You are already logged in!"]);
+        check(&Refusal::WrongPassword, expect![[r#"
+            3 Wrong password
+            hint: try again; nobody can reset a password, not even who runs the trackers"#]]);
+        check(&Refusal::AlreadyLoggedIn, expect![[r#"
+            1 You are already logged in!
+            hint: here or in another program on this machine; `logout` there, or choose another folder with --data"#]]);
         check(
             &Refusal::NotLoggedIn,
             expect![[r#"
             3 Please login first
             hint: `login <user_id> <passwd>`"#]],
         );
-        check(&Refusal::NotOwner, expect!["3 You are not the owner of this group"]);
+        check(&Refusal::NotOwner, expect![[r#"
+            3 You are not the owner of this group
+            hint: `list_members <group_id>` shows who is"#]]);
         check(
             &Refusal::NobodySharing,
             expect![[r#"

@@ -12,6 +12,9 @@ use crate::engine::{NotAdmitted, Roster};
 /// So long a view counts for new connections after a tracker last confirmed it.
 pub const ROSTER_FRESH_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// So far ahead of the clock a confirmation may lie: clocks are set back a little now and then.
+const CLOCK_STEP_MAX: Duration = Duration::from_secs(5 * 60);
+
 /// The roster of one session.
 #[derive(Debug)]
 pub struct SessionRoster(pub Arc<Groups>);
@@ -19,7 +22,7 @@ pub struct SessionRoster(pub Arc<Groups>);
 impl Roster for SessionRoster {
     fn admits(&self, group: &GroupId, device: &DeviceId, cert: &[Record]) -> Result<UserId, NotAdmitted> {
         let state = self.0.get(group).ok_or(NotAdmitted::UnknownGroup)?;
-        if unix_ms().saturating_sub(state.fetched_unix_ms()) > ROSTER_FRESH_FOR.as_millis() as u64 {
+        if !is_fresh(state.fetched_unix_ms(), unix_ms()) {
             self.0.doubt(*group);
             return Err(NotAdmitted::UnknownGroup);
         }
@@ -44,11 +47,20 @@ impl Roster for SessionRoster {
     }
 }
 
+/// Was a view confirmed lately? One from the future was confirmed by a clock that has been set back since.
+fn is_fresh(fetched_unix_ms: u64, now_unix_ms: u64) -> bool {
+    let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    now_unix_ms.saturating_sub(fetched_unix_ms) <= ms(ROSTER_FRESH_FOR)
+        && fetched_unix_ms.saturating_sub(now_unix_ms) <= ms(CLOCK_STEP_MAX)
+}
+
+/// The device says for whom it speaks, by the records that it shows: anybody can certify a stranger's key, but
+/// nobody can make that stranger show it.
 fn admits(state: &GroupState, device: &DeviceId, cert: &[Record]) -> Result<UserId, NotAdmitted> {
-    let user = match state.account_of_device(device) {
-        Some(account) if !account.device_ok(device) => return Err(NotAdmitted::Revoked),
-        Some(account) => account.user,
-        None => certified_by(state, device, cert)?,
+    let user = match (cert, state.account_of_device(device)) {
+        ([_, ..], _) | (_, None) => certified_by(state, device, cert)?,
+        (_, Some(account)) if !account.device_ok(device) => return Err(NotAdmitted::Revoked),
+        (_, Some(account)) => account.user,
     };
     if state.view.is_member(&user) { Ok(user) } else { Err(NotAdmitted::NotMember) }
 }
@@ -65,5 +77,19 @@ fn certified_by(state: &GroupState, device: &DeviceId, cert: &[Record]) -> Resul
         None => Err(NotAdmitted::NotCertified),
         Some(device) if device.revoked.is_some() => Err(NotAdmitted::Revoked),
         Some(_) => Ok(user),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn views_age_and_clocks_step() {
+        let hour = 60 * 60 * 1000;
+        let now = 1_000 * hour;
+        assert!(is_fresh(now, now) && is_fresh(now - 24 * hour, now) && is_fresh(now + 60_000, now));
+        assert!(!is_fresh(now - 24 * hour - 1, now));
+        assert!(!is_fresh(now + hour, now), "confirmed by a clock that was an hour ahead");
     }
 }

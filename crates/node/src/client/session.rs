@@ -94,6 +94,12 @@ impl Session {
             Err(error) => return Err(self.refuse(error)),
         };
         let state = self.refresh(group).await?;
+        let named = state.view.name.folded() == name.folded()
+            && name.tag().is_none_or(|tag| tag == state.view.group.tag());
+        if !named {
+            let found = format!("asked for group `{name}`, the tracker named `{}`", state.view.name);
+            return Err(Refusal::Untrusted(found));
+        }
         self.pin(name, group);
         if state.view.ended_by.is_some() { Err(Refusal::GroupUnknown) } else { Ok(state) }
     }

@@ -157,9 +157,10 @@ impl GroupState {
         }
     }
 
-    /// The account that certified this device.
+    /// The account that certified this device; of several the first, for anybody can certify a stranger's key.
     pub fn account_of_device(&self, device: &DeviceId) -> Option<&AccountView> {
-        self.accounts.values().find(|account| account.devices.contains_key(device)).map(AsRef::as_ref)
+        let claims = self.accounts.values().filter_map(|a| Some((a.devices.get(device)?, a)));
+        claims.min_by_key(|(d, a)| (d.revoked.is_some(), d.order, a.user)).map(|(_, a)| a.as_ref())
     }
 
     fn kept(&self) -> KeptGroup {
@@ -212,7 +213,7 @@ impl Groups {
                 groups.build(None, k.group, &k.snapshot, k.fetched_unix_ms).map_err(|e| e.to_string())
             });
             match state {
-                Ok(state) => groups.keep(state),
+                Ok(state) => drop(groups.keep(None, state)),
                 // It can be fetched again; nothing else hangs on it.
                 Err(error) => tracing::warn!(path = %path.display(), %error, "a kept snapshot is unusable"),
             }
@@ -255,12 +256,11 @@ impl Groups {
                 kept.fetched_unix_ms.store(unix_ms(), Ordering::Relaxed);
                 kept
             }
-            (Ok(answer), kept) => {
+            (Ok(answer), _) => {
                 let this = Arc::clone(self);
-                let build = move || this.build(kept, group, &answer, unix_ms());
-                let built = tokio::task::spawn_blocking(build).await;
-                self.keep(built.map_err(|e| SnapshotFault::Record(e.to_string()))??);
-                self.get(&group).ok_or(SnapshotFault::Incomplete)?
+                let unite = move || this.unite(group, &answer);
+                let united = tokio::task::spawn_blocking(unite).await;
+                united.map_err(|e| SnapshotFault::Record(e.to_string()))??
             }
             // A tracker that knows less than we do: it has yet to hear from the others, or from our outbox.
             (Err(TrackersError::Refused(error)), Some(kept))
@@ -297,15 +297,27 @@ impl Groups {
         Ok(())
     }
 
-    /// Unites what is known with what came, verifying the latter.
+    /// Adds an answer to what is known by then. Another answer may come in meanwhile: then this one is added to
+    /// that, so a view never loses a fact and no clock decides.
+    fn unite(&self, group: GroupId, answer: &SnapshotResponse) -> Result<Arc<GroupState>, SnapshotFault> {
+        loop {
+            let known = self.get(&group);
+            let state = self.build(known.as_deref(), group, answer, unix_ms())?;
+            if let Some(kept) = self.keep(known.as_ref(), state) {
+                return Ok(kept);
+            }
+        }
+    }
+
+    /// What is known and what came, the latter verified.
     fn build(
         &self,
-        known: Option<Arc<GroupState>>,
+        known: Option<&GroupState>,
         group: GroupId,
         answer: &SnapshotResponse,
         fetched_unix_ms: u64,
     ) -> Result<GroupState, SnapshotFault> {
-        let (mut rows, mut account_rows) = match &known {
+        let (mut rows, mut account_rows) = match known {
             Some(known) => (known.rows.clone(), known.account_rows.clone()),
             None => Default::default(),
         };
@@ -324,16 +336,22 @@ impl Groups {
         Ok(GroupState { view, accounts, fetched_unix_ms, digest: answer.digest, rows, account_rows, names })
     }
 
-    /// Replaces the state of a group; of two that were built at the same time the union stays.
-    fn keep(&self, state: GroupState) {
+    /// Puts a state into the place of the one that it was built on; nothing if that has been replaced.
+    fn keep(&self, base: Option<&Arc<GroupState>>, state: GroupState) -> Option<Arc<GroupState>> {
         let group = state.view.group;
         let mut states = write(&self.states);
-        let newer = states.get(&group).is_none_or(|known| known.fetched_unix_ms() <= state.fetched_unix_ms());
-        let larger = states.get(&group).is_none_or(|known| known.facts().len() <= state.facts().len());
-        if newer && larger {
-            states.insert(group, Arc::new(state));
-            write(&self.unsaved).insert(group);
+        let replaced = match (states.get(&group), base) {
+            (None, None) => false,
+            (Some(current), Some(base)) => !Arc::ptr_eq(current, base),
+            _ => true,
+        };
+        if replaced {
+            return None;
         }
+        let state = Arc::new(state);
+        states.insert(group, Arc::clone(&state));
+        write(&self.unsaved).insert(group);
+        Some(state)
     }
 }
 

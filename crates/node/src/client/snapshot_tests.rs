@@ -92,8 +92,9 @@ impl World {
 }
 
 fn take(groups: &Groups, world: &World, group: GroupId) -> Result<(), SnapshotFault> {
-    let state = groups.build(groups.get(&group), group, &world.snapshot, unix_ms())?;
-    groups.keep(state);
+    let known = groups.get(&group);
+    let state = groups.build(known.as_deref(), group, &world.snapshot, unix_ms())?;
+    assert!(groups.keep(known.as_ref(), state).is_some());
     Ok(())
 }
 
@@ -195,10 +196,61 @@ fn a_view_that_nobody_confirmed_for_a_day_admits_nobody_new() {
     let group = world.founded(&ada);
     let groups = world.groups(&dir);
     let old = unix_ms() - 25 * 60 * 60 * 1000;
-    groups.keep(groups.build(None, group, &world.snapshot, old).unwrap());
+    let known = groups.get(&group);
+    let state = groups.build(None, group, &world.snapshot, old).unwrap();
+    assert!(groups.keep(known.as_ref(), state).is_some());
     let roster = SessionRoster(Arc::clone(&groups));
     assert_eq!(roster.admits(&group, &public(&ada.device), &[]), Err(NotAdmitted::UnknownGroup));
     assert!(roster.still_member(&group, &ada.user, &public(&ada.device)));
     take(&groups, &world, group).unwrap();
     assert_eq!(roster.admits(&group, &public(&ada.device), &[]), Ok(ada.user));
+}
+
+/// Anybody may certify a stranger's key in their own account; whoever holds the key says for whom it speaks.
+#[test]
+fn certifying_a_strangers_device_locks_nobody_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = World::new();
+    let (ada, ben) = (world.person(1, "ada"), world.person(2, "ben"));
+    let group = world.founded(&ada);
+    world.join(&ada, &ben, group);
+    // Whatever the order of their ids, one of these squatters comes before Ben.
+    for n in 3..9 {
+        let eve = world.person(n, &format!("eve{n}"));
+        let body = Body::DeviceCert { device: public(&ben.device), label: "mine".into() };
+        let draft =
+            Draft { cluster: CLUSTER, scope: Scope::Account(eve.user), author: eve.user, prev: None, body };
+        let row = world.row(&Record::sign(draft, &eve.identity));
+        let account = world.snapshot.accounts.iter_mut().find(|a| a.user == eve.user).unwrap();
+        account.rows.push(row);
+    }
+    let groups = world.groups(&dir);
+    take(&groups, &world, group).unwrap();
+    let state = groups.get(&group).unwrap();
+    assert_eq!(state.account_of_device(&public(&ben.device)).map(|account| account.user), Some(ben.user));
+    let roster = SessionRoster(groups);
+    assert_eq!(roster.admits(&group, &public(&ben.device), &[]), Ok(ben.user));
+}
+
+/// Two answers to the same state: the second is added to the first, whatever the clock says.
+#[test]
+fn no_answer_is_lost_to_another_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = World::new();
+    let (ada, ben) = (world.person(1, "ada"), world.person(2, "ben"));
+    let group = world.founded(&ada);
+    world.join(&ada, &ben, group);
+    let groups = world.groups(&dir);
+    take(&groups, &world, group).unwrap();
+    let base = groups.get(&group).unwrap();
+    let kick = Body::Kick { user: ben.user, incarnation: 1, epoch: 0, grant: None };
+    let lagging = world.snapshot.clone();
+    world.say(&ada, group, kick);
+    let ahead = unix_ms() + 1_000_000_000;
+    let kicked = groups.build(Some(&base), group, &world.snapshot, ahead).unwrap();
+    let late = groups.build(Some(&base), group, &lagging, unix_ms()).unwrap();
+    assert!(groups.keep(Some(&base), kicked).is_some());
+    assert!(groups.keep(Some(&base), late).is_none(), "built on a state that has been replaced");
+    groups.unite(group, &lagging).unwrap();
+    assert!(!groups.get(&group).unwrap().view.is_member(&ben.user), "the kick stays");
 }

@@ -155,6 +155,7 @@ impl Trackers {
         F: Future<Output = Result<T, CallError>>,
     {
         let mut tried = Vec::new();
+        let more = |tried: &Vec<_>| tried.len() + 1 < self.entries.len();
         for _ in 0..self.entries.len() * ROUNDS {
             let (index, conn) = self.current().await?;
             let answer = tokio::select! {
@@ -165,10 +166,14 @@ impl Trackers {
             };
             match answer {
                 Ok(answer) => return Ok(answer),
-                Err(CallError::Refused(error)) if error.code != api::ErrorCode::Unavailable => {
+                // A tracker that is sick itself may have a healthy neighbour.
+                Err(CallError::Refused(error))
+                    if error.code != api::ErrorCode::Unavailable
+                        && (error.code != api::ErrorCode::Internal || !more(&tried)) =>
+                {
                     return Err(TrackersError::Refused(error));
                 }
-                Err(error @ CallError::Protocol { .. }) => {
+                Err(error @ CallError::Protocol { .. }) if !more(&tried) => {
                     return Err(TrackersError::Protocol(error.to_string()));
                 }
                 Err(error) => {

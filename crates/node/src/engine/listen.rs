@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 
 use super::Registry;
 use super::handshake;
@@ -15,6 +16,8 @@ use super::torrent::Msg;
 const TLS_HANDSHAKE: u8 = 0x16;
 /// Length of `BitTorrent protocol`: a standard client without TLS (BEP 3).
 const BITTORRENT: u8 = 0x13;
+/// Whoever dials speaks first, at once; the silent must not hold a place for long.
+const FIRST_BYTE_MAX: Duration = Duration::from_secs(2);
 /// After a failure to accept, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -37,7 +40,7 @@ pub(super) async fn run(listener: TcpListener, engine: Arc<EngineShared>, regist
         let (engine, registry) = (Arc::clone(&engine), Arc::clone(&registry));
         tokio::spawn(async move {
             let deadline = engine.config.handshake_timeout;
-            if tokio::time::timeout(deadline, greet(tcp, addr, &engine, &registry)).await.is_err() {
+            if timeout(deadline, greet(tcp, addr, &engine, &registry)).await.is_err() {
                 tracing::debug!(%addr, "refused: the handshake takes too long");
             }
             drop(permit);
@@ -47,8 +50,8 @@ pub(super) async fn run(listener: TcpListener, engine: Arc<EngineShared>, regist
 
 async fn greet(tcp: TcpStream, addr: SocketAddr, engine: &EngineShared, registry: &Registry) {
     let mut first = [0];
-    match tcp.peek(&mut first).await {
-        Ok(1) => {}
+    match timeout(FIRST_BYTE_MAX, tcp.peek(&mut first)).await {
+        Ok(Ok(1)) => {}
         _ => return,
     }
     match first[0] {

@@ -34,6 +34,9 @@ use super::socket::PeerStream;
 
 /// Bytes that one turn reads before it writes and reports.
 const TURN_BYTES: usize = 512 * 1024;
+/// Small messages that wait to be sent: a peer that makes us answer more than this is not reading. A bitfield of
+/// the largest torrent fits.
+const CONTROL_WAITING_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How often timers are looked at.
 const TICK: Duration = Duration::from_secs(5);
 /// Something is sent at least this often, so that a dead connection is noticed.
@@ -277,6 +280,9 @@ impl Conn {
             }
             let n = bytes.len();
             self.input.feed(bytes, &mut self.serve, &mut self.out)?;
+            if self.out.control_bytes() > CONTROL_WAITING_BYTES_MAX {
+                return Err(Closed::Fault("it asks on and on without reading the answers"));
+            }
             Pin::new(&mut self.stream).consume(n);
             left = left.saturating_sub(n);
         }

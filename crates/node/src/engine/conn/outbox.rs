@@ -63,6 +63,11 @@ impl Outbox {
         self.data_bytes
     }
 
+    /// Bytes of small messages that still wait.
+    pub(super) fn control_bytes(&self) -> usize {
+        self.control.len()
+    }
+
     /// Whether nothing waits.
     pub(super) fn is_empty(&self) -> bool {
         self.control.is_empty() && self.blocks.is_empty()
