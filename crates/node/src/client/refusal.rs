@@ -267,21 +267,30 @@ mod tests {
             1 User already exists!
             hint: choose another user id, or log in with `login <user_id> <passwd>`"#]],
         );
-        check(&Refusal::WrongPassword, expect![[r#"
+        check(
+            &Refusal::WrongPassword,
+            expect![[r#"
             3 Wrong password
-            hint: try again; nobody can reset a password, not even who runs the trackers"#]]);
-        check(&Refusal::AlreadyLoggedIn, expect![[r#"
+            hint: try again; nobody can reset a password, not even who runs the trackers"#]],
+        );
+        check(
+            &Refusal::AlreadyLoggedIn,
+            expect![[r#"
             1 You are already logged in!
-            hint: here or in another program on this machine; `logout` there, or choose another folder with --data"#]]);
+            hint: here or in another program on this machine; `logout` there, or choose another folder with --data"#]],
+        );
         check(
             &Refusal::NotLoggedIn,
             expect![[r#"
             3 Please login first
             hint: `login <user_id> <passwd>`"#]],
         );
-        check(&Refusal::NotOwner, expect![[r#"
+        check(
+            &Refusal::NotOwner,
+            expect![[r#"
             3 You are not the owner of this group
-            hint: `list_members <group_id>` shows who is"#]]);
+            hint: `list_members <group_id>` shows who is"#]],
+        );
         check(
             &Refusal::NobodySharing,
             expect![[r#"
