@@ -36,9 +36,14 @@ impl Progress {
         };
         bar.set_prefix("hashing");
         let drawn = bar.clone();
-        let result = run(Arc::new(move |bytes| drawn.set_position(bytes))).await;
-        bar.finish_and_clear();
-        result
+        let _clear = ClearOnDrop(bar);
+        // Hashing threads end a little later than a command that is given up: they must not draw over the prompt.
+        let report = move |bytes| {
+            if !drawn.is_finished() {
+                drawn.set_position(bytes);
+            }
+        };
+        run(Arc::new(report)).await
     }
 
     /// Runs something that waits for downloads, and shows them meanwhile.
@@ -51,13 +56,19 @@ impl Progress {
         let mut tick = tokio::time::interval(TICK);
         loop {
             tokio::select! {
-                result = &mut run => {
-                    bars.clear();
-                    return result;
-                }
+                result = &mut run => return result,
                 _ = tick.tick() => bars.draw(&node.downloads_now()),
             }
         }
+    }
+}
+
+/// Takes the bar off the screen when the work is done or given up.
+struct ClearOnDrop(ProgressBar);
+
+impl Drop for ClearOnDrop {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
     }
 }
 
@@ -92,8 +103,10 @@ impl Bars {
             }
         }
     }
+}
 
-    fn clear(&self) {
+impl Drop for Bars {
+    fn drop(&mut self) {
         // A terminal that cannot be cleared keeps its last picture.
         let _ = self.all.clear();
     }

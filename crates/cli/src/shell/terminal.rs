@@ -84,7 +84,10 @@ async fn run_line(node: &Node, line: &str) -> bool {
     let outcome = tokio::select! {
         outcome = execute(node, line, Progress::Bars) => outcome,
         _ = tokio::signal::ctrl_c() => {
-            eprintln!("{} given up", command_word(line));
+            match command_word(line).as_str() {
+                "wait" => eprintln!("no longer waiting; downloads go on, `show_downloads` shows how far they are"),
+                word => eprintln!("{word} given up"),
+            }
             return true;
         }
     };
