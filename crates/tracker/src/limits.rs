@@ -35,7 +35,8 @@ pub(crate) const BUNDLE_BYTES_MAX: usize = BUNDLE_RECORDS_MAX * (AUTH_RECORD_BYT
 pub(crate) const PEER_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// A metainfo file.
 pub(crate) const METAINFO_BODY_BYTES_MAX: usize = METAINFO_BYTES_MAX;
-/// Metainfo files that are received, read or checked at once: bounds their memory to 512 MiB at worst.
+/// Metainfo files that are received, read or checked at once, half of them uploads: bounds their memory to 512 MiB
+/// at worst.
 pub(crate) const METAINFO_IN_FLIGHT_MAX: usize = 16;
 
 /// Commands waiting for the replica task; when it is full, requests wait in their own tasks.

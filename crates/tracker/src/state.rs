@@ -49,7 +49,9 @@ pub(crate) struct State {
     pub(crate) notices: Notices,
     pub(crate) lanes: Lanes,
     pub(crate) rates: Rates,
-    pub(crate) metainfo_slots: Arc<Semaphore>,
+    /// Apart, so that slow uploads keep nobody from reading.
+    pub(crate) metainfo_uploads: Arc<Semaphore>,
+    pub(crate) metainfo_reads: Arc<Semaphore>,
     pub(crate) keeper: mpsc::Sender<Wanted>,
     pub(crate) streams: Arc<Streams>,
     pub(crate) signals: Arc<Signals>,

@@ -46,6 +46,14 @@ pub enum Refusal {
     /// `accept_request` or `reject_request` of somebody without a request.
     #[error("This user has not asked to join the group")]
     NotRequested,
+    /// A name that several people in the group chose.
+    #[error("`{name}` is what several people call themselves: {}", .choices.join(", "))]
+    SeveralUsers {
+        /// The name as given.
+        name: String,
+        /// `name#tag` of each.
+        choices: Vec<String>,
+    },
     /// `kick` of somebody who is no member.
     #[error("This user is not in the group")]
     NotInGroup,
@@ -189,6 +197,7 @@ impl Refusal {
             Self::AlreadyRequested => {
                 "the owner of the group has to accept: `accept_request <group_id> <user_id>`"
             }
+            Self::SeveralUsers { .. } => "name the one you mean with the tag that they tell you",
             Self::NotRequested => "`list_requests <group_id>` shows who has asked",
             Self::NoSuchPath { path } => {
                 return Some(format!("looked for `{}` in {}", path.display(), here()));

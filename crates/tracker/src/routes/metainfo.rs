@@ -30,7 +30,7 @@ pub(crate) async fn store(
     body: HttpBody,
 ) -> Answer<Empty> {
     let id = parse_id(&id)?;
-    let _slot = state.metainfo_slots.acquire().await.map_err(|_| Failure::stopping())?;
+    let _slot = state.metainfo_uploads.acquire().await.map_err(|_| Failure::stopping())?;
     let bytes = body::read(body, METAINFO_BODY_BYTES_MAX, UPLOAD_TIMEOUT).await?;
     state.blocking(move |state| keep(state, id, session.user, &bytes)).await?;
     Ok(Cbor(Empty {}))
@@ -59,7 +59,7 @@ pub(crate) async fn fetch(
 ) -> Result<Response, Failure> {
     let id = parse_id(&id)?;
     let from_tracker = remote.key == Some(state.cluster_key);
-    let slot = state.metainfo_slots.clone().acquire_owned().await.map_err(|_| Failure::stopping())?;
+    let slot = state.metainfo_reads.clone().acquire_owned().await.map_err(|_| Failure::stopping())?;
     let here = state.blocking(move |state| Ok(state.store.metainfo(&id)?.map(Bytes::from))).await?;
     let (found, fetched) = match here {
         Some(bytes) => (Some(bytes), false),

@@ -39,9 +39,9 @@ impl Node {
         let members = || view.members.iter().map(|(user, m)| (*user, m.incarnation));
         let (user, incarnation) = match decision {
             Decision::Accept | Decision::Reject => {
-                find(&state, requests(), user).ok_or(Refusal::NotRequested)?
+                find(&state, requests(), user)?.ok_or(Refusal::NotRequested)?
             }
-            Decision::Kick => find(&state, members(), user).ok_or(Refusal::NotInGroup)?,
+            Decision::Kick => find(&state, members(), user)?.ok_or(Refusal::NotInGroup)?,
         };
         if matches!(decision, Decision::Kick) && view.is_owner(&user) {
             return Err(Refusal::OwnerStays);
@@ -62,14 +62,23 @@ impl Node {
     }
 }
 
-/// The one of these people whom a command names.
+/// The one of these people whom a command names. Which of two namesakes holds the name is what a tracker says,
+/// and no tracker decides who is let in: then only the tag tells them apart.
 fn find(
     state: &GroupState,
-    mut people: impl Iterator<Item = (UserId, u32)>,
+    people: impl Iterator<Item = (UserId, u32)>,
     wanted: &UserRef,
-) -> Option<(UserId, u32)> {
-    people.find(|(user, _)| match state.user(user).parse::<UserRef>() {
-        Ok(shown) => shown.folded() == wanted.folded() && shown.tag() == wanted.tag(),
-        Err(_) => false,
-    })
+) -> Result<Option<(UserId, u32)>, Refusal> {
+    let chosen = |user: &UserId| state.accounts.get(user).and_then(|account| account.name());
+    let same_name = |user: &UserId| chosen(user).is_some_and(|name| name.folded() == wanted.folded());
+    let mut namesakes: Vec<_> = people.filter(|(user, _)| same_name(user)).collect();
+    match wanted.tag() {
+        Some(tag) => namesakes.retain(|(user, _)| user.tag() == tag),
+        None if namesakes.len() > 1 => {
+            let choices = namesakes.iter().map(|(user, _)| format!("{wanted}#{}", user.tag()));
+            return Err(Refusal::SeveralUsers { name: wanted.to_string(), choices: choices.collect() });
+        }
+        None => {}
+    }
+    Ok(namesakes.pop())
 }
