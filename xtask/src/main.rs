@@ -4,6 +4,7 @@ mod bench;
 mod fuzz;
 mod packages;
 mod process;
+mod storm;
 mod tidy;
 
 use std::process::ExitCode;
@@ -27,6 +28,9 @@ enum Task {
     /// Measures; prints figures, asserts nothing.
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Lets failures and attacks loose on real processes; fails when a promise is broken.
+    #[command(subcommand)]
+    Storm(storm::Storm),
     /// Fuzzes one target for a while (needs a nightly toolchain and cargo-fuzz).
     Fuzz(fuzz::Fuzz),
 }
@@ -36,6 +40,7 @@ fn main() -> ExitCode {
         Task::Test => test(),
         Task::Tidy => tidy::run(),
         Task::Bench(bench) => bench.run(),
+        Task::Storm(storm) => storm.run(),
         Task::Fuzz(fuzz) => fuzz.run(),
     };
     match result {

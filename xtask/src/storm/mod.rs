@@ -1,0 +1,30 @@
+//! Storms: real processes under attack and failure, with figures and a verdict. Everything stays on loopback, is
+//! bounded in count and time, and ends by itself. A storm that finds a broken promise ends with an error.
+
+mod cluster;
+mod dice;
+mod failover;
+mod kill;
+mod load;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+/// What can be let loose.
+#[derive(Subcommand)]
+pub enum Storm {
+    /// SIGKILL of trackers at random moments under write load: nothing acknowledged is lost.
+    Kill(kill::Kill),
+    /// All trackers but one killed in random orders: every kind of write goes on.
+    Failover(failover::Failover),
+}
+
+impl Storm {
+    /// Runs it.
+    pub fn run(&self) -> Result<()> {
+        match self {
+            Self::Kill(kill) => kill.run(),
+            Self::Failover(failover) => failover.run(),
+        }
+    }
+}
