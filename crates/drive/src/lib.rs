@@ -5,7 +5,9 @@
 //! Every process is killed when its handle is dropped.
 
 mod client;
+mod mesh;
 mod pipe;
+mod proxy;
 mod tracker;
 
 use std::io;
@@ -14,7 +16,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use client::{Client, ClientOptions, Reply};
+pub use mesh::Mesh;
 pub use pipe::Killer;
+pub use proxy::Proxy;
 pub use tracker::Tracker;
 
 /// How long a process may take to say that it is ready. Generous: these machines are shared.
@@ -28,6 +32,14 @@ pub enum DriveError {
     Start {
         /// What was to be started.
         program: PathBuf,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+    /// A file or socket that a cluster of processes needs could not be made.
+    #[error("cannot prepare `{}`: {source}", .what.display())]
+    Setup {
+        /// The file or folder.
+        what: PathBuf,
         /// The operating system's reason.
         source: io::Error,
     },
