@@ -4,8 +4,12 @@
 mod cluster;
 mod dice;
 mod failover;
+mod files;
+mod honest;
 mod kill;
 mod load;
+mod stall;
+mod stalled;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -17,6 +21,8 @@ pub enum Storm {
     Kill(kill::Kill),
     /// All trackers but one killed in random orders: every kind of write goes on.
     Failover(failover::Failover),
+    /// Thousands of stalled TLS handshakes and request headers against one tracker while honest clients work.
+    Stall(stall::Stall),
 }
 
 impl Storm {
@@ -25,6 +31,7 @@ impl Storm {
         match self {
             Self::Kill(kill) => kill.run(),
             Self::Failover(failover) => failover.run(),
+            Self::Stall(stall) => stall.run(),
         }
     }
 }
