@@ -52,8 +52,10 @@ pub struct AccountView {
     pub names: Vec<NameClaim>,
     /// The AuthRecord that decides about passwords now.
     pub auth: Option<RecordId>,
-    /// AuthRecords that lost against one with the same predecessor, and what builds on them, in order.
-    pub superseded: Vec<RecordId>,
+    /// The Recovery whose code opens the account now.
+    pub recovery: Option<RecordId>,
+    /// AuthRecords and Recoveries that lost against one with the same predecessor, and what builds on them.
+    pub superseded: BTreeSet<RecordId>,
     /// All devices ever certified.
     pub devices: BTreeMap<DeviceId, Device>,
     /// The identity's last record here: what its next one names as `prev`.
@@ -70,13 +72,22 @@ impl AccountView {
             Body::AccountGenesis { identity } => Some((fact.record.id(), *identity)),
             _ => None,
         })?;
-        let (auth, superseded) = settle_auth(&own);
+        let mut superseded = BTreeSet::new();
+        let auth = settle_latest(&own, &mut superseded, |body| match body {
+            Body::AuthRecord { previous, .. } => Some(*previous),
+            _ => None,
+        });
+        let recovery = settle_latest(&own, &mut superseded, |body| match body {
+            Body::Recovery { previous, .. } => Some(*previous),
+            _ => None,
+        });
         Some(Self {
             user,
             identity,
             genesis,
             names: own.iter().filter_map(|fact| name_claim(fact)).collect(),
             auth,
+            recovery,
             superseded,
             devices: settle_devices(&own),
             head: facts.head(&identity),
@@ -117,15 +128,20 @@ fn name_claim(fact: &Fact) -> Option<NameClaim> {
     Some(NameClaim { record: fact.record.id(), order: fact.order, name: name.clone() })
 }
 
-/// Follows the password records from the first one: of several with one predecessor the first wins. One whose
-/// predecessor is unknown is neither current nor superseded.
-fn settle_auth(own: &[&Fact]) -> (Option<RecordId>, Vec<RecordId>) {
+/// Follows the records of one kind that replace each other, from the first one on: of several with one
+/// predecessor the first wins. One whose predecessor is unknown is neither current nor superseded. `previous`
+/// tells of a record of this kind which one it replaces.
+fn settle_latest(
+    own: &[&Fact],
+    superseded: &mut BTreeSet<RecordId>,
+    previous: impl Fn(&Body) -> Option<Option<RecordId>>,
+) -> Option<RecordId> {
     let mut winners: BTreeMap<Option<RecordId>, Rank> = BTreeMap::new();
     let mut rooted = BTreeMap::new();
     for fact in own {
-        if let Body::AuthRecord { previous, .. } = fact.record.body() {
-            winners.entry(*previous).or_insert(fact.rank());
-            rooted.insert(fact.record.id(), *previous);
+        if let Some(previous) = previous(fact.record.body()) {
+            winners.entry(previous).or_insert(fact.rank());
+            rooted.insert(fact.record.id(), previous);
         }
     }
     let (mut current, mut chain) = (None, BTreeSet::new());
@@ -134,11 +150,9 @@ fn settle_auth(own: &[&Fact]) -> (Option<RecordId>, Vec<RecordId>) {
         current = Some(*next);
     }
     let known = |previous: &Option<RecordId>| previous.is_none_or(|id| rooted.contains_key(&id));
-    let lost = |fact: &&&Fact| {
-        let id = fact.record.id();
-        rooted.get(&id).is_some_and(known) && !chain.contains(&id)
-    };
-    (current, own.iter().filter(lost).map(|fact| fact.record.id()).collect())
+    let lost = rooted.iter().filter(|(id, previous)| known(previous) && !chain.contains(id));
+    superseded.extend(lost.map(|(id, _)| *id));
+    current
 }
 
 fn settle_devices(own: &[&Fact]) -> BTreeMap<DeviceId, Device> {

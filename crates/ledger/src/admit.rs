@@ -33,9 +33,12 @@ pub enum Refusal {
     /// A user or group name belongs to someone else.
     #[error("the name `{0}` is taken")]
     NameTaken(String),
-    /// The password record's predecessor is not the current one.
-    #[error("the password was changed elsewhere meanwhile")]
-    Superseded,
+    /// The predecessor of an AuthRecord or a Recovery is not the current one.
+    #[error("the {what} was changed elsewhere meanwhile")]
+    Superseded {
+        /// Password or recovery code.
+        what: &'static str,
+    },
     /// The signing device is not one of the author's, or was revoked.
     #[error("the device is not certified by user {0}, or was revoked")]
     NotCertified(UserId),
@@ -123,7 +126,12 @@ pub fn admit_account(view: Option<&AccountView>, facts: &Facts, record: &Record)
         Body::UserNameClaim { .. } if view.names.len() >= ACCOUNT_NAMES_MAX => {
             Err(Refusal::TooMany { what: "names", max: ACCOUNT_NAMES_MAX })
         }
-        Body::AuthRecord { previous, .. } if *previous != view.auth => Err(Refusal::Superseded),
+        Body::AuthRecord { previous, .. } if *previous != view.auth => {
+            Err(Refusal::Superseded { what: "password" })
+        }
+        Body::Recovery { previous, .. } if *previous != view.recovery => {
+            Err(Refusal::Superseded { what: "recovery code" })
+        }
         Body::DeviceCert { device, .. } if view.devices.get(device).is_some_and(|d| d.revoked.is_some()) => {
             Err(Refusal::NotCertified(user))
         }
@@ -178,8 +186,9 @@ fn missing_or(refusal: Refusal, record: &Record, facts: &Facts) -> Result<(), Re
 fn missing(record: &Record, facts: &Facts) -> Vec<RecordId> {
     let mut needed: Vec<RecordId> = record.prev().into_iter().collect();
     match record.body() {
-        Body::AuthRecord { previous, .. } => needed.extend(*previous),
+        Body::AuthRecord { previous, .. } | Body::Recovery { previous, .. } => needed.extend(*previous),
         Body::Handover { heads, .. } => needed.extend(heads),
+        Body::AdminRevoke { grant, heads, .. } => needed.extend(heads.iter().chain([grant])),
         Body::Share { manifest, .. } => needed.push(*manifest),
         Body::Unshare { share } => needed.push(*share),
         Body::Accept { grant, .. } | Body::Reject { grant, .. } | Body::Kick { grant, .. } => {
@@ -218,7 +227,7 @@ impl Submission<'_> {
                 self.plain_member(user, incarnation)
             }
             Body::Leave { incarnation } => self.plain_member(self.author, incarnation),
-            Body::Handover { epoch, ref heirs, ref heads } => {
+            Body::Handover { epoch, ref heirs, ref heads, .. } => {
                 self.owner(epoch, None)?;
                 heirs.iter().try_for_each(|(heir, incarnation)| self.plain_member(*heir, *incarnation))?;
                 self.covers_term(heads)

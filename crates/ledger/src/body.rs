@@ -12,8 +12,8 @@ use peerage_types::{
     ContentId, DeviceId, FileName, InfoHash, InfoHashV1, MetainfoId, Name, PublicKey, RecordId, UserId,
 };
 
-/// Heads that one Handover or DeviceRevoke lists: one per device of a person, or per scope of a device. A
-/// DeviceRevoke that needs more is followed by another one.
+/// Heads that one Handover, AdminRevoke or DeviceRevoke lists: one per device of a person, or per scope of a
+/// device. A DeviceRevoke that needs more is followed by another one.
 pub const HEADS_MAX: usize = 32;
 /// A device's label, in bytes of UTF-8.
 pub const LABEL_BYTES_MAX: usize = 64;
@@ -36,8 +36,7 @@ macro_rules! bodies {
             },
         }
 
-        /// Which kind of record. The numbers are part of the format. 6 (Recovery), 19 (AdminGrant), 20
-        /// (AdminRevoke) and 35 (Policy) are reserved.
+        /// Which kind of record. The numbers are part of the format. 35 (Policy) is reserved.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Kind {
             $($(#[$doc])* $name,)*
@@ -122,8 +121,6 @@ bodies! {
         password_file: Vec<u8>,
         /// The identity key, sealed under the OPAQUE export key.
         vault: Vec<u8>,
-        /// The identity key, sealed under the recovery code.
-        recovery_vault: Option<Vec<u8>>,
         /// The AuthRecord that this one replaces.
         previous: Option<RecordId>,
     }
@@ -141,6 +138,13 @@ bodies! {
         /// Its last valid record of each scope in which it was active. Several revocations of a device add up.
         heads: Vec<RecordId>,
     }
+    /// Sets or changes the recovery code.
+    Recovery = 6 {
+        /// The identity key, sealed under the recovery code.
+        vault: Vec<u8>,
+        /// The Recovery that this one replaces.
+        previous: Option<RecordId>,
+    }
     /// Founds a group. Signed by a device key, like everything below.
     GroupGenesis = 16 {
         /// The group's name.
@@ -150,17 +154,39 @@ bodies! {
         /// Random bytes: two groups of one name by one device are two groups.
         nonce: [u8; 16],
     }
-    /// The owner leaves and names successors. Signed by the owner alone.
+    /// The owner names successors. Signed by the owner alone.
     Handover = 17 {
         /// The term that this ends; 0 is the founder's.
         epoch: u32,
         /// Successors with their incarnations, in order.
         heirs: Vec<(UserId, u32)>,
-        /// Last records of the owner's other devices in this group: they and their ancestors stay valid.
+        /// Last records of the owner's other devices and of the admins in this group: they and their ancestors
+        /// stay valid.
         heads: Vec<RecordId>,
+        /// The owner remains a plain member at the same incarnation, instead of leaving.
+        stays: bool,
     }
     /// The owner ends the group.
     Close = 18 {
+        /// The owner's term.
+        epoch: u32,
+    }
+    /// Lets a member accept, reject and kick plain members. Signed by the owner alone.
+    AdminGrant = 19 {
+        /// The member.
+        user: UserId,
+        /// The member's incarnation: the grant ends with it.
+        incarnation: u32,
+        /// The owner's term: the grant ends with it.
+        epoch: u32,
+    }
+    /// Ends an AdminGrant. Signed by the owner alone.
+    AdminRevoke = 20 {
+        /// The AdminGrant.
+        grant: RecordId,
+        /// Last records of the admin's devices in this group: what was done under the grant counts as far as
+        /// these and their ancestors go, and not at all if there are none.
+        heads: Vec<RecordId>,
         /// The owner's term.
         epoch: u32,
     }
@@ -311,6 +337,16 @@ impl Field for [u8; 16] {
     fn take(d: &mut Decoder<'_>) -> Result<Self, decode::Error> {
         let at = d.position();
         d.bytes()?.try_into().map_err(|_| decode::Error::message("expected 16 bytes").at(at))
+    }
+}
+
+impl Field for bool {
+    fn put(&self, e: &mut Encoder<Vec<u8>>) -> Result<(), encode::Error<Infallible>> {
+        e.bool(*self)?.ok()
+    }
+
+    fn take(d: &mut Decoder<'_>) -> Result<Self, decode::Error> {
+        d.bool()
     }
 }
 

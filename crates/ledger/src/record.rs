@@ -310,7 +310,8 @@ fn check_place(header: &Header<'_>, body: &Body) -> Result<(), RecordFault> {
         | Body::UserNameClaim { .. }
         | Body::AuthRecord { .. }
         | Body::DeviceCert { .. }
-        | Body::DeviceRevoke { .. } => {
+        | Body::DeviceRevoke { .. }
+        | Body::Recovery { .. } => {
             let foreign = matches!(body, Body::AccountGenesis { identity } if *identity != header.signer);
             if scope != Scope::Account(header.author) {
                 wrong_scope

@@ -3,7 +3,7 @@
 
 /// A record of any type but AuthRecord: its signed bytes and signature, encoded.
 pub const RECORD_BYTES_MAX: usize = 4 * 1024;
-/// An AuthRecord carries an OPAQUE envelope and two sealed vaults.
+/// An AuthRecord carries an OPAQUE envelope and a sealed vault.
 pub const AUTH_RECORD_BYTES_MAX: usize = 16 * 1024;
 /// A metainfo file. 32 MiB hold about a million pieces in both formats.
 pub const METAINFO_BYTES_MAX: usize = 32 * 1024 * 1024;

@@ -54,6 +54,23 @@ fn the_first_password_change_wins() {
 }
 
 #[test]
+fn recovery_codes_replace_each_other_like_passwords() {
+    check(
+        "ann recovery -> r; ann auth -> a; ann recovery -> s",
+        expect![[r#"names [] auth a recovery s superseded [] devices ["ann/1"]"#]],
+    );
+    check(
+        "ann recovery -> r; @50 ann recovery on=r -> s; @40 ann recovery on=r -> t; ann recovery on=s -> u",
+        expect![[r#"names [] auth none recovery t superseded [s u] devices ["ann/1"]"#]],
+    );
+    // A password and a recovery code do not stand in each other's way.
+    check(
+        "ann auth -> a; ann recovery on=none -> r; ann auth on=a -> b; ann recovery on=none -> s",
+        expect![[r#"names [] auth b recovery r superseded [s] devices ["ann/1"]"#]],
+    );
+}
+
+#[test]
 fn an_account_needs_its_genesis() {
     let script = Script::run("ann name Ann");
     let facts = &script.world.accounts[&user("ann")];

@@ -52,6 +52,16 @@ fn accounts() {
         &["a"],
         expect!["records that this one rests on are missing here: [a]"],
     );
+    check("ann recovery -> r; ann recovery", expect!["ok"]);
+    check(
+        "ann recovery -> r; ann recovery -> s; ann recovery on=r",
+        expect!["the recovery code was changed elsewhere meanwhile"],
+    );
+    check_without(
+        "ann recovery -> r; ann recovery on=r",
+        &["r"],
+        expect!["records that this one rests on are missing here: [r]"],
+    );
     check("ann cert 2; ann revoke 2", expect!["ok"]);
     check(
         "ann cert 2; ann revoke 2; ann cert 2",

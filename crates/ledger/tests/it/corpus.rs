@@ -17,7 +17,8 @@ pub fn fullest() -> Vec<Body> {
     let heads: Vec<RecordId> = (0..HEADS_MAX as u8).map(|at| RecordId([at; 32])).collect();
     vec![
         Body::DeviceRevoke { device: device("ann/1"), heads: heads.clone() },
-        Body::Handover { epoch: u32::MAX, heirs, heads },
+        Body::Handover { epoch: u32::MAX, heirs, heads: heads.clone(), stays: true },
+        Body::AdminRevoke { grant: RecordId([0x11; 32]), heads, epoch: u32::MAX },
     ]
 }
 
@@ -34,14 +35,16 @@ pub fn bodies() -> Vec<Body> {
             opaque_key: 1,
             password_file: vec![1; 192],
             vault: vec![2; 100],
-            recovery_vault: Some(vec![3; 100]),
             previous: Some(id),
         },
         Body::DeviceCert { device: device("ann/1"), label: device_label("ann's\u{7} laptop") },
         Body::DeviceRevoke { device: device("ann/1"), heads: heads.clone() },
+        Body::Recovery { vault: vec![2; 100], previous: Some(id) },
         Body::GroupGenesis { name: name(), after: Some(id), nonce: [9; 16] },
-        Body::Handover { epoch, heirs, heads },
+        Body::Handover { epoch, heirs, heads: heads.clone(), stays: true },
         Body::Close { epoch },
+        Body::AdminGrant { user, incarnation, epoch },
+        Body::AdminRevoke { grant: id, heads, epoch },
         Body::JoinRequest { incarnation },
         Body::Accept { user, incarnation, epoch, grant },
         Body::Reject { user, incarnation, epoch, grant: Some(id) },

@@ -260,7 +260,7 @@ impl History {
                 if heirs.is_empty() && step.luck > 16 {
                     return None;
                 }
-                Body::Handover { epoch, heirs, heads }
+                Body::Handover { epoch, heirs, heads, stays: false }
             }
             Verb::Share => return share(step, own, facts),
             Verb::Unshare => {
@@ -305,8 +305,18 @@ pub fn intrusions(history: &History, seed: u8) -> Vec<Fact> {
         Body::Accept { user: victim, incarnation: next, epoch, grant },
         Body::Accept { user: me, incarnation: 1, epoch, grant },
         Body::Kick { user: victim, incarnation, epoch: 0, grant },
-        Body::Handover { epoch, heirs: vec![(me, 0), (victim, incarnation)], heads: Vec::new() },
-        Body::Handover { epoch: 0, heirs: vec![(victim, incarnation)], heads: view.owner_heads() },
+        Body::Handover {
+            epoch,
+            heirs: vec![(me, 0), (victim, incarnation)],
+            heads: Vec::new(),
+            stays: false,
+        },
+        Body::Handover {
+            epoch: 0,
+            heirs: vec![(victim, incarnation)],
+            heads: view.owner_heads(),
+            stays: false,
+        },
         Body::Close { epoch },
         Body::Close { epoch: 0 },
         Body::Leave { incarnation },

@@ -12,7 +12,7 @@
 //! | `manifest`, `share` | `file=content`; `share` makes its Manifest unless `of=LABEL` | `inc`, `of` |
 //! | `unshare` | label of the Share | |
 //! | `future` | | a record of an unknown kind |
-//! | `name` / `auth` / `cert` / `revoke` | name / – / device / device | `on=LABEL` / – / `keep=LABEL,…` |
+//! | `name` / `auth`, `recovery` / `cert` / `revoke` | name / – / device / device | – / `on=LABEL` / – / `keep=LABEL,…` |
 //!
 //! Everywhere: `by=NAME` claims to be someone else, `prev=LABEL`, `in=GROUP` (the label of a `create`).
 //! Whatever is not given is what an honest client with all knowledge would write. A device is certified when it
@@ -101,7 +101,7 @@ impl Script {
         }
         let keys = words.iter().map(|word| word.split_once('=').unwrap()).collect();
         let words = Words { verb, argument, keys };
-        if matches!(verb, "name" | "auth" | "cert" | "revoke") {
+        if matches!(verb, "name" | "auth" | "recovery" | "cert" | "revoke") {
             let body = self.account_body(person, &words);
             let prev = self.world.account(person).head;
             return (self.world.account_record(person, prev, body), at);
@@ -184,7 +184,7 @@ impl Script {
                     }
                 };
                 assert!(heads.len() <= HEADS_MAX);
-                Body::Handover { epoch, heirs: heirs(words.argument, view), heads }
+                Body::Handover { epoch, heirs: heirs(words.argument, view), heads, stays: false }
             }
             "manifest" => manifest(words.argument),
             "share" => Body::Share { manifest: label("of").unwrap(), incarnation },
@@ -195,19 +195,22 @@ impl Script {
     }
 
     fn account_body(&self, person: &str, words: &Words<'_>) -> Body {
+        let on = |current: Option<RecordId>| match words.keys.get("on") {
+            Some(&"none") => None,
+            Some(label) => Some(self.labels[*label]),
+            None => current,
+        };
         match words.verb {
             "name" => Body::UserNameClaim { name: words.argument.parse().unwrap() },
             "auth" => Body::AuthRecord {
                 opaque_key: 1,
                 password_file: vec![1; 192],
                 vault: vec![2; 100],
-                recovery_vault: None,
-                previous: match words.keys.get("on") {
-                    Some(&"none") => None,
-                    Some(label) => Some(self.labels[*label]),
-                    None => self.world.account(person).auth,
-                },
+                previous: on(self.world.account(person).auth),
             },
+            "recovery" => {
+                Body::Recovery { vault: vec![2; 100], previous: on(self.world.account(person).recovery) }
+            }
             "cert" => Body::DeviceCert {
                 device: device(&format!("{person}/{}", words.argument)),
                 label: words.argument.to_owned(),
@@ -271,7 +274,6 @@ impl Script {
 
     /// An account's view in one line.
     pub fn show_account(&self, view: &AccountView) -> String {
-        let labels = |ids: &[RecordId]| ids.iter().map(|id| self.label_of(id)).collect::<Vec<_>>().join(" ");
         let names: Vec<&str> = view.names.iter().map(|claim| claim.name.as_str()).collect();
         let devices: Vec<String> = view
             .devices
@@ -281,11 +283,15 @@ impl Script {
                 format!("{}{mark}", device.label)
             })
             .collect();
+        let mut superseded: Vec<_> = view.superseded.iter().map(|id| self.label_of(id)).collect();
+        superseded.sort_unstable();
+        let recovery =
+            view.recovery.map(|id| format!(" recovery {}", self.label_of(&id))).unwrap_or_default();
         format!(
-            "names [{}] auth {} superseded [{}] devices {devices:?}",
+            "names [{}] auth {}{recovery} superseded [{}] devices {devices:?}",
             names.join(" "),
             view.auth.map_or_else(|| "none".to_owned(), |id| self.label_of(&id)),
-            labels(&view.superseded),
+            superseded.join(" "),
         )
     }
 

@@ -54,7 +54,7 @@ pub struct LoginResponse {
     /// The sealed identity key: [`crate::vault::open`].
     #[cbor(n(2), with = "minicbor::bytes")]
     pub vault: Vec<u8>,
-    /// The account's records, without AuthRecords, in no particular order.
+    /// The account's records, without AuthRecords and Recoveries, in no particular order.
     #[n(3)]
     pub account: Vec<SignedRow>,
 }
@@ -90,7 +90,7 @@ pub struct AccountRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
 pub struct AccountResponse {
-    /// Without AuthRecords, in no particular order.
+    /// Without AuthRecords and Recoveries, in no particular order.
     #[n(0)]
     pub rows: Vec<SignedRow>,
 }

@@ -93,7 +93,7 @@ codes! {
     NoSuchUser = 31, 404;
     /// The account exists already.
     UserExists = 32, 409;
-    /// The password was changed elsewhere meanwhile.
+    /// The password, or the recovery code, was changed elsewhere meanwhile.
     Superseded = 33, 409;
     /// The record was sent as part of a scope that it does not belong to.
     WrongScope = 34, 400;
@@ -169,7 +169,7 @@ impl From<Refusal> for ApiError {
             Refusal::NoSuchUser(_) => ErrorCode::NoSuchUser,
             Refusal::UserExists(_) => ErrorCode::UserExists,
             Refusal::NameTaken(_) => ErrorCode::NameTaken,
-            Refusal::Superseded => ErrorCode::Superseded,
+            Refusal::Superseded { .. } => ErrorCode::Superseded,
             Refusal::NotCertified(_) => ErrorCode::NotCertified,
             Refusal::WrongScope => ErrorCode::WrongScope,
             Refusal::GroupEnded => ErrorCode::GroupEnded,

@@ -102,7 +102,7 @@ pub struct AccountRows {
     /// Whose account.
     #[n(0)]
     pub user: UserId,
-    /// Its records, without AuthRecords.
+    /// Its records, without AuthRecords and Recoveries.
     #[n(1)]
     pub rows: Vec<SignedRow>,
 }

@@ -79,7 +79,7 @@ pub(crate) async fn names(
     Ok(Cbor(UserNamesResponse { users }))
 }
 
-/// The caller's own account scope, without AuthRecords.
+/// The caller's own account scope, without AuthRecords and Recoveries.
 pub(crate) async fn rows(
     State(state): State<Shared>,
     session: Session,
@@ -93,9 +93,9 @@ pub(crate) async fn rows(
     Ok(Cbor(AccountResponse { rows: signed_rows(&account.data, public) }))
 }
 
-/// AuthRecords would let anybody guess the password offline.
+/// AuthRecords would let anybody guess the password offline; a Recovery's vault is nobody's business either.
 pub(crate) fn public(record: &Record) -> bool {
-    !matches!(record.body(), Body::AuthRecord { .. })
+    !matches!(record.body(), Body::AuthRecord { .. } | Body::Recovery { .. })
 }
 
 /// The chosen records of a scope, each with the receipt that dates it.

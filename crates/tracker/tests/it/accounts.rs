@@ -28,7 +28,6 @@ async fn register_and_log_in_on_another_device() {
             opaque_key: answer.opaque_key,
             password_file,
             vault: sealed.clone(),
-            recovery_vault: None,
             previous: None,
         }),
         ada.account(Body::DeviceCert { device, label: "laptop".to_owned() }),

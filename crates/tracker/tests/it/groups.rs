@@ -122,7 +122,7 @@ async fn an_owner_leaves_by_handover_and_a_kick_counts_at_once() {
     // The refused Leave is not in anybody's log, so it must not be in the chain either.
     ada.rewind(group);
     let heirs = vec![(bob.user, 1), (eve.user, 1)];
-    let handover = ada.group(group, Body::Handover { epoch: 0, heirs, heads: Vec::new() });
+    let handover = ada.group(group, Body::Handover { epoch: 0, heirs, heads: Vec::new(), stays: false });
     let result = submit(&at_bob, &[handover]).await;
     assert!(result.is_ok(), "{result:?}");
     let kick = bob.group(group, Body::Kick { user: eve.user, incarnation: 1, epoch: 1, grant: None });

@@ -199,7 +199,6 @@ impl Person {
             opaque_key: 1,
             password_file: vec![1; 192],
             vault: vec![2; 61],
-            recovery_vault: None,
             previous: None,
         };
         vec![

@@ -69,7 +69,7 @@ async fn register(
     // Stretching the password takes a moment of one core.
     let (password_file, vault) = tokio::task::spawn_blocking(finish).await.map_err(|e| failed(&e))??;
     let opaque_key = answer.opaque_key;
-    Ok(Body::AuthRecord { opaque_key, password_file, vault, recovery_vault: None, previous: None })
+    Ok(Body::AuthRecord { opaque_key, password_file, vault, previous: None })
 }
 
 /// Genesis, name and password, each naming the one before it.

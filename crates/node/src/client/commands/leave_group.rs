@@ -61,5 +61,5 @@ impl Node {
 
 fn handover(view: &GroupView) -> Body {
     let heads: Vec<RecordId> = view.owner_heads();
-    Body::Handover { epoch: view.epoch, heirs: view.heirs(), heads }
+    Body::Handover { epoch: view.epoch, heirs: view.heirs(), heads, stays: false }
 }
