@@ -13,6 +13,7 @@ mod event;
 mod group;
 mod peer;
 mod presence;
+pub mod seen;
 mod tracker;
 
 pub use account::{

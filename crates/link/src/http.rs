@@ -24,6 +24,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
 pub use events::Events;
+pub use exchange::Heard;
 
 use crate::api::{ApiError, path};
 use crate::list::TrackerEntry;

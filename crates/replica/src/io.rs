@@ -171,6 +171,8 @@ pub enum Input {
         /// There is more than fits.
         more: bool,
     },
+    /// Somebody waits for what other trackers have: ask all of them at once.
+    PullNow,
     /// The time of the last [`Output::WakeAt`] has come.
     Timeout,
 }
@@ -243,6 +245,8 @@ pub enum Output {
         durable_on: u32,
         /// How many trackers there are.
         of: u32,
+        /// Where its records stand: whoever has this much of the log has them.
+        places: Vector,
     },
     /// These rows are on the disk: views may change.
     Applied {

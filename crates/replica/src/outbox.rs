@@ -3,15 +3,16 @@
 //! Driven by the client: [`Outbox::push`] before the first attempt, [`Outbox::acked`] after each answer, and the
 //! encoded outbox written to disk after each change. Sending a bundle again is harmless: records have ids.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use minicbor::bytes::ByteSlice;
 use minicbor::{Decode, Decoder, Encode, Encoder};
-use peerage_types::limits::{AUTH_RECORD_BYTES_MAX, BUNDLE_RECORDS_MAX};
+use peerage_types::TrackerId;
+use peerage_types::limits::{AUTH_RECORD_BYTES_MAX, BUNDLE_RECORDS_MAX, TRACKERS_MAX};
 
 /// Version of the encoding. Another one is refused, not guessed at.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Are `durable_on` of `of` trackers enough to forget a bundle? Two, or the only one.
 pub fn durable_enough(durable_on: u32, of: u32) -> bool {
@@ -30,6 +31,9 @@ pub struct Bundle {
     pub records: Vec<Arc<[u8]>>,
     /// The most trackers that were known to hold it: 0 until the first answer.
     pub durable_on: u32,
+    /// Who acknowledged it. Such a bundle is never given up: what one tracker acknowledged, another one refuses only
+    /// because it lacks what the bundle rests on.
+    pub taken_by: BTreeSet<TrackerId>,
 }
 
 /// Why an outbox cannot be read. Its file is damaged or was written by a newer program.
@@ -59,7 +63,7 @@ impl Outbox {
     /// Adds a bundle behind all others. Write the outbox to disk before submitting it.
     pub fn push(&mut self, records: Vec<Arc<[u8]>>) -> BundleId {
         self.last.0 += 1;
-        self.bundles.insert(self.last, Bundle { records, durable_on: 0 });
+        self.bundles.insert(self.last, Bundle { records, durable_on: 0, taken_by: BTreeSet::new() });
         self.last
     }
 
@@ -72,6 +76,15 @@ impl Outbox {
         let Some(bundle) = self.bundles.get_mut(&id) else { return true };
         bundle.durable_on = bundle.durable_on.max(durable_on);
         false
+    }
+
+    /// Notes who acknowledged a bundle. Tells, like [`Self::acked`], whether it is durable enough: trackers that took
+    /// it one after the other, while they could not reach each other, count like those that passed it on.
+    pub fn taken(&mut self, id: BundleId, by: TrackerId, of: u32) -> bool {
+        let Some(bundle) = self.bundles.get_mut(&id) else { return true };
+        bundle.taken_by.insert(by);
+        let takers = u32::try_from(bundle.taken_by.len()).unwrap_or(u32::MAX);
+        self.acked(id, takers, of)
     }
 
     /// Gives a bundle up, because trackers refuse it.
@@ -105,7 +118,11 @@ impl Outbox {
         let mut put = || {
             e.array(3)?.u8(VERSION)?.encode(self.last)?.array(self.bundles.len() as u64)?;
             for (id, bundle) in &self.bundles {
-                e.array(3)?.encode(id)?.u32(bundle.durable_on)?.array(bundle.records.len() as u64)?;
+                e.array(4)?.encode(id)?.u32(bundle.durable_on)?.array(bundle.taken_by.len() as u64)?;
+                for tracker in &bundle.taken_by {
+                    e.encode(tracker)?;
+                }
+                e.array(bundle.records.len() as u64)?;
                 for record in &bundle.records {
                     e.bytes(record)?;
                 }
@@ -141,8 +158,13 @@ impl Outbox {
 }
 
 fn bundle(d: &mut Decoder<'_>) -> Result<(BundleId, Bundle), minicbor::decode::Error> {
-    counted(d, 3)?;
+    counted(d, 4)?;
     let (id, durable_on) = (d.decode()?, d.u32()?);
+    let takers = d.array()?.unwrap_or(0);
+    if takers > TRACKERS_MAX as u64 {
+        return Err(minicbor::decode::Error::message("a bundle was taken by too many").at(d.position()));
+    }
+    let taken_by = (0..takers).map(|_| d.decode()).collect::<Result<_, _>>()?;
     let count = d.array()?.unwrap_or(0);
     if count > BUNDLE_RECORDS_MAX as u64 {
         return Err(minicbor::decode::Error::message("a bundle has too many records").at(d.position()));
@@ -155,7 +177,7 @@ fn bundle(d: &mut Decoder<'_>) -> Result<(BundleId, Bundle), minicbor::decode::E
         }
         records.push(Arc::from(&record[..]));
     }
-    Ok((id, Bundle { records, durable_on }))
+    Ok((id, Bundle { records, durable_on, taken_by }))
 }
 
 fn counted(d: &mut Decoder<'_>, items: u64) -> Result<(), minicbor::decode::Error> {
@@ -176,6 +198,20 @@ mod tests {
         Arc::from([n; 3].as_slice())
     }
 
+    fn tracker(n: u8) -> TrackerId {
+        TrackerId([n; 16])
+    }
+
+    #[test]
+    fn two_trackers_that_took_it_one_by_one_are_enough() {
+        let mut outbox = Outbox::new();
+        let id = outbox.push(vec![record(1)]);
+        assert!(!outbox.taken(id, tracker(1), 3) && !outbox.taken(id, tracker(1), 3));
+        let mut outbox = Outbox::decode(&outbox.encode()).unwrap();
+        assert_eq!(outbox.get(id).unwrap().taken_by, BTreeSet::from([tracker(1)]));
+        assert!(outbox.taken(id, tracker(2), 3) && outbox.is_empty());
+    }
+
     #[test]
     fn forgets_what_two_trackers_hold() {
         let mut outbox = Outbox::new();
@@ -192,11 +228,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn reads_what_it_wrote(bundles in prop::collection::vec((0usize..4, 0u32..2), 0..5)) {
+        fn reads_what_it_wrote(bundles in prop::collection::vec((0usize..4, 0u32..2, 0u8..3), 0..5)) {
             let mut outbox = Outbox::new();
-            for (count, durable_on) in bundles {
+            for (count, durable_on, by) in bundles {
                 let id = outbox.push((0..count).map(|n| record(n as u8)).collect());
                 outbox.acked(id, durable_on, 3);
+                if by > 0 {
+                    outbox.taken(id, tracker(by), 3);
+                }
             }
             let bytes = outbox.encode();
             prop_assert_eq!(Outbox::decode(&bytes).unwrap(), outbox);
@@ -212,6 +251,6 @@ mod tests {
     #[test]
     fn names_a_foreign_version() {
         let error = Outbox::decode(&[0x83, 9, 0, 0x80]).unwrap_err();
-        assert_eq!(error.to_string(), "the outbox has version 9, this program reads version 1");
+        assert_eq!(error.to_string(), "the outbox has version 9, this program reads version 2");
     }
 }

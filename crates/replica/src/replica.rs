@@ -110,6 +110,7 @@ impl Replica {
                 let vector = self.durable.clone();
                 self.outputs.push_back(Output::PullReply { reply, rows, more, vector });
             }
+            Input::PullNow => self.peers.values_mut().for_each(|peer| peer.pull_now(now)),
             Input::Timeout => {}
         }
         self.advance(now);
@@ -452,9 +453,9 @@ impl Replica {
             }
             done
         });
-        for (ticket, Waiting { stamp, durable_on, .. }) in answered.collect::<Vec<_>>() {
+        for (ticket, Waiting { needs: places, stamp, durable_on, .. }) in answered.collect::<Vec<_>>() {
             let durable_on = 1 + durable_on.len() as u32;
-            self.outputs.push_back(Output::Answer { ticket, stamp, durable_on, of });
+            self.outputs.push_back(Output::Answer { ticket, stamp, durable_on, of, places });
         }
     }
 

@@ -56,6 +56,11 @@ pub(crate) const GROUPS_CHUNK: usize = 256;
 /// An announce of [`peerage_link::api::ANNOUNCE_ITEMS_MAX`] swarms with four addresses each.
 pub(crate) const ANNOUNCE_BYTES_MAX: usize = 512 * 1024;
 
+/// How long a request waits for records that its sender has seen and this tracker has not.
+pub(crate) const CATCH_UP_MAX: Duration = Duration::from_millis(500);
+/// Requests that wait so at once.
+pub(crate) const CATCHING_UP_MAX: usize = 256;
+
 /// Events that a slow listener may lag behind before its stream ends (it then asks for everything again).
 pub(crate) const EVENTS_LAG_MAX: usize = 1_024;
 /// Open event streams of one device.

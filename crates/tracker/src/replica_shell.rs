@@ -5,13 +5,15 @@
 //! hands them on; it never waits for anything but its queues.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::mpsc::Sender as CommitSender;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use peerage_ledger::{Receipt, Record};
 use peerage_replica::{Input, LogRow, Output, PeerId, Replica, ReplyId, Ticket, Vector, VerifiedRow};
 use peerage_types::{RecordId, Stamp, Time};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
 
 use crate::clock::{Monotonic, unix_ms};
 use crate::lanes::Held;
@@ -24,11 +26,13 @@ use crate::{neighbour, presence_shell};
 const INPUTS_PER_TURN: usize = 64;
 
 /// How durable a submission is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Durable {
     pub(crate) stamp: Stamp,
     pub(crate) durable_on: u32,
     pub(crate) of: u32,
+    /// Where the records stand.
+    pub(crate) places: Vector,
 }
 
 /// The answer to a pull.
@@ -41,9 +45,24 @@ pub(crate) struct Pulled {
 
 /// What requests ask of the replica.
 pub(crate) enum Command {
-    Submit { records: Vec<Arc<Record>>, known: Vec<Receipt>, held: Held, answer: oneshot::Sender<Durable> },
-    Push { from: PeerId, rows: Vec<VerifiedRow>, answer: oneshot::Sender<Vector> },
-    Pull { from: PeerId, vector: Vector, answer: oneshot::Sender<Pulled> },
+    Submit {
+        records: Vec<Arc<Record>>,
+        known: Vec<Receipt>,
+        held: Held,
+        answer: oneshot::Sender<Durable>,
+    },
+    Push {
+        from: PeerId,
+        rows: Vec<VerifiedRow>,
+        answer: oneshot::Sender<Vector>,
+    },
+    Pull {
+        from: PeerId,
+        vector: Vector,
+        answer: oneshot::Sender<Pulled>,
+    },
+    /// Ask all other trackers at once for what they have.
+    PullNow,
 }
 
 /// What the task's own jobs report.
@@ -56,19 +75,34 @@ pub(crate) enum Done {
 /// Reaches the replica from anywhere.
 pub(crate) struct ReplicaHandle {
     commands: mpsc::Sender<Command>,
-    vector: Arc<Mutex<Vector>>,
+    /// Told after the views have changed.
+    vector: watch::Sender<Vector>,
 }
 
 impl ReplicaHandle {
     /// The handle, and the ends that [`run`] needs. `vector` is what the disk holds.
     pub(crate) fn new(vector: Vector) -> (Self, mpsc::Receiver<Command>) {
         let (commands, inbox) = mpsc::channel(REPLICA_QUEUE_MAX);
-        (Self { commands, vector: Arc::new(Mutex::new(vector)) }, inbox)
+        (Self { commands, vector: watch::Sender::new(vector) }, inbox)
     }
 
     /// What the own disk holds.
     pub(crate) fn vector(&self) -> Vector {
-        self.vector.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.vector.borrow().clone()
+    }
+
+    /// Asks the other trackers and waits until everything up to `wanted` is on the disk and in the views, at most so
+    /// long. False: it is not yet.
+    pub(crate) async fn catch_up(&self, wanted: &Vector, within: Duration) -> bool {
+        let mut vector = self.vector.subscribe();
+        if vector.borrow().covers(wanted) {
+            return true;
+        }
+        let caught_up = async {
+            self.commands.send(Command::PullNow).await.is_ok()
+                && vector.wait_for(|vector| vector.covers(wanted)).await.is_ok()
+        };
+        timeout(within, caught_up).await.unwrap_or(false)
     }
 
     /// Waits until the records are as durable as they can be now. None: the tracker is stopping.
@@ -226,6 +260,7 @@ impl Task {
                 self.pulls.insert(reply, answer);
                 Input::PullReceived { from, vector, reply }
             }
+            Command::PullNow => Input::PullNow,
         }
     }
 
@@ -258,9 +293,9 @@ impl Task {
                         let _ = answer.send(Pulled { rows, more, vector });
                     }
                 }
-                Output::Answer { ticket, stamp, durable_on, of } => {
+                Output::Answer { ticket, stamp, durable_on, of, places } => {
                     if let Some(submission) = self.submissions.remove(&ticket) {
-                        let _ = submission.answer.send(Durable { stamp, durable_on, of });
+                        let _ = submission.answer.send(Durable { stamp, durable_on, of, places });
                     }
                 }
                 Output::Applied { rows } => self.applied(&rows),
@@ -288,10 +323,7 @@ impl Task {
 
     fn applied(&mut self, rows: &[VerifiedRow]) {
         self.state.views.apply(rows);
-        {
-            let mut vector = self.state.replica.vector.lock().unwrap_or_else(PoisonError::into_inner);
-            vector.clone_from(self.replica.vector());
-        }
+        self.state.replica.vector.send_modify(|vector| vector.clone_from(self.replica.vector()));
         for row in rows {
             for ticket in self.tickets.remove(&row.record().id()).unwrap_or_default() {
                 if let Some(submission) = self.submissions.get_mut(&ticket) {

@@ -21,7 +21,7 @@ use crate::clock::Monotonic;
 use crate::config::{Started, TrackerConfig, TrackerError};
 use crate::folder::{DataFolder, default_folder};
 use crate::lanes::Lanes;
-use crate::limits::METAINFO_IN_FLIGHT_MAX;
+use crate::limits::{CATCHING_UP_MAX, METAINFO_IN_FLIGHT_MAX};
 use crate::neighbour::{Neighbour, NeighbourConfig};
 use crate::notices::Notices;
 use crate::presence_shell::{self, PresenceShell};
@@ -262,6 +262,7 @@ impl Running {
             rates: Rates::default(),
             metainfo_uploads: Arc::new(Semaphore::new(METAINFO_IN_FLIGHT_MAX / 2)),
             metainfo_reads: Arc::new(Semaphore::new(METAINFO_IN_FLIGHT_MAX / 2)),
+            catching_up: Semaphore::new(CATCHING_UP_MAX),
             keeper,
             streams: Arc::new(Streams::default()),
             signals: Arc::clone(&signals),

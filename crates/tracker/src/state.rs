@@ -52,6 +52,8 @@ pub(crate) struct State {
     /// Apart, so that slow uploads keep nobody from reading.
     pub(crate) metainfo_uploads: Arc<Semaphore>,
     pub(crate) metainfo_reads: Arc<Semaphore>,
+    /// Requests that may wait for other trackers.
+    pub(crate) catching_up: Semaphore,
     pub(crate) keeper: mpsc::Sender<Wanted>,
     pub(crate) streams: Arc<Streams>,
     pub(crate) signals: Arc<Signals>,

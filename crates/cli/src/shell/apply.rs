@@ -6,7 +6,7 @@ use peerage_node::client::{Left, MyStanding, Node, Refusal};
 use serde_json::{Value, json};
 
 use super::human;
-use super::outcome::{Done, Item, Outcome};
+use super::outcome::{Done, Item, Outcome, note_stale};
 use super::parse::{Command, ParseError, parse};
 use super::progress::Progress;
 use super::spec::{SPECS, help_lines};
@@ -16,7 +16,12 @@ use super::split::quote;
 pub async fn execute(node: &Node, line: &str, progress: Progress) -> Option<Outcome> {
     match parse(line) {
         Ok(None) => None,
-        Ok(Some(command)) => Some(apply(node, command, progress).await.map_err(Into::into)),
+        Ok(Some(command)) => {
+            let started = std::time::Instant::now();
+            let mut outcome = apply(node, command, progress).await.map_err(Into::into);
+            note_stale(&mut outcome, node.stale_since(started));
+            Some(outcome)
+        }
         // An impossible group name is unknown; but nobody learns that before logging in.
         Err(ParseError::Refused(refusal)) if needs_login(&refusal) && !node.is_logged_in() => {
             Some(Err(Refusal::NotLoggedIn.into()))

@@ -15,6 +15,8 @@ pub struct Done {
     pub items: Option<Vec<Item>>,
     /// What people usually do next; for terminals only.
     pub next: Option<String>,
+    /// The tracker that answered has less than was seen before.
+    pub stale: Option<String>,
     /// The shell ends after this.
     pub ends: bool,
 }
@@ -37,6 +39,8 @@ pub struct Failed {
     pub error: String,
     /// Advice, if there is any.
     pub hint: Option<String>,
+    /// The tracker that answered has less than was seen before.
+    pub stale: bool,
 }
 
 /// What a line led to.
@@ -79,7 +83,7 @@ impl Done {
 
 impl From<Refusal> for Failed {
     fn from(refusal: Refusal) -> Self {
-        Self { error: refusal.to_string(), hint: refusal.hint() }
+        Self { error: refusal.to_string(), hint: refusal.hint(), stale: false }
     }
 }
 
@@ -87,7 +91,26 @@ impl From<ParseError> for Failed {
     fn from(error: ParseError) -> Self {
         match error {
             ParseError::Refused(refusal) => refusal.into(),
-            error => Self { error: error.to_string(), hint: None },
+            error => Self { error: error.to_string(), hint: None, stale: false },
+        }
+    }
+}
+
+/// Adds to the reply that `tracker` said it is behind, if it did.
+pub fn note_stale(outcome: &mut Outcome, tracker: Option<String>) {
+    let Some(tracker) = tracker else { return };
+    let hint = format!(
+        "this tracker ({tracker}) has not caught up with what you saw before; the reply may be older, ask again in a \
+         moment"
+    );
+    match outcome {
+        Ok(done) => done.stale = Some(hint),
+        Err(failed) => {
+            failed.stale = true;
+            failed.hint = Some(match failed.hint.take() {
+                Some(before) => format!("{before}; {hint}"),
+                None => hint,
+            });
         }
     }
 }
@@ -107,7 +130,11 @@ fn reply(outcome: &Outcome, with_details: bool) -> String {
         Ok(done) => done.lines(with_details).join("\n"),
         Err(failed) => failed.error.clone(),
     };
-    if let Err(Failed { hint: Some(hint), .. }) = outcome {
+    let hint = match outcome {
+        Ok(done) => done.stale.as_ref(),
+        Err(failed) => failed.hint.as_ref(),
+    };
+    if let Some(hint) = hint {
         lines.push_str("\nhint: ");
         lines.push_str(hint);
     }
@@ -123,7 +150,8 @@ pub fn json(command: &str, outcome: &Outcome) -> String {
             message: Some(&done.message),
             items: done.items.as_ref().map(|items| items.iter().map(|i| &i.json).collect()),
             error: None,
-            hint: None,
+            hint: done.stale.as_deref(),
+            stale: done.stale.as_ref().map(|_| true),
         },
         Err(failed) => Reply {
             command,
@@ -132,6 +160,7 @@ pub fn json(command: &str, outcome: &Outcome) -> String {
             items: None,
             error: Some(&failed.error),
             hint: failed.hint.as_deref(),
+            stale: failed.stale.then_some(true),
         },
     };
     // Strings and plain values: nothing here has a form that JSON lacks.
@@ -151,6 +180,8 @@ struct Reply<'a> {
     error: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stale: Option<bool>,
 }
 
 #[cfg(test)]

@@ -85,7 +85,11 @@ fn wire_forms_of_sessions() {
     );
     check(AccountResponse { rows: Vec::new() }, expect!["8180"]);
     check(BundleRequest::new([b"one", b"two"]), expect!["8182436f6e654374776f"]);
-    check(BundleResponse { stamp: Stamp(1), durable_on: 2, of: 3 }, expect!["83010203"]);
+    let places = Vector::from_iter([(Origin { tracker: TrackerId([3; 16]), incarnation: 4 }, 5)]);
+    check(
+        BundleResponse { stamp: Stamp(1), durable_on: 2, of: 3, places, tracker: TrackerId([6; 16]) },
+        expect!["85010203818282500303030303030303030303030303030304055006060606060606060606060606060606"],
+    );
 }
 
 #[test]

@@ -67,7 +67,7 @@ impl BundleRequest {
 }
 
 /// The bundle is on disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
 pub struct BundleResponse {
     /// Of the last record.
@@ -79,4 +79,10 @@ pub struct BundleResponse {
     /// Trackers in the list.
     #[n(2)]
     pub of: u32,
+    /// Where the records stand in the trackers' logs: goes into the caller's [`super::seen`].
+    #[n(3)]
+    pub places: Vector,
+    /// Who has taken it.
+    #[n(4)]
+    pub tracker: TrackerId,
 }

@@ -5,13 +5,14 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
+use hyper::header::HeaderValue;
 use hyper::http::uri::{PathAndQuery, Scheme};
 use hyper::{Method, Request, Response, StatusCode, Uri, header};
 use minicbor::{Decode, Encode};
 use tokio::time::timeout;
 
 use super::{CALL_DEADLINE, CallError, TrackerConn, UPLOAD_RATE_MIN, deadline_of, explain};
-use crate::api::{ApiError, RESPONSE_BYTES_MAX};
+use crate::api::{ApiError, RESPONSE_BYTES_MAX, seen};
 
 /// RFC 8949, 9.5.
 const CBOR: &str = "application/cbor";
@@ -19,6 +20,15 @@ const CBOR: &str = "application/cbor";
 const OCTETS: &str = "application/octet-stream";
 /// An [`ApiError`] is a code and a few lines.
 const ERROR_BYTES_MAX: usize = 64 * 1024;
+
+/// What came back, and whether the tracker said that it is behind what the caller has seen.
+#[derive(Debug)]
+pub struct Heard<A> {
+    /// The answer, or why there is none.
+    pub answer: Result<A, CallError>,
+    /// The answer, also a refusal, may be older than what the caller knows.
+    pub stale: bool,
+}
 
 impl TrackerConn {
     /// Posts a request to one of [`crate::api::path`] and reads the answer, within the path's own deadline
@@ -44,11 +54,34 @@ impl TrackerConn {
         Q: Encode<()>,
         A: for<'b> Decode<'b, ()>,
     {
-        let mut body = Vec::new();
-        minicbor::encode(request, &mut body).map_err(|e| self.strange(path, e))?;
-        let answer = self.exchange(Method::POST, path, CBOR, body.into(), deadline).await?;
-        let bytes = self.read(path, answer, RESPONSE_BYTES_MAX, deadline).await?;
-        minicbor::decode(&bytes).map_err(|e| self.strange(path, e))
+        self.ask_within(path, request, deadline, None).await.answer
+    }
+
+    /// As [`TrackerConn::call_within`], telling the tracker what the caller has seen (see [`seen`]) and the caller
+    /// whether the tracker has as much.
+    pub async fn ask_within<Q, A>(
+        &self,
+        path: &str,
+        request: &Q,
+        deadline: Duration,
+        seen_so_far: Option<&str>,
+    ) -> Heard<A>
+    where
+        Q: Encode<()>,
+        A: for<'b> Decode<'b, ()>,
+    {
+        let mut stale = false;
+        let answer = async {
+            let mut body = Vec::new();
+            minicbor::encode(request, &mut body).map_err(|e| self.strange(path, e))?;
+            let answer = self.send(Method::POST, path, CBOR, body.into(), deadline, seen_so_far).await?;
+            stale = answer.headers().contains_key(seen::STALE);
+            let answer = self.accepted(path, answer, deadline).await?;
+            let bytes = self.read(path, answer, RESPONSE_BYTES_MAX, deadline).await?;
+            minicbor::decode(&bytes).map_err(|e| self.strange(path, e))
+        };
+        let answer = answer.await;
+        Heard { answer, stale }
     }
 
     /// Stores raw bytes under `path` (PUT). Large ones are given time according to [`UPLOAD_RATE_MIN`].
@@ -79,13 +112,40 @@ impl TrackerConn {
         body: Bytes,
         deadline: Duration,
     ) -> Result<Response<Incoming>, CallError> {
+        let answer = self.send(method, path, content_type, body, deadline, None).await?;
+        self.accepted(path, answer, deadline).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: Bytes,
+        deadline: Duration,
+        seen_so_far: Option<&str>,
+    ) -> Result<Response<Incoming>, CallError> {
         if self.is_closed() {
             return Err(self.unreachable("it was closed"));
         }
-        let request = self.request(method, path, content_type, body).map_err(|e| self.strange(path, e))?;
+        let mut request =
+            self.request(method, path, content_type, body).map_err(|e| self.strange(path, e))?;
+        if let Some(text) = seen_so_far {
+            let value = HeaderValue::from_str(text).map_err(|e| self.strange(path, e))?;
+            request.headers_mut().insert(seen::SEEN, value);
+        }
         let mut requests = self.requests.clone();
         let sent = timeout(deadline, requests.send_request(request)).await;
-        let answer = sent.map_err(|_| self.late(deadline))?.map_err(|e| self.unreachable(explain(&e)))?;
+        sent.map_err(|_| self.late(deadline))?.map_err(|e| self.unreachable(explain(&e)))
+    }
+
+    /// The answer, or the refusal that it is.
+    async fn accepted(
+        &self,
+        path: &str,
+        answer: Response<Incoming>,
+        deadline: Duration,
+    ) -> Result<Response<Incoming>, CallError> {
         if answer.status() == StatusCode::OK {
             return Ok(answer);
         }

@@ -9,7 +9,8 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
-use peerage_types::Stamp;
+use peerage_replica::Vector;
+use peerage_types::{Stamp, TrackerId};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -118,7 +119,9 @@ async fn calls_and_their_failures() {
     let tracker = Tracker::start().await;
     let conn = tracker.connect(ExpectedKey::Exactly(public(2))).await.unwrap();
     assert_eq!((conn.server_key(), conn.peer_addr().port()), (public(2), tracker.entry.port));
-    let message = BundleResponse { stamp: Stamp(1), durable_on: 2, of: 3 };
+    let places = Vector::default();
+    let message =
+        BundleResponse { stamp: Stamp(1), durable_on: 2, of: 3, places, tracker: TrackerId([4; 16]) };
     assert_eq!(conn.call::<_, BundleResponse>("/echo", &message).await.unwrap(), message);
 
     let call = |path: &'static str| {

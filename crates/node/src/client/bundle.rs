@@ -77,7 +77,8 @@ impl Bundle<'_> {
     /// Submits all of them, or none takes effect.
     pub(super) async fn send(mut self, unreachable: Unreachable) -> Result<(), SendError> {
         let records = std::mem::take(&mut self.records);
-        let sent = self.session.outbox.send(&self.session.trackers, records, unreachable).await;
+        let supply = |ids: &[RecordId]| self.session.groups.supply(ids);
+        let sent = self.session.outbox.send(&self.session.trackers, records, unreachable, &supply).await;
         match (&sent, self.head) {
             (Ok(()), Some(head)) => self.heads.insert(self.group, head),
             // What the next record builds on is found out anew.

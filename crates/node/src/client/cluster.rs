@@ -56,7 +56,7 @@ impl Cluster {
 }
 
 fn trackers(list: &TrackerList, expected: ExpectedKey, preferred: usize) -> Trackers {
-    Trackers::new(list.entries.clone(), client_config(None, expected, &[ALPN_H2]), preferred)
+    Trackers::new(list.entries.clone(), client_config(None, expected, &[ALPN_H2]), preferred, Arc::default())
 }
 
 /// What a failed call means to a command, where the command itself has nothing to say about it.

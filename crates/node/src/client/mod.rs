@@ -25,6 +25,7 @@ mod pin;
 mod refusal;
 mod reply;
 mod roster;
+mod seen;
 mod session;
 mod shares;
 mod snapshot;

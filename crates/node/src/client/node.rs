@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::cluster::{Cluster, StartError};
 use super::folder::{AccountFolder, DataRoot, FolderError};
-use super::outbox::{FILE as OUTBOX_FILE, OutboxFile};
+use super::outbox::{FILE as OUTBOX_FILE, OutboxFile, no_supply};
 use super::reply::{CloseReport, Notice};
 use super::session::Session;
 use super::{GroupRef, Refusal};
@@ -96,6 +96,14 @@ impl Node {
     /// Who is logged in.
     pub fn user_name(&self) -> Option<String> {
         self.inner.session().ok().map(|session| session.shown())
+    }
+
+    /// The tracker, if one said since then that it has less than was seen before; for the hint beside a reply.
+    pub fn stale_since(&self, since: std::time::Instant) -> Option<String> {
+        match self.inner.session() {
+            Ok(session) => session.trackers.seen().stale_since(since),
+            Err(_) => self.inner.cluster.get()?.trackers.seen().stale_since(since),
+        }
     }
 
     /// Names of all groups that are known without asking, for completion.
@@ -226,7 +234,7 @@ async fn flush_accounts(inner: &Inner, cluster: &Cluster) -> usize {
         };
         match OutboxFile::open(folder.path()) {
             Ok(outbox) => {
-                if let Err(error) = outbox.flush(&cluster.trackers, true).await {
+                if let Err(error) = outbox.flush(&cluster.trackers, true, &no_supply).await {
                     tracing::info!(%error, "an outbox stays as it is");
                 }
                 left += outbox.len();

@@ -1,11 +1,12 @@
 //! Bundles that are not yet on two trackers: kept in a file of the account until they are.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use peerage_link::api::{self, ErrorCode};
 use peerage_replica::{BundleId, Outbox};
+use peerage_types::RecordId;
+use peerage_types::limits::BUNDLE_RECORDS_MAX;
 
 use super::folder::{FolderError, read_file, remove_file, write_atomic};
 use super::trackers::{Trackers, TrackersError};
@@ -40,14 +41,15 @@ pub enum Unreachable {
 #[derive(Debug)]
 pub struct OutboxFile {
     path: PathBuf,
-    state: Mutex<State>,
+    state: Mutex<Outbox>,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    outbox: Outbox,
-    /// Which trackers of the list took a bundle, as far as this process knows.
-    taken_by: BTreeMap<BundleId, BTreeSet<usize>>,
+/// Records by id that a tracker may lack, with all that they rest on, what comes first first.
+pub type Supply<'a> = &'a (dyn Fn(&[RecordId]) -> Vec<RecordBytes> + Send + Sync);
+
+/// Knows no record but those in the outbox.
+pub fn no_supply(_: &[RecordId]) -> Vec<RecordBytes> {
+    Vec::new()
 }
 
 impl OutboxFile {
@@ -61,17 +63,17 @@ impl OutboxFile {
             })?,
             None => Outbox::new(),
         };
-        Ok(Self { path, state: Mutex::new(State { outbox, taken_by: BTreeMap::new() }) })
+        Ok(Self { path, state: Mutex::new(outbox) })
     }
 
     /// Bundles that are not on two trackers yet.
     pub fn len(&self) -> usize {
-        self.lock().outbox.len()
+        self.lock().len()
     }
 
     /// The records of all waiting bundles, oldest first.
     pub fn records(&self) -> Vec<RecordBytes> {
-        self.lock().outbox.pending().flat_map(|(_, bundle)| bundle.records.iter().cloned()).collect()
+        self.lock().pending().flat_map(|(_, bundle)| bundle.records.iter().cloned()).collect()
     }
 
     /// Submits a bundle. It is on disk before a tracker sees it and until it is on two.
@@ -80,10 +82,11 @@ impl OutboxFile {
         trackers: &Trackers,
         records: Vec<RecordBytes>,
         unreachable: Unreachable,
+        supply: Supply<'_>,
     ) -> Result<(), SendError> {
         let id = self.push(records)?;
-        match self.submit(trackers, id).await {
-            Ok(()) => Ok(()),
+        match self.submit(trackers, id, supply).await {
+            Ok(_) => Ok(()),
             Err(TrackersError::Unreachable { .. } | TrackersError::WrongKey { .. })
                 if unreachable == Unreachable::Keep =>
             {
@@ -99,17 +102,19 @@ impl OutboxFile {
 
     /// Submits what the tracker in use has not taken from us yet, so that it knows what we know. With `again`,
     /// also what it has taken while it could not reach the other trackers.
-    pub async fn flush(&self, trackers: &Trackers, again: bool) -> Result<(), SendError> {
-        let waiting: Vec<BundleId> = self.lock().outbox.pending().map(|(id, _)| id).collect();
+    pub async fn flush(&self, trackers: &Trackers, again: bool, supply: Supply<'_>) -> Result<(), SendError> {
+        let waiting: Vec<BundleId> = self.lock().pending().map(|(id, _)| id).collect();
         for id in waiting {
-            let tracker = trackers.preferred();
-            if !again && self.lock().taken_by.get(&id).is_some_and(|by| by.contains(&tracker)) {
+            let taken = trackers.current_id().is_some_and(|tracker| {
+                self.lock().get(id).is_some_and(|bundle| bundle.taken_by.contains(&tracker))
+            });
+            if !again && taken {
                 continue;
             }
-            match self.submit_once(trackers, id).await {
+            match self.submit(trackers, id, supply).await {
                 Ok(true) => {}
                 // Still on one tracker only, and so would be the rest.
-                Ok(false) if again => break,
+                Ok(false) if again && taken => break,
                 Ok(false) => {}
                 // Another tracker has acknowledged it; this one has yet to hear what it rests on.
                 Err(TrackersError::Refused(error)) if is_final(error.code) && self.is_taken(id) => {
@@ -119,6 +124,10 @@ impl OutboxFile {
                     tracing::warn!(%error, "a kept bundle was refused and is given up");
                     self.remove(id)?;
                 }
+                // It stands in nobody else's way.
+                Err(TrackersError::Refused(error)) if error.code == ErrorCode::Missing => {
+                    tracing::info!(%error, "a bundle waits for what it rests on");
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -126,39 +135,48 @@ impl OutboxFile {
     }
 
     fn is_taken(&self, id: BundleId) -> bool {
-        self.lock().taken_by.get(&id).is_some_and(|by| !by.is_empty())
+        self.lock().get(id).is_some_and(|bundle| !bundle.taken_by.is_empty())
     }
 
-    /// As [`Self::submit_once`]; if the tracker lacks what the bundle rests on, it gets that first.
-    async fn submit(&self, trackers: &Trackers, id: BundleId) -> Result<(), TrackersError> {
-        match self.submit_once(trackers, id).await {
-            Err(TrackersError::Refused(error)) if error.code == ErrorCode::Missing => {
-                let earlier: Vec<BundleId> =
-                    self.lock().outbox.pending().map(|(id, _)| id).filter(|other| *other < id).collect();
-                if earlier.is_empty() {
-                    return Err(TrackersError::Refused(error));
-                }
-                for earlier in earlier {
-                    self.submit_once(trackers, earlier).await?;
-                }
-                self.submit_once(trackers, id).await.map(|_| ())
-            }
-            result => result.map(|_| ()),
+    /// As [`Self::submit_once`]; if the tracker lacks what the bundle rests on, it gets that first: earlier bundles,
+    /// and what this device knows from others.
+    async fn submit(
+        &self,
+        trackers: &Trackers,
+        id: BundleId,
+        supply: Supply<'_>,
+    ) -> Result<bool, TrackersError> {
+        let missing = match self.submit_once(trackers, id).await {
+            Err(TrackersError::Refused(error)) if error.code == ErrorCode::Missing => error,
+            result => return result,
+        };
+        let earlier: Vec<BundleId> =
+            self.lock().pending().map(|(id, _)| id).filter(|other| *other < id).collect();
+        let known = supply(&missing.missing);
+        if earlier.is_empty() && known.is_empty() {
+            return Err(TrackersError::Refused(missing));
         }
+        hand_over(trackers, &known).await?;
+        for earlier in earlier {
+            match self.submit_once(trackers, earlier).await {
+                Ok(_) | Err(TrackersError::Refused(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.submit_once(trackers, id).await
     }
 
     /// True when the bundle is durable enough and has been forgotten.
     async fn submit_once(&self, trackers: &Trackers, id: BundleId) -> Result<bool, TrackersError> {
         let Some(request) = self.request(id) else { return Ok(true) };
         let answer: api::BundleResponse = trackers.call(api::path::BUNDLE, &request).await?;
-        let mut state = self.lock();
-        let done = state.outbox.acked(id, answer.durable_on, answer.of);
-        if done {
-            state.taken_by.remove(&id);
-        } else {
-            state.taken_by.entry(id).or_default().insert(trackers.preferred());
-        }
-        if let Err(error) = self.write(&state) {
+        trackers.note_id(answer.tracker);
+        trackers.seen().wrote(&answer.places, answer.stamp);
+        trackers.seen().save();
+        let mut outbox = self.lock();
+        let done =
+            outbox.acked(id, answer.durable_on, answer.of) || outbox.taken(id, answer.tracker, answer.of);
+        if let Err(error) = self.write(&outbox) {
             // The bundle is accepted; at worst it is sent once more.
             tracing::warn!(%error, "the outbox cannot be written");
         }
@@ -166,38 +184,71 @@ impl OutboxFile {
     }
 
     fn request(&self, id: BundleId) -> Option<api::BundleRequest> {
-        self.lock().outbox.get(id).map(|bundle| api::BundleRequest::new(bundle.records.iter()))
+        self.lock().get(id).map(|bundle| api::BundleRequest::new(bundle.records.iter()))
     }
 
     fn push(&self, records: Vec<RecordBytes>) -> Result<BundleId, FolderError> {
-        let mut state = self.lock();
-        let id = state.outbox.push(records);
-        if let Err(error) = self.write(&state) {
-            state.outbox.remove(id);
+        let mut outbox = self.lock();
+        let id = outbox.push(records);
+        if let Err(error) = self.write(&outbox) {
+            outbox.remove(id);
             return Err(error);
         }
         Ok(id)
     }
 
     fn remove(&self, id: BundleId) -> Result<(), FolderError> {
-        let mut state = self.lock();
-        state.outbox.remove(id);
-        state.taken_by.remove(&id);
-        self.write(&state)
+        let mut outbox = self.lock();
+        outbox.remove(id);
+        self.write(&outbox)
     }
 
-    fn write(&self, state: &State) -> Result<(), FolderError> {
-        if state.outbox.is_empty() {
-            remove_file(&self.path)
-        } else {
-            write_atomic(&self.path, &state.outbox.encode())
-        }
+    fn write(&self, outbox: &Outbox) -> Result<(), FolderError> {
+        if outbox.is_empty() { remove_file(&self.path) } else { write_atomic(&self.path, &outbox.encode()) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Outbox> {
         // Every change is a single call on the outbox, which leaves it whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What became of records that a tracker was given.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HandedOver {
+    /// It has them on disk.
+    pub taken: usize,
+    /// It says that they would have no effect, or that it lacks what they rest on.
+    pub refused: usize,
+}
+
+/// Gives the tracker in use records that it seems to lack, each after those it rests on. Harmless when it has them,
+/// and no session is needed. A bundle is taken whole or not at all, so one that is refused is halved.
+pub async fn hand_over(trackers: &Trackers, records: &[RecordBytes]) -> Result<HandedOver, TrackersError> {
+    let mut done = HandedOver::default();
+    let mut waiting: Vec<&[RecordBytes]> = records.chunks(BUNDLE_RECORDS_MAX).rev().collect();
+    while let Some(some) = waiting.pop() {
+        let request = api::BundleRequest::new(some.iter());
+        match trackers.call::<_, api::BundleResponse>(api::path::BUNDLE, &request).await {
+            Ok(answer) => {
+                trackers.note_id(answer.tracker);
+                done.taken += some.len();
+            }
+            Err(TrackersError::Refused(error)) if error.code == ErrorCode::RateLimited => {
+                return Err(TrackersError::Refused(error));
+            }
+            Err(TrackersError::Refused(_)) if some.len() > 1 => {
+                let (first, second) = some.split_at(some.len() / 2);
+                waiting.extend([second, first]);
+            }
+            Err(TrackersError::Refused(error)) => {
+                tracing::debug!(%error, "a record was not taken");
+                done.refused += 1;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
 }
 
 /// Would another tracker, or the same one later, refuse it too?

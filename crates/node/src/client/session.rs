@@ -8,7 +8,7 @@ use std::time::Duration;
 use ed25519_dalek::SigningKey;
 use peerage_ledger::Record;
 use peerage_link::api;
-use peerage_types::{DeviceId, FoldedName, GroupId, UserId};
+use peerage_types::{DeviceId, FoldedName, GroupId, RecordId, UserId};
 use tokio::sync::{Notify, broadcast};
 use tokio::task::JoinSet;
 
@@ -50,7 +50,7 @@ pub(super) struct Session {
     pub(super) engine: Engine,
     pub(super) notices: broadcast::Sender<Notice>,
     /// One bundle after another: each record names the one before it.
-    pub(super) heads: tokio::sync::Mutex<BTreeMap<GroupId, peerage_types::RecordId>>,
+    pub(super) heads: tokio::sync::Mutex<BTreeMap<GroupId, RecordId>>,
     /// One announce after another.
     pub(super) announcing: tokio::sync::Mutex<()>,
     /// Something to announce.
@@ -188,18 +188,28 @@ impl Session {
 
     /// Makes sure that the tracker in use knows what others were told, so that this device can read what it wrote.
     pub(super) async fn sent_before(&self) {
-        if self.outbox.len() > 0
-            && let Err(error) = self.outbox.flush(&self.trackers, false).await
-        {
+        self.flush_outbox(false).await;
+    }
+
+    /// Submits what waits in the outbox; with `again` also what the tracker in use has taken already. True: nothing
+    /// went wrong.
+    pub(super) async fn flush_outbox(&self, again: bool) -> bool {
+        if self.outbox.len() == 0 {
+            return true;
+        }
+        let supply = |ids: &[RecordId]| self.groups.supply(ids);
+        let flushed = self.outbox.flush(&self.trackers, again, &supply).await;
+        if let Err(error) = &flushed {
             tracing::info!(%error, "the outbox stays as it is");
         }
+        flushed.is_ok()
     }
 
     /// Waits a while until everything is on two trackers.
     pub(super) async fn settle_outbox(&self, patience: Duration) {
         let settle = async {
             while self.outbox.len() > 0 {
-                if self.outbox.flush(&self.trackers, true).await.is_err() {
+                if !self.flush_outbox(true).await {
                     return;
                 }
                 if self.outbox.len() > 0 {
@@ -237,6 +247,7 @@ impl Session {
 
     /// Writes changed snapshots.
     pub(super) async fn save_groups(&self) {
+        self.trackers.seen().save();
         let groups = Arc::clone(&self.groups);
         match tokio::task::spawn_blocking(move || groups.save()).await {
             Ok(Ok(())) => {}

@@ -87,6 +87,13 @@ impl Rows {
         Ok(())
     }
 
+    /// All records, each after those that it can rest on.
+    fn in_order(&self) -> Vec<Arc<[u8]>> {
+        let mut facts: Vec<_> = self.facts.iter().collect();
+        facts.sort_by_key(|fact| fact.rank());
+        facts.into_iter().map(|fact| fact.record.shared_bytes()).collect()
+    }
+
     fn signed(&self) -> Vec<SignedRow> {
         let row = |id: &RecordId, receipt: &Receipt| {
             let record = self.facts.get(id)?.record.bytes().to_vec();
@@ -242,6 +249,30 @@ impl Groups {
         self.keys.cluster
     }
 
+    /// Those of these records that are known, each with all that its device wrote before it and with the account that
+    /// certifies the device; what comes first first.
+    pub fn supply(&self, ids: &[RecordId]) -> Vec<Arc<[u8]>> {
+        let mut supplied = Vec::new();
+        for state in self.all() {
+            let facts = &state.rows.facts;
+            let mut chain = BTreeSet::new();
+            let mut next: Vec<RecordId> = ids.to_vec();
+            while let Some(id) = next.pop() {
+                if let Some(fact) = facts.get(&id)
+                    && chain.insert(fact.rank())
+                {
+                    next.extend(fact.record.prev());
+                }
+            }
+            let authors = chain.iter().filter_map(|(_, id)| Some(facts.get(id)?.record.author()));
+            for user in authors.collect::<BTreeSet<_>>() {
+                supplied.extend(state.account_rows.get(&user).map(Rows::in_order).unwrap_or_default());
+            }
+            supplied.extend(chain.iter().filter_map(|(_, id)| Some(facts.get(id)?.record.shared_bytes())));
+        }
+        supplied
+    }
+
     /// Asks for the newest state. When no tracker answers, what is kept has to do.
     pub async fn refresh(
         self: &Arc<Self>,
@@ -258,9 +289,14 @@ impl Groups {
             }
             (Ok(answer), _) => {
                 let this = Arc::clone(self);
+                let accounts = answer.accounts.iter().flat_map(|account| &account.rows);
+                let receipts: Vec<Receipt> =
+                    answer.rows.iter().chain(accounts).map(|row| row.receipt.clone()).collect();
                 let unite = move || this.unite(group, &answer);
                 let united = tokio::task::spawn_blocking(unite).await;
-                united.map_err(|e| SnapshotFault::Record(e.to_string()))??
+                let united = united.map_err(|e| SnapshotFault::Record(e.to_string()))??;
+                trackers.seen().read(receipts.iter());
+                united
             }
             // A tracker that knows less than we do: it has yet to hear from the others, or from our outbox.
             (Err(TrackersError::Refused(error)), Some(kept))

@@ -195,11 +195,7 @@ async fn housekeeping(session: Arc<Session>) {
     loop {
         interval.tick().await;
         session.trackers.probe().await;
-        if session.outbox.len() > 0
-            && let Err(error) = session.outbox.flush(&session.trackers, true).await
-        {
-            tracing::debug!(%error, "the outbox stays as it is");
-        }
+        session.flush_outbox(true).await;
         session.save_groups().await;
     }
 }

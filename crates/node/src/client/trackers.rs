@@ -5,6 +5,7 @@
 //! about a second, whatever the deadline of the call itself, and goes on through another one. No new login is
 //! needed, since the device key *is* the session and every tracker accepts it.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,10 @@ use futures_util::stream::FuturesUnordered;
 use peerage_link::api;
 use peerage_link::http::{CallError, ConnectError, TrackerConn};
 use peerage_link::list::TrackerEntry;
+use peerage_types::TrackerId;
 use tokio::sync::watch;
+
+use super::seen::Seen;
 
 /// A tracker that has not accepted a connection by then is passed over.
 const CONNECT_MAX: Duration = Duration::from_millis(1_000);
@@ -66,37 +70,45 @@ pub enum TrackersError {
 
 /// The trackers of one list, seen with one TLS identity.
 pub struct Trackers {
-    entries: Vec<TrackerEntry>,
     config: Arc<rustls::ClientConfig>,
     state: Mutex<State>,
     /// Only one task looks for a tracker; the others wait and find the result.
     connecting: tokio::sync::Mutex<()>,
-    /// The index of the tracker in use, whenever it changes.
-    chosen: watch::Sender<Option<usize>>,
+    /// The tracker in use, whenever it changes.
+    chosen: watch::Sender<Option<TrackerEntry>>,
+    seen: Arc<Seen>,
 }
 
-#[derive(Default)]
 struct State {
-    current: Option<(usize, TrackerConn)>,
+    /// Changes while the program runs, whenever the list does.
+    entries: Arc<[TrackerEntry]>,
+    current: Option<TrackerConn>,
     /// Where to look first.
     preferred: usize,
     /// When all were too slow, and what each said.
     given_up: Option<(Instant, Vec<String>)>,
+    /// Installations behind the addresses, as far as they said so.
+    ids: BTreeMap<String, TrackerId>,
 }
 
 impl Trackers {
-    /// `config` carries the pinned cluster key, and the device key when there is a session.
-    pub fn new(entries: Vec<TrackerEntry>, config: Arc<rustls::ClientConfig>, preferred: usize) -> Self {
-        let state = State { current: None, preferred, given_up: None };
+    /// `config` carries the pinned cluster key, and the device key when there is a session. `seen` goes along with
+    /// every question.
+    pub fn new(
+        entries: Vec<TrackerEntry>,
+        config: Arc<rustls::ClientConfig>,
+        preferred: usize,
+        seen: Arc<Seen>,
+    ) -> Self {
+        let (current, given_up, ids) = (None, None, BTreeMap::new());
+        let state = State { entries: entries.into(), current, preferred, given_up, ids };
         let (chosen, _) = watch::channel(None);
-        Self { entries, config, state: Mutex::new(state), connecting: tokio::sync::Mutex::new(()), chosen }
+        Self { config, state: Mutex::new(state), connecting: tokio::sync::Mutex::new(()), chosen, seen }
     }
 
     /// `host:port` of the tracker in use, or of the one that would be asked first.
     pub fn current_address(&self) -> String {
-        let state = self.lock();
-        let index = state.current.as_ref().map_or(state.preferred, |(i, _)| *i);
-        self.address_of(index)
+        self.lock().address()
     }
 
     /// Index of the tracker in use, or of the one that would be asked first.
@@ -104,14 +116,50 @@ impl Trackers {
         self.lock().preferred
     }
 
-    /// Tells of each change of the tracker in use.
-    pub fn watch(&self) -> watch::Receiver<Option<usize>> {
-        self.chosen.subscribe()
+    /// All of them.
+    pub fn entries(&self) -> Arc<[TrackerEntry]> {
+        Arc::clone(&self.lock().entries)
     }
 
-    /// `host:port` of one of them.
-    pub fn address_of(&self, index: usize) -> String {
-        self.entries.get(index).map(ToString::to_string).unwrap_or_default()
+    /// The list has changed. The tracker in use stays in use while it is on it.
+    pub fn set_entries(&self, entries: &[TrackerEntry]) {
+        let mut state = self.lock();
+        if *state.entries == *entries || entries.is_empty() {
+            return;
+        }
+        let used =
+            state.current.as_ref().map(TrackerConn::entry).or_else(|| state.entries.get(state.preferred));
+        let preferred = used.and_then(|used| entries.iter().position(|entry| entry == used));
+        if preferred.is_none() {
+            state.current = None;
+        }
+        state.preferred = preferred.unwrap_or(0);
+        state.entries = entries.into();
+        state.given_up = None;
+        state.ids.retain(|address, _| entries.iter().any(|entry| entry.to_string() == *address));
+    }
+
+    /// The tracker in use, as far as it has said who it is.
+    pub fn current_id(&self) -> Option<TrackerId> {
+        let state = self.lock();
+        state.ids.get(&state.address()).copied()
+    }
+
+    /// The tracker in use has said who it is.
+    pub fn note_id(&self, id: TrackerId) {
+        let mut state = self.lock();
+        let address = state.address();
+        state.ids.insert(address, id);
+    }
+
+    /// What was seen through them.
+    pub fn seen(&self) -> &Arc<Seen> {
+        &self.seen
+    }
+
+    /// Tells of each change of the tracker in use.
+    pub fn watch(&self) -> watch::Receiver<Option<TrackerEntry>> {
+        self.chosen.subscribe()
     }
 
     /// Asks; goes on to the next tracker as often as the one in use fails.
@@ -120,7 +168,16 @@ impl Trackers {
         Req: minicbor::Encode<()> + Sync,
         Resp: for<'b> minicbor::Decode<'b, ()>,
     {
-        self.through(|conn| async move { conn.call_within(path, request, CALL_MAX).await }).await
+        let seen = if is_read(path) { self.seen.text() } else { None };
+        let seen = seen.as_deref();
+        self.through(|conn| async move {
+            let heard = conn.ask_within(path, request, CALL_MAX, seen).await;
+            if heard.stale {
+                self.seen.note_stale(conn.entry().to_string());
+            }
+            heard.answer
+        })
+        .await
     }
 
     /// Sends a metainfo file.
@@ -135,15 +192,15 @@ impl Trackers {
 
     /// The connection in use, made if there is none.
     pub async fn connection(&self) -> Result<TrackerConn, TrackersError> {
-        Ok(self.current().await?.1)
+        self.current().await
     }
 
     /// Asks the tracker in use for a sign of life, and looks for another one if it gives none.
     pub async fn probe(&self) {
-        if let Ok((index, conn)) = self.current().await
+        if let Ok(conn) = self.current().await
             && !alive(&conn).await
         {
-            self.failed(index);
+            self.failed(&conn);
             if let Err(error) = self.current().await {
                 tracing::info!(%error, "no tracker answers");
             }
@@ -155,12 +212,13 @@ impl Trackers {
         F: Future<Output = Result<T, CallError>>,
     {
         let mut tried = Vec::new();
-        let more = |tried: &Vec<_>| tried.len() + 1 < self.entries.len();
-        for _ in 0..self.entries.len() * ROUNDS {
-            let (index, conn) = self.current().await?;
+        let count = self.entries().len();
+        let more = |tried: &Vec<_>| tried.len() + 1 < count;
+        for _ in 0..count * ROUNDS {
+            let conn = self.current().await?;
             let answer = tokio::select! {
                 answer = ask(conn.clone()) => answer,
-                () = until_dead(&conn), if self.entries.len() > 1 => {
+                () = until_dead(&conn), if count > 1 => {
                     Err(CallError::Timeout { tracker: conn.entry().to_string(), deadline: PROBE_MAX })
                 }
             };
@@ -177,16 +235,17 @@ impl Trackers {
                     return Err(TrackersError::Protocol(error.to_string()));
                 }
                 Err(error) => {
-                    tracing::info!(tracker = %self.address_of(index), %error, "going on with another tracker");
-                    tried.push(describe(&self.address_of(index), &error));
-                    self.failed(index);
+                    let address = conn.entry().to_string();
+                    tracing::info!(tracker = address, %error, "going on with another tracker");
+                    tried.push(describe(&address, &error));
+                    self.failed(&conn);
                 }
             }
         }
         Err(TrackersError::Unreachable { tried })
     }
 
-    async fn current(&self) -> Result<(usize, TrackerConn), TrackersError> {
+    async fn current(&self) -> Result<TrackerConn, TrackersError> {
         if let Some(current) = self.living() {
             return Ok(current);
         }
@@ -194,38 +253,49 @@ impl Trackers {
         if let Some(current) = self.living() {
             return Ok(current);
         }
-        let (preferred, given_up) = {
+        let (preferred, given_up, entries) = {
             let state = self.lock();
-            (state.preferred, state.given_up.clone())
+            (state.preferred, state.given_up.clone(), Arc::clone(&state.entries))
         };
         if let Some((at, tried)) = given_up
             && at.elapsed() < GIVEN_UP_FOR
         {
             return Err(TrackersError::Unreachable { tried });
         }
-        let found = match self.connect_any(preferred, CONNECT_MAX).await {
-            Err(Tried { slow: true, .. }) => self.connect_any(preferred, CONNECT_MAX_PATIENT).await,
+        let found = match self.connect_any(&entries, preferred, CONNECT_MAX).await {
+            Err(Tried { slow: true, .. }) => self.connect_any(&entries, preferred, CONNECT_MAX_PATIENT).await,
             found => found,
         };
-        let (index, conn) = found.map_err(|tried| {
+        let conn = found.map_err(|tried| {
             if let (true, TrackersError::Unreachable { tried }) = (tried.slow, &tried.error) {
                 self.lock().given_up = Some((Instant::now(), tried.clone()));
             }
             tried.error
         })?;
-        *self.lock() = State { current: Some((index, conn.clone())), preferred: index, given_up: None };
-        self.chosen.send_replace(Some(index));
-        Ok((index, conn))
+        {
+            let mut state = self.lock();
+            // The list may have changed meanwhile; then this one serves until it fails.
+            state.preferred = state.entries.iter().position(|e| e == conn.entry()).unwrap_or(0);
+            state.current = Some(conn.clone());
+            state.given_up = None;
+        }
+        self.chosen.send_replace(Some(conn.entry().clone()));
+        Ok(conn)
     }
 
-    fn living(&self) -> Option<(usize, TrackerConn)> {
-        self.lock().current.clone().filter(|(_, conn)| !conn.is_closed())
+    fn living(&self) -> Option<TrackerConn> {
+        self.lock().current.clone().filter(|conn| !conn.is_closed())
     }
 
     /// Tries all, the preferred one first, each further one when those before it failed or are slow; the first that
     /// answers wins.
-    async fn connect_any(&self, preferred: usize, deadline: Duration) -> Result<(usize, TrackerConn), Tried> {
-        let count = self.entries.len();
+    async fn connect_any(
+        &self,
+        entries: &[TrackerEntry],
+        preferred: usize,
+        deadline: Duration,
+    ) -> Result<TrackerConn, Tried> {
+        let count = entries.len();
         let mut waiting = (0..count).map(|i| (preferred + i) % count.max(1));
         let mut attempts = FuturesUnordered::new();
         let mut failures = vec![None; count];
@@ -233,8 +303,8 @@ impl Trackers {
         let mut slow = false;
         loop {
             if let Some(index) = waiting.next() {
-                attempts.extend(self.entries.get(index).map(|entry| async move {
-                    (index, TrackerConn::connect(entry, Arc::clone(&self.config), deadline).await)
+                attempts.extend(entries.get(index).map(|entry| async move {
+                    (index, entry, TrackerConn::connect(entry, Arc::clone(&self.config), deadline).await)
                 }));
             }
             let tried = tokio::select! {
@@ -245,14 +315,14 @@ impl Trackers {
             match tried {
                 None if waiting.len() == 0 => break,
                 None => {}
-                Some((index, Ok(conn))) => return Ok((index, conn)),
-                Some((index, Err(error))) => {
+                Some((_, _, Ok(conn))) => return Ok(conn),
+                Some((index, entry, Err(error))) => {
                     slow |= matches!(error, ConnectError::Timeout { .. });
                     if let ConnectError::WrongKey { tracker, expected, got } = &error {
                         let address = tracker.clone();
                         wrong_key = Some(TrackersError::WrongKey { address, expected: *expected, got: *got });
                     }
-                    failures[index] = Some(describe_connect(&self.address_of(index), &error));
+                    failures[index] = Some(describe_connect(&entry.to_string(), &error));
                 }
             }
         }
@@ -260,19 +330,34 @@ impl Trackers {
         Err(Tried { error: wrong_key.unwrap_or(TrackersError::Unreachable { tried }), slow })
     }
 
-    /// Drops the connection to this tracker, if it is the one in use, and looks at the others first from now on.
-    fn failed(&self, index: usize) {
+    /// Drops this connection, if it is the one in use, and looks at the others first from now on.
+    fn failed(&self, conn: &TrackerConn) {
         let mut state = self.lock();
-        if state.current.as_ref().is_some_and(|(i, _)| *i == index) {
+        if state.current.as_ref().is_some_and(|current| current.entry() == conn.entry()) {
             state.current = None;
-            state.preferred = (index + 1) % self.entries.len().max(1);
+            let at = state.entries.iter().position(|entry| entry == conn.entry());
+            state.preferred = at.map_or(0, |at| (at + 1) % state.entries.len().max(1));
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Two plain fields, each assigned whole.
+        // Plain fields, each assigned whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl State {
+    /// `host:port` of the tracker in use, or of the one that would be asked first.
+    fn address(&self) -> String {
+        let used = self.current.as_ref().map(TrackerConn::entry).or_else(|| self.entries.get(self.preferred));
+        used.map(ToString::to_string).unwrap_or_default()
+    }
+}
+
+/// Does an answer show what others wrote? Then it must not be older than what was seen.
+fn is_read(path: &str) -> bool {
+    use api::path::*;
+    matches!(path, OPAQUE_LOGIN | USER_NAMES | GROUP_NAME | GROUPS | ACCOUNT | GROUP_SNAPSHOT | PRESENCE)
 }
 
 struct Tried {

@@ -96,7 +96,7 @@ async fn answer(number: u8, mood: u8) -> Response<Full<Bytes>> {
 fn trackers(fakes: &[&Fake], pinned: &SigningKey) -> Trackers {
     let entry = |fake: &&Fake| TrackerEntry { host: "127.0.0.1".into(), port: fake.port };
     let config = client_config(None, ExpectedKey::Exactly(public(pinned)), &[ALPN_H2]);
-    Trackers::new(fakes.iter().map(entry).collect(), config, 0)
+    Trackers::new(fakes.iter().map(entry).collect(), config, 0, Arc::default())
 }
 
 /// Which fake answered.
@@ -112,10 +112,10 @@ async fn the_choice_is_sticky_and_a_dead_tracker_is_replaced() {
     let trackers = trackers(&[&one, &two], &cluster);
     let mut changes = trackers.watch();
     assert_eq!((ask(&trackers).await.unwrap(), ask(&trackers).await.unwrap()), (1, 1));
-    assert_eq!(*changes.borrow_and_update(), Some(0));
+    assert_eq!(changes.borrow_and_update().as_ref().map(|e| e.port), Some(one.port));
     one.die().await;
     assert_eq!((ask(&trackers).await.unwrap(), ask(&trackers).await.unwrap()), (2, 2));
-    assert_eq!(*changes.borrow_and_update(), Some(1));
+    assert_eq!(changes.borrow_and_update().as_ref().map(|e| e.port), Some(two.port));
     assert_eq!(trackers.current_address(), format!("127.0.0.1:{}", two.port));
 }
 
@@ -167,4 +167,21 @@ async fn another_key_is_refused_unless_a_sibling_has_the_right_one() {
     assert_eq!((expected, got), (public(&cluster), public(&impostor)));
     let both = trackers(&[&one, &two], &cluster);
     assert_eq!(ask(&both).await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn a_changed_list_counts_at_once() {
+    let cluster = key(1);
+    let (one, two) = (Fake::start(1, &cluster).await, Fake::start(2, &cluster).await);
+    let trackers = trackers(&[&one], &cluster);
+    assert_eq!(ask(&trackers).await.unwrap(), 1);
+    let entry = |fake: &Fake| TrackerEntry { host: "127.0.0.1".into(), port: fake.port };
+    trackers.set_entries(&[entry(&two), entry(&one)]);
+    assert_eq!((ask(&trackers).await.unwrap(), trackers.preferred()), (1, 1), "the one in use stays");
+    trackers.note_id(TrackerId([1; 16]));
+    trackers.set_entries(&[entry(&two)]);
+    assert_eq!(trackers.current_id(), None, "its line is gone");
+    assert_eq!(ask(&trackers).await.unwrap(), 2);
+    trackers.set_entries(&[]);
+    assert_eq!(ask(&trackers).await.unwrap(), 2, "an empty list is no list");
 }

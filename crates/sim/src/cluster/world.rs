@@ -449,7 +449,7 @@ impl World {
                     CallKind::Push(_) => None,
                 })?;
             }
-            Output::Answer { ticket, stamp, durable_on, of } => {
+            Output::Answer { ticket, stamp, durable_on, of, .. } => {
                 self.trace.add("answer", &[self.now.0, ticket.0, stamp.0, durable_on.into()]);
                 self.answered(at, ticket, durable_on, of)?;
             }

@@ -8,6 +8,7 @@ use crate::admission;
 use crate::body::{Answer, Cbor};
 use crate::error::Failure;
 use crate::limits::BUNDLE_BYTES_MAX;
+use crate::replica_shell::Durable;
 use crate::state::Shared;
 
 pub(crate) async fn submit(
@@ -26,5 +27,6 @@ pub(crate) async fn submit(
     let held = state.lanes.hold(admission::lanes(&records)).await;
     let (new, known) = state.blocking(move |state| admission::admit(state, records)).await?;
     let durable = state.replica.submit(new, known, held).await.ok_or_else(Failure::stopping)?;
-    Ok(Cbor(BundleResponse { stamp: durable.stamp, durable_on: durable.durable_on, of: durable.of }))
+    let Durable { stamp, durable_on, of, places } = durable;
+    Ok(Cbor(BundleResponse { stamp, durable_on, of, places, tracker: state.tracker }))
 }

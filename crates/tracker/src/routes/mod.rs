@@ -3,6 +3,7 @@
 mod account;
 mod bundle;
 mod events;
+mod fresh;
 mod groups;
 mod hello;
 mod metainfo;
@@ -10,8 +11,10 @@ mod peer;
 mod presence;
 mod snapshot;
 
-use axum::Router;
+use std::sync::Arc;
+
 use axum::routing::{get, post};
+use axum::{Router, middleware};
 use peerage_link::api::path;
 
 use crate::error::Failure;
@@ -40,6 +43,7 @@ pub(crate) fn router(state: Shared) -> Router {
         .route(path::PEER_PRESENCE, post(peer::presence))
         .fallback(nowhere)
         .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(Arc::clone(&state), fresh::catch_up))
         .with_state(state)
 }
 

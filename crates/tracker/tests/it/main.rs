@@ -9,9 +9,11 @@
 
 mod accounts;
 mod cluster;
+mod fresh;
 mod groups;
 mod hostile;
 mod metainfo;
 mod presence;
+mod proxy;
 mod start;
 mod world;

@@ -8,7 +8,7 @@ use peerage_types::{Name, PublicKey, RecordId, Scope, UserId};
 
 use super::super::cluster::Cluster;
 use super::super::folder::AccountFolder;
-use super::super::outbox::{OutboxFile, SendError, Unreachable};
+use super::super::outbox::{OutboxFile, SendError, Unreachable, no_supply};
 use super::super::trackers::TrackersError;
 use super::super::{Node, Refusal};
 
@@ -30,7 +30,7 @@ impl Node {
         let folder = AccountFolder::lock(self.inner.root.account(&cluster.id, &user))
             .map_err(|e| Refusal::Local(e.to_string()))?;
         let outbox = OutboxFile::open(folder.path()).map_err(|e| Refusal::Local(e.to_string()))?;
-        let sent = outbox.send(&cluster.trackers, records, Unreachable::GiveUp).await;
+        let sent = outbox.send(&cluster.trackers, records, Unreachable::GiveUp, &no_supply).await;
         sent.map_err(|error| {
             // The account never came into being, and its folder holds nothing but an empty lock.
             let _ = std::fs::remove_dir_all(folder.path());

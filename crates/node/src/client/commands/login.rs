@@ -16,9 +16,10 @@ use super::super::cluster::Cluster;
 use super::super::content::MetainfoStore;
 use super::super::downloads::Downloads;
 use super::super::folder::{AccountFolder, FolderError, read_file, write_atomic};
-use super::super::outbox::{OutboxFile, SendError, Unreachable};
+use super::super::outbox::{OutboxFile, SendError, Unreachable, no_supply};
 use super::super::reply::LoggedIn;
 use super::super::roster::SessionRoster;
+use super::super::seen::Seen;
 use super::super::session::{Session, certificate};
 use super::super::shares::Shares;
 use super::super::snapshot::{Groups, Keys, WANTED_MAX, account_of};
@@ -71,7 +72,10 @@ impl Node {
             Engine::start(EngineConfig::new(self.inner.listen), key.clone(), cert, roster, state_dir);
         let engine = engine.await.map_err(local)?;
         let config = client_config(Some(&key), ExpectedKey::Exactly(cluster.key), &[ALPN_H2]);
-        let trackers = Trackers::new(cluster.list.entries.clone(), config, cluster.trackers.preferred());
+        let seen = Arc::new(Seen::open(folder.path()).map_err(local)?);
+        seen.add(cluster.trackers.seen());
+        let entries = cluster.trackers.entries().to_vec();
+        let trackers = Trackers::new(entries, config, cluster.trackers.preferred(), seen);
         let session = Arc::new(Session {
             user,
             name,
@@ -196,7 +200,8 @@ async fn device_key(
         }
     };
     let record = Arc::new(certify(cluster, account, &key));
-    let sent = outbox.send(&cluster.trackers, vec![record.shared_bytes()], Unreachable::GiveUp).await;
+    let sent =
+        outbox.send(&cluster.trackers, vec![record.shared_bytes()], Unreachable::GiveUp, &no_supply).await;
     sent.map_err(|error| match error {
         SendError::Trackers(error) => cluster.refuse(error),
         SendError::Folder(error) => local(error),
