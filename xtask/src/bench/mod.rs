@@ -1,6 +1,7 @@
 //! Benchmarks: real processes, figures printed, nothing asserted. Machines are shared and noisy, so compare
 //! figures of one run, and CPU seconds as well as rates.
 
+mod tracker;
 mod transfer;
 mod usage;
 
@@ -10,6 +11,8 @@ use clap::Subcommand;
 /// What can be measured.
 #[derive(Subcommand)]
 pub enum Bench {
+    /// Durable writes, announces, replication lag, memory and start-up of real trackers, beside bare programs.
+    Tracker(tracker::Tracker),
     /// One seeder, one leecher over loopback, through the real program.
     Transfer(transfer::Transfer),
 }
@@ -18,6 +21,7 @@ impl Bench {
     /// Runs it.
     pub fn run(&self) -> Result<()> {
         match self {
+            Self::Tracker(tracker) => tracker.run(),
             Self::Transfer(transfer) => transfer.run(),
         }
     }
