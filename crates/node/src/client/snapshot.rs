@@ -320,7 +320,10 @@ impl Groups {
 
     /// Writes what has changed. Blocking.
     pub fn save(&self) -> Result<(), FolderError> {
-        for group in std::mem::take(&mut *write(&self.unsaved)) {
+        // In a statement of its own: a guard that lived through the loop would wait for `states`, while `keep`
+        // holds that one and waits for this.
+        let unsaved = std::mem::take(&mut *write(&self.unsaved));
+        for group in unsaved {
             if let Some(state) = self.get(&group) {
                 let path = self.folder.join(format!("{group}.{EXT}"));
                 let bytes = minicbor::to_vec(state.kept()).map_err(|e| FolderError::Io {
