@@ -47,6 +47,17 @@ impl Tracker {
         self.process.kill();
     }
 
+    /// Types a command and returns the line that answers it; hints are passed over.
+    pub fn command(&mut self, line: &str, timeout: Duration) -> Result<String, DriveError> {
+        self.process.send(line)?;
+        loop {
+            let answer = self.process.receive(line, timeout)?;
+            if !answer.starts_with("hint:") {
+                return Ok(answer);
+            }
+        }
+    }
+
     /// Types `quit` and waits for the end.
     pub fn quit(&mut self, timeout: Duration) -> Result<ExitStatus, DriveError> {
         self.process.send("quit")?;

@@ -15,6 +15,10 @@ use peerage_types::limits::TRACKERS_MAX;
 
 use crate::file;
 
+mod watch;
+
+pub use watch::{LOOK_INTERVAL, ListWatch};
+
 /// A list of [`TRACKERS_MAX`] lines needs less than a kilobyte; this leaves room for comments.
 pub const LIST_BYTES_MAX: usize = 64 * 1024;
 

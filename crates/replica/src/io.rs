@@ -10,9 +10,10 @@ use peerage_types::{RecordId, Stamp, Time, TrackerId};
 use crate::row::{LogRow, VerifiedRow};
 use crate::vector::Vector;
 
-/// A tracker's place in the list, from 0.
+/// Another tracker of the list, as this process knows it: a slot that its shell gives to each entry of the list when it
+/// first sees it, and never to another one. It means nothing to anybody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PeerId(pub u8);
+pub struct PeerId(pub u32);
 
 /// One submission that waits for its answer. The shell chooses the number and uses it once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,7 +82,7 @@ pub struct Config {
     pub tracker: TrackerId,
     /// Random and new at each boot: an origin never says two things, even after a restored backup.
     pub incarnation: u64,
-    /// All other trackers of the list.
+    /// All other trackers of the list, as it is now.
     pub peers: Vec<PeerId>,
     /// The cluster key, which signs receipts.
     pub signing_key: SigningKey,
@@ -105,6 +106,16 @@ pub enum Input {
         /// Lowest receipts of those that it has: the bundle was submitted before.
         known: Vec<Receipt>,
     },
+    /// The list names one more tracker. One that is known already changes nothing.
+    PeerAdded {
+        /// Its slot.
+        peer: PeerId,
+    },
+    /// The list does not name this tracker any more: nobody waits for it, and it does not count.
+    PeerRemoved {
+        /// Its slot.
+        peer: PeerId,
+    },
     /// The disk holds this batch and all batches before it.
     Persisted {
         /// The last of them.
@@ -112,8 +123,8 @@ pub enum Input {
     },
     /// Another tracker pushes.
     PushReceived {
-        /// Which one.
-        from: PeerId,
+        /// Which one, if it is known to be one of the list.
+        from: Option<PeerId>,
         /// Its rows.
         rows: Vec<VerifiedRow>,
         /// Named in the [`Output::PushReply`].
@@ -137,8 +148,8 @@ pub enum Input {
     },
     /// Another tracker pulls.
     PullReceived {
-        /// Which one.
-        from: PeerId,
+        /// Which one, if it is known to be one of the list.
+        from: Option<PeerId>,
         /// What its disk holds.
         vector: Vector,
         /// Named in the [`Output::PullReply`].

@@ -96,6 +96,8 @@ impl Replica {
     pub fn handle(&mut self, now: Time, unix_ms: u64, input: Input) {
         match input {
             Input::Submit { ticket, records, known } => self.submit(unix_ms, ticket, records, &known),
+            Input::PeerAdded { peer } => self.peer_added(now, peer),
+            Input::PeerRemoved { peer } => self.peer_removed(peer),
             Input::Persisted { batch } => self.persisted(batch),
             Input::PushReceived { from, rows, reply } => self.push_received(now, unix_ms, from, rows, reply),
             Input::PushAcked { peer, batch, vector } => self.push_acked(now, peer, batch, vector),
@@ -151,6 +153,19 @@ impl Replica {
             waiting: self.waiting.len(),
             peers: peers.collect(),
         }
+    }
+
+    fn peer_added(&mut self, now: Time, peer: PeerId) {
+        self.peers.entry(peer).or_insert_with(|| Peer::new(now));
+    }
+
+    /// What it acknowledged is still true, but it is not one of `of` any more.
+    fn peer_removed(&mut self, peer: PeerId) {
+        self.peers.remove(&peer);
+        for waiting in self.waiting.values_mut() {
+            waiting.durable_on.remove(&peer);
+        }
+        self.unsettled = true;
     }
 
     fn submit(&mut self, unix_ms: u64, ticket: Ticket, records: Vec<Arc<Record>>, known: &[Receipt]) {
@@ -264,13 +279,13 @@ impl Replica {
         &mut self,
         now: Time,
         unix_ms: u64,
-        from: PeerId,
+        from: Option<PeerId>,
         rows: Vec<VerifiedRow>,
         reply: ReplyId,
     ) {
         let taken = self.take(unix_ms, rows);
         if taken.gap
-            && let Some(peer) = self.peers.get_mut(&from)
+            && let Some(peer) = from.and_then(|from| self.peers.get_mut(&from))
         {
             peer.pull_now(now);
         }
@@ -299,7 +314,7 @@ impl Replica {
         }
     }
 
-    fn pull_received(&mut self, from: PeerId, vector: Vector, reply: ReplyId) {
+    fn pull_received(&mut self, from: Option<PeerId>, vector: Vector, reply: ReplyId) {
         if vector.covers(&self.durable) {
             let ours = self.durable.clone();
             self.outputs.push_back(Output::PullReply { reply, rows: Vec::new(), more: false, vector: ours });
@@ -312,7 +327,7 @@ impl Replica {
             });
         }
         // That it reaches us does not show that we reach it: a suspect stays one.
-        if let Some(peer) = self.peers.get_mut(&from) {
+        if let Some(peer) = from.and_then(|from| self.peers.get_mut(&from)) {
             peer.vector = vector;
             self.unsettled = true;
         }

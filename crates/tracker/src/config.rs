@@ -10,6 +10,7 @@ use peerage_store::StoreError;
 use peerage_types::{ClusterId, PublicKey, TrackerId};
 
 use crate::folder::FolderError;
+use crate::reload::Reload;
 
 /// How to start one tracker.
 #[derive(Debug, Clone)]
@@ -22,6 +23,8 @@ pub struct TrackerConfig {
     pub data: Option<PathBuf>,
     /// Where to listen; by default what the list's line says.
     pub listen: Option<SocketAddr>,
+    /// Asks the running tracker to read the list again; keep a clone. It also looks by itself every two seconds.
+    pub reload: Reload,
 }
 
 /// A tracker that accepts connections.

@@ -65,7 +65,7 @@ async fn try_one(state: &Shared, wanted: &mut BTreeSet<(Wanted, u8)>, next: Want
 
 /// Asks the other trackers, one after the other. The content address says whether an answer is right.
 pub(crate) async fn fetch(state: &Shared, id: MetainfoId) -> Option<Bytes> {
-    for neighbour in &state.neighbours {
+    for neighbour in state.neighbours.all() {
         match neighbour.get_bytes(&path::metainfo(&id)).await {
             Ok(bytes) if MetainfoId::of(&bytes) == id => return Some(bytes),
             Ok(_) => tracing::warn!(%id, tracker = %neighbour.entry(), "wrong content for a metainfo id"),

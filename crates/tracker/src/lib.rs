@@ -3,7 +3,7 @@
 //! [`run()`] is the whole interface. Requests come in through `accept` and `routes`; what they read are `views`, loaded
 //! from the store and kept up to date by applied rows; what they write goes through `admission` to the one task that
 //! owns the replica (`replica_shell`), from there to the writer thread and to the other trackers (`neighbour`), and
-//! comes back as applied rows and notices to connected sessions. Presence goes beside all that, in memory only.
+//! comes back as applied rows and notices to connected sessions. `reload` follows the tracker list. Presence goes beside all that, in memory only.
 //!
 //! Absent on purpose: files, passwords, private keys of people, sessions (the TLS client key is the session), and any
 //! decision about authority that is not a ledger view.
@@ -20,9 +20,11 @@ mod lanes;
 mod limits;
 mod names;
 mod neighbour;
+mod neighbours;
 mod notices;
 mod presence_shell;
 mod rate;
+mod reload;
 mod replica_shell;
 mod routes;
 mod run;
@@ -33,4 +35,5 @@ mod writer;
 
 pub use config::{Started, TrackerConfig, TrackerError};
 pub use folder::FolderError;
+pub use reload::{Reload, Reloaded};
 pub use run::run;

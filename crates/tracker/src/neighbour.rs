@@ -12,11 +12,11 @@ use peerage_link::api::{Empty, HelloResponse, PullRequest, PullResponse, PushReq
 use peerage_link::http::{CallError, ConnectError, TrackerConn};
 use peerage_link::list::TrackerEntry;
 use peerage_replica::{BatchId, Input, LogRow, PeerId, Vector, VerifiedRow};
-use peerage_types::{ClusterId, TrackerId};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::timeout;
 
 use crate::limits::{METAINFO_BODY_BYTES_MAX, PEER_CALL_TIMEOUT, PEER_CONNECT_TIMEOUT};
+use crate::neighbours::NeighbourConfig;
 use crate::replica_shell::Done;
 use crate::state::Shared;
 
@@ -42,18 +42,18 @@ pub(crate) enum NeighbourError {
         "tracker {0} answers with our own id: its list line leads back to this tracker, or its data folder is a copy of ours"
     )]
     Ourselves(TrackerEntry),
+    /// The operator must act: one tracker would count as two.
+    #[error(
+        "tracker {0} answers with the id of another tracker of the list: two lines lead to it, or one data folder is a copy of the other"
+    )]
+    Twice(TrackerEntry),
 }
 
 /// One of the other trackers.
 pub(crate) struct Neighbour {
     peer: PeerId,
     entry: TrackerEntry,
-    /// The cluster key on both sides.
-    tls: Arc<rustls::ClientConfig>,
-    cluster: ClusterId,
-    us: TrackerId,
-    /// Named when the other side belongs to another cluster.
-    keyring: String,
+    config: Arc<NeighbourConfig>,
     conn: tokio::sync::Mutex<Option<TrackerConn>>,
     /// What was last said to the log about it: each trouble is told once.
     trouble: Mutex<Option<String>>,
@@ -61,31 +61,10 @@ pub(crate) struct Neighbour {
     fresh: tokio::sync::watch::Sender<u64>,
 }
 
-/// What a neighbour is made from.
-pub(crate) struct NeighbourConfig {
-    pub(crate) peer: PeerId,
-    pub(crate) entry: TrackerEntry,
-    pub(crate) tls: Arc<rustls::ClientConfig>,
-    pub(crate) cluster: ClusterId,
-    pub(crate) us: TrackerId,
-    pub(crate) keyring: String,
-}
-
 impl Neighbour {
-    pub(crate) fn new(config: NeighbourConfig) -> Self {
-        let NeighbourConfig { peer, entry, tls, cluster, us, keyring } = config;
+    pub(crate) fn new(peer: PeerId, entry: TrackerEntry, config: Arc<NeighbourConfig>) -> Self {
         let (conn, trouble) = (tokio::sync::Mutex::default(), Mutex::default());
-        Self {
-            peer,
-            entry,
-            tls,
-            cluster,
-            us,
-            keyring,
-            conn,
-            trouble,
-            fresh: tokio::sync::watch::Sender::new(0),
-        }
+        Self { peer, entry, config, conn, trouble, fresh: tokio::sync::watch::Sender::new(0) }
     }
 
     pub(crate) fn peer(&self) -> PeerId {
@@ -134,6 +113,9 @@ impl Neighbour {
         }
         *slot = None;
         let made = self.connect().await;
+        if made.is_err() {
+            self.config.identities.forget(self.peer);
+        }
         self.tell(made.as_ref().err());
         let conn = made?;
         *slot = Some(conn.clone());
@@ -143,21 +125,25 @@ impl Neighbour {
 
     async fn connect(&self) -> Result<TrackerConn, NeighbourError> {
         let other = |theirs| {
-            let (entry, keyring) = (self.entry.clone(), self.keyring.clone());
+            let (entry, keyring) = (self.entry.clone(), self.config.keyring.clone());
             NeighbourError::OtherCluster { entry, theirs, keyring }
         };
-        let made = TrackerConn::connect(&self.entry, Arc::clone(&self.tls), PEER_CONNECT_TIMEOUT).await;
+        let made =
+            TrackerConn::connect(&self.entry, Arc::clone(&self.config.tls), PEER_CONNECT_TIMEOUT).await;
         let conn = match made {
             Err(ConnectError::WrongKey { got, .. }) => return Err(other(format!("key {}", got.tag()))),
             made => made?,
         };
         let hello: HelloResponse = conn.call(path::HELLO, &Empty {}).await?;
-        if hello.cluster != self.cluster {
+        if hello.cluster != self.config.cluster {
             return Err(other(format!("id {}", hello.cluster)));
         }
-        match hello.tracker == self.us {
-            true => Err(NeighbourError::Ourselves(self.entry.clone())),
-            false => Ok(conn),
+        if hello.tracker == self.config.us {
+            return Err(NeighbourError::Ourselves(self.entry.clone()));
+        }
+        match self.config.identities.learn(self.peer, hello.tracker) {
+            Ok(()) => Ok(conn),
+            Err(_) => Err(NeighbourError::Twice(self.entry.clone())),
         }
     }
 
@@ -169,7 +155,9 @@ impl Neighbour {
         }
         match error {
             None => tracing::info!(tracker = %self.entry, "connected"),
-            Some(NeighbourError::OtherCluster { .. } | NeighbourError::Ourselves(_)) => {
+            Some(
+                NeighbourError::OtherCluster { .. } | NeighbourError::Ourselves(_) | NeighbourError::Twice(_),
+            ) => {
                 tracing::warn!("{}; not syncing with it", now.as_deref().unwrap_or_default());
             }
             Some(error) => tracing::info!(%error, "cannot reach another tracker; trying again"),
@@ -188,7 +176,7 @@ pub(crate) fn spawn_push(
 ) {
     let state = Arc::clone(state);
     tokio::spawn(async move {
-        let request = PushRequest { from: state.tracker, from_index: state.me.0, rows };
+        let request = PushRequest { from: state.tracker, rows };
         let input = match ask::<_, PushResponse>(&state, peer, path::PEER_PUSH, &request).await {
             Some(answer) => Input::PushAcked { peer, batch, vector: answer.vector },
             None => Input::PushFailed { peer, batch },
@@ -202,7 +190,7 @@ pub(crate) fn spawn_push(
 pub(crate) fn spawn_pull(state: &Shared, peer: PeerId, vector: Vector, report: UnboundedSender<Done>) {
     let state = Arc::clone(state);
     tokio::spawn(async move {
-        let request = PullRequest { from: state.tracker, from_index: state.me.0, vector };
+        let request = PullRequest { from: state.tracker, vector };
         let answer = match reach(&state, peer).await {
             true => ask::<_, PullResponse>(&state, peer, path::PEER_PULL, &request).await,
             false => None,
@@ -218,7 +206,7 @@ pub(crate) fn spawn_pull(state: &Shared, peer: PeerId, vector: Vector, report: U
 /// Connects. Trackers that are started together find each other a moment later than the first one asks: a few quick
 /// attempts spare them a suspicion and a whole pull interval.
 async fn reach(state: &Shared, peer: PeerId) -> bool {
-    let Some(neighbour) = state.neighbour(peer) else { return false };
+    let Some(neighbour) = state.neighbours.get(peer) else { return false };
     let mut closing = state.closing.clone();
     let attempts = async {
         for attempt in 1.. {
@@ -268,7 +256,7 @@ where
     Q: Encode<()>,
     A: for<'b> Decode<'b, ()>,
 {
-    let neighbour = state.neighbour(peer)?;
+    let neighbour = state.neighbours.get(peer)?;
     let mut closing = state.closing.clone();
     let call = timeout(PEER_CALL_TIMEOUT, neighbour.call(path, request, PEER_CALL_TIMEOUT));
     tokio::select! {

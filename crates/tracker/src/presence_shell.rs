@@ -166,7 +166,7 @@ async fn send(state: &Shared, neighbour: &Neighbour, update: &PresenceUpdate) ->
         let full = update.full && index == 0;
         let part = PresenceUpdate { owner: update.owner, full, changes: part.to_vec() };
         let Ok(deltas) = minicbor::to_vec(&part) else { return false };
-        let request = PresenceRequest { from: state.tracker, from_index: state.me.0, deltas };
+        let request = PresenceRequest { from: state.tracker, deltas };
         let told = neighbour.call::<_, Empty>(path::PEER_PRESENCE, &request, PEER_CALL_TIMEOUT).await;
         if let Err(error) = told {
             tracing::debug!(tracker = %neighbour.entry(), %error, "presence did not get there");

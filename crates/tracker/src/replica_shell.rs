@@ -52,15 +52,17 @@ pub(crate) enum Command {
         answer: oneshot::Sender<Durable>,
     },
     Push {
-        from: PeerId,
+        from: Option<PeerId>,
         rows: Vec<VerifiedRow>,
         answer: oneshot::Sender<Vector>,
     },
     Pull {
-        from: PeerId,
+        from: Option<PeerId>,
         vector: Vector,
         answer: oneshot::Sender<Pulled>,
     },
+    /// The list changed.
+    Peer(Input),
     /// Ask all other trackers at once for what they have.
     PullNow,
 }
@@ -118,13 +120,24 @@ impl ReplicaHandle {
     }
 
     /// Rows that another tracker pushed. Answers with what is on our disk. None: the tracker is stopping.
-    pub(crate) async fn push(&self, from: PeerId, rows: Vec<VerifiedRow>) -> Option<Vector> {
+    pub(crate) async fn push(&self, from: Option<PeerId>, rows: Vec<VerifiedRow>) -> Option<Vector> {
         self.ask(|answer| Command::Push { from, rows, answer }).await
     }
 
     /// What the other tracker lacks. None: the tracker is stopping or the store failed.
-    pub(crate) async fn pull(&self, from: PeerId, vector: Vector) -> Option<Pulled> {
+    pub(crate) async fn pull(&self, from: Option<PeerId>, vector: Vector) -> Option<Pulled> {
         self.ask(|answer| Command::Pull { from, vector, answer }).await
+    }
+
+    /// The list names one more tracker.
+    pub(crate) async fn add_peer(&self, peer: PeerId) {
+        // It fails only when the tracker is stopping.
+        let _ = self.commands.send(Command::Peer(Input::PeerAdded { peer })).await;
+    }
+
+    /// The list does not name this tracker any more.
+    pub(crate) async fn remove_peer(&self, peer: PeerId) {
+        let _ = self.commands.send(Command::Peer(Input::PeerRemoved { peer })).await;
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
@@ -261,6 +274,7 @@ impl Task {
                 Input::PullReceived { from, vector, reply }
             }
             Command::PullNow => Input::PullNow,
+            Command::Peer(input) => input,
         }
     }
 
@@ -354,6 +368,6 @@ impl Task {
     }
 
     fn entry(&self, peer: PeerId) -> String {
-        self.state.neighbour(peer).map_or_else(|| format!("{peer:?}"), |n| n.entry().to_string())
+        self.state.neighbours.get(peer).map_or_else(|| format!("{peer:?}"), |n| n.entry().to_string())
     }
 }

@@ -8,9 +8,9 @@ use std::sync::{Arc, mpsc as std_mpsc};
 
 use peerage_ledger::Origin;
 use peerage_link::keyring::{Keyring, keyring_path};
-use peerage_link::list::{self, TrackerList};
+use peerage_link::list::{self, TrackerEntry, TrackerList};
 use peerage_link::tls::{self, ClientKey, ExpectedKey};
-use peerage_replica::{Config, Input, Limits, PeerId, Replica, Vector};
+use peerage_replica::{Config, Input, Limits, Replica, Vector};
 use peerage_store::{SqliteStore, Store, StoreError};
 use peerage_types::{PublicKey, Stamp, TrackerId};
 use tokio::net::TcpListener;
@@ -22,14 +22,14 @@ use crate::config::{Started, TrackerConfig, TrackerError};
 use crate::folder::{DataFolder, default_folder};
 use crate::lanes::Lanes;
 use crate::limits::{CATCHING_UP_MAX, METAINFO_IN_FLIGHT_MAX};
-use crate::neighbour::{Neighbour, NeighbourConfig};
+use crate::neighbours::{Identities, NeighbourConfig, Neighbours};
 use crate::notices::Notices;
 use crate::presence_shell::{self, PresenceShell};
 use crate::replica_shell::{self, Done, ReplicaHandle, Shell};
 use crate::state::{Rates, Shared, State, Streams};
 use crate::views::Views;
 use crate::writer::{self, Commit, Signals};
-use crate::{accept, keeper, routes};
+use crate::{accept, keeper, reload, routes};
 
 /// Keys under which the store keeps who it belongs to.
 const META_CLUSTER: &str = "cluster";
@@ -71,6 +71,8 @@ pub async fn run(
 struct Ground {
     config: TrackerConfig,
     list: TrackerList,
+    /// The line of the list that this tracker is.
+    own: TrackerEntry,
     keyring: Keyring,
     folder: DataFolder,
     store: Arc<dyn Store>,
@@ -84,10 +86,10 @@ impl Ground {
     /// Blocking.
     fn prepare(config: TrackerConfig) -> Result<Self, TrackerError> {
         let list = TrackerList::load(&config.list)?;
-        if list.entry(config.number).is_none() {
+        let Some(own) = list.entry(config.number).cloned() else {
             let (list, trackers) = (config.list, list.entries.len());
             return Err(TrackerError::NoSuchNumber { list, number: config.number, trackers });
-        }
+        };
         let keyring = Keyring::load_or_create(&config.list)?;
         pin(&list, &keyring.public())?;
         let folder = match &config.data {
@@ -104,47 +106,40 @@ impl Ground {
         fill_random(&mut incarnation)?;
         let (vector, last_stamp) = (store.vector()?, store.last_stamp()?);
         let incarnation = u64::from_be_bytes(incarnation);
-        Ok(Self { config, list, keyring, folder, store, tracker, incarnation, vector, last_stamp })
+        Ok(Self { config, list, own, keyring, folder, store, tracker, incarnation, vector, last_stamp })
     }
 
     async fn listen(&self) -> Result<TcpListener, TrackerError> {
-        let bound = match (self.config.listen, self.list.entry(self.config.number)) {
-            (None, Some(entry)) => TcpListener::bind((entry.host.as_str(), entry.port)).await,
-            (Some(addr), _) => TcpListener::bind(addr).await,
-            (None, None) => Err(io::Error::other("the list has no such line")),
+        let bound = match self.config.listen {
+            None => TcpListener::bind((self.own.host.as_str(), self.own.port)).await,
+            Some(addr) => TcpListener::bind(addr).await,
         };
         bound.map_err(|source| self.listen_error(source))
     }
 
     fn listen_error(&self, source: io::Error) -> TrackerError {
-        let entry = || self.list.entry(self.config.number).map(ToString::to_string).unwrap_or_default();
-        let addr = self.config.listen.map_or_else(entry, |addr| addr.to_string());
+        let addr = self.config.listen.map_or_else(|| self.own.to_string(), |addr| addr.to_string());
         match source.kind() {
             io::ErrorKind::AddrInUse => TrackerError::PortInUse { addr },
             _ => TrackerError::Listen { addr, source },
         }
     }
 
-    fn neighbours(&self) -> Vec<Arc<Neighbour>> {
+    /// The other trackers of the list, each with its slot.
+    fn neighbours(&self) -> Neighbours {
         let key = self.keyring.signing_key();
         let tls = tls::client_config(Some(key), ExpectedKey::Exactly(self.keyring.public()), &[tls::ALPN_H2]);
-        let others = (0u8..).zip(&self.list.entries).filter(|(index, _)| *index != self.me().0);
-        let made = others.map(|(index, entry)| {
-            Arc::new(Neighbour::new(NeighbourConfig {
-                peer: PeerId(index),
-                entry: entry.clone(),
-                tls: Arc::clone(&tls),
-                cluster: self.keyring.cluster(),
-                us: self.tracker,
-                keyring: keyring_path(&self.list.path).display().to_string(),
-            }))
+        let neighbours = Neighbours::new(NeighbourConfig {
+            tls,
+            cluster: self.keyring.cluster(),
+            us: self.tracker,
+            keyring: keyring_path(&self.list.path).display().to_string(),
+            identities: Identities::default(),
         });
-        made.collect()
-    }
-
-    /// Place in the list, from 0.
-    fn me(&self) -> PeerId {
-        PeerId(u8::try_from(self.config.number - 1).unwrap_or(u8::MAX))
+        for entry in self.list.entries.iter().filter(|entry| **entry != self.own) {
+            neighbours.add(entry);
+        }
+        neighbours
     }
 }
 
@@ -231,7 +226,7 @@ impl Running {
             Config {
                 tracker: ground.tracker,
                 incarnation: ground.incarnation,
-                peers: neighbours.iter().map(|neighbour| neighbour.peer()).collect(),
+                peers: neighbours.all().iter().map(|neighbour| neighbour.peer()).collect(),
                 signing_key: ground.keyring.signing_key().clone(),
                 vector: ground.vector.clone(),
                 last_stamp: ground.last_stamp,
@@ -240,8 +235,7 @@ impl Running {
             clock.now(),
         );
         let origin = Origin { tracker: ground.tracker, incarnation: ground.incarnation };
-        let me = ground.me();
-        let Ground { list, keyring, folder, store, tracker, .. } = ground;
+        let Ground { config, list, own, keyring, folder, store, tracker, .. } = ground;
         let signals = Arc::new(Signals::default());
         let (report, done) = mpsc::unbounded_channel();
         let (commits, writer, writer_ended) = start_writer(&store, &report, &signals)?;
@@ -249,14 +243,13 @@ impl Running {
             cluster: keyring.cluster(),
             cluster_key: keyring.public(),
             tracker,
-            me,
-            trackers: u32::try_from(list.entries.len()).unwrap_or(u32::MAX),
             views: Views::new(keyring.cluster(), Arc::clone(&store)),
             keyring,
             store,
             replica: handle,
             presence: PresenceShell::new(origin, clock),
             neighbours,
+            reload: config.reload,
             notices: Notices::new(),
             lanes: Lanes::default(),
             rates: Rates::default(),
@@ -271,11 +264,7 @@ impl Running {
         let mut helpers = JoinSet::new();
         helpers.spawn(keeper::run(Arc::clone(&state), wanted));
         helpers.spawn(presence_shell::run(Arc::clone(&state), closing_seen.clone()));
-        for neighbour in &state.neighbours {
-            let told =
-                presence_shell::inform(Arc::clone(&state), Arc::clone(neighbour), closing_seen.clone());
-            helpers.spawn(told);
-        }
+        helpers.spawn(reload::run(Arc::clone(&state), list, own, closing_seen.clone()));
         let shell =
             Shell { state: Arc::clone(&state), replica, clock, commands, done, report, writer: commits };
         let replica = Part(tokio::spawn(replica_shell::run(shell, stopped_seen)));

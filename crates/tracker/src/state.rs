@@ -10,7 +10,7 @@ use peerage_ledger::Body;
 use peerage_link::api::ErrorCode;
 use peerage_link::keyring::Keyring;
 use peerage_link::opaque::Setup;
-use peerage_replica::{PeerId, VerifiedRow};
+use peerage_replica::VerifiedRow;
 use peerage_store::Store;
 use peerage_types::{ClusterId, DeviceId, PublicKey, TrackerId, UserId};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -20,10 +20,11 @@ use crate::error::Failure;
 use crate::keeper::Wanted;
 use crate::lanes::Lanes;
 use crate::limits::EVENT_STREAMS_PER_DEVICE_MAX;
-use crate::neighbour::Neighbour;
+use crate::neighbours::Neighbours;
 use crate::notices::Notices;
 use crate::presence_shell::PresenceShell;
 use crate::rate::{Rate, RateLimit, address_prefix};
+use crate::reload::Reload;
 use crate::replica_shell::ReplicaHandle;
 use crate::views::Views;
 use crate::writer::Signals;
@@ -35,17 +36,15 @@ pub(crate) struct State {
     pub(crate) cluster: ClusterId,
     pub(crate) cluster_key: PublicKey,
     pub(crate) tracker: TrackerId,
-    /// This tracker's place in the list, from 0.
-    pub(crate) me: PeerId,
-    /// Trackers in the list.
-    pub(crate) trackers: u32,
     pub(crate) keyring: Keyring,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) views: Views,
     pub(crate) replica: ReplicaHandle,
     pub(crate) presence: PresenceShell,
     /// The other trackers of the list.
-    pub(crate) neighbours: Vec<Arc<Neighbour>>,
+    pub(crate) neighbours: Neighbours,
+    /// Reads the list again.
+    pub(crate) reload: Reload,
     pub(crate) notices: Notices,
     pub(crate) lanes: Lanes,
     pub(crate) rates: Rates,
@@ -88,11 +87,6 @@ impl State {
     /// The OPAQUE key for new registrations.
     pub(crate) fn opaque_key(&self) -> (u32, &Setup) {
         self.keyring.opaque_current()
-    }
-
-    /// The other tracker in this place of the list.
-    pub(crate) fn neighbour(&self, peer: PeerId) -> Option<&Arc<Neighbour>> {
-        self.neighbours.iter().find(|neighbour| neighbour.peer() == peer)
     }
 
     /// Metainfo files of Manifests that other trackers accepted: their clients put the file there.

@@ -1,11 +1,11 @@
 //! `peerage tracker TRACKER_INFO NUMBER`: one tracker in the foreground.
 
-use std::io::BufRead;
+use std::io::{BufRead, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use peerage_tracker::{Started, TrackerConfig, TrackerError};
+use peerage_tracker::{Reload, Started, TrackerConfig, TrackerError};
 use tokio::sync::mpsc;
 
 use crate::signals;
@@ -27,24 +27,56 @@ pub struct Args {
     listen: Option<SocketAddr>,
 }
 
-/// Runs until `quit` on stdin, Ctrl-C or SIGTERM. The end of stdin does not end it.
+/// Runs until `quit` on stdin, Ctrl-C or SIGTERM; `reload` on stdin or SIGHUP reads the list again at once. The end of
+/// stdin does not end it, unless its terminal is gone.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let list = args.list.clone();
-    let config = TrackerConfig { list: args.list, number: args.number, data: args.data, listen: args.listen };
-    let mut stop = signals::shutdown();
-    let mut quit = quit_typed();
-    let shutdown = async move {
-        tokio::select! {
-            _ = stop.recv() => {}
-            Some(()) = quit.recv() => {}
-        }
+    let reload = Reload::default();
+    let config = TrackerConfig {
+        list: args.list,
+        number: args.number,
+        data: args.data,
+        listen: args.listen,
+        reload: reload.clone(),
     };
-    match peerage_tracker::run(config, shutdown, |started| announce(started, &list)).await {
+    match peerage_tracker::run(config, until_told(reload), |started| announce(started, &list)).await {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) => {
             eprintln!("error: {error}");
             Ok(ExitCode::from(exit_code(&error)))
         }
+    }
+}
+
+/// Ready when the tracker is to end; until then it reads the list again when told to.
+async fn until_told(reload: Reload) {
+    let (mut stop, mut hang_up, mut typed) = (signals::stop(), signals::hang_up(), typed());
+    let terminal = std::io::stdin().is_terminal();
+    let (mut hung_up, mut ended) = (false, false);
+    loop {
+        tokio::select! {
+            _ = stop.recv() => return,
+            Some(()) = hang_up.recv() => {
+                hung_up = true;
+                tell(&reload).await;
+            }
+            Some(word) = typed.recv() => match word {
+                Typed::Quit => return,
+                Typed::Reload => tell(&reload).await,
+                Typed::End => ended = true,
+            },
+        }
+        // A closed terminal hangs up and ends the input: nobody is there any more. A daemon has no terminal.
+        if terminal && hung_up && ended {
+            return;
+        }
+    }
+}
+
+async fn tell(reload: &Reload) {
+    match reload.request().await {
+        Ok(reloaded) => say(&format!("{reloaded}\n")),
+        Err(why) => eprintln!("error: {why}"),
     }
 }
 
@@ -57,33 +89,45 @@ fn exit_code(error: &TrackerError) -> u8 {
 }
 
 fn announce(started: &Started, list: &std::path::Path) {
-    use std::io::Write;
     let text = format!(
-        "tracker {} listens on {} (cluster {}, {} in the list)\nhint: `quit` closes it; next: peerage client 127.0.0.1:7600 {}\n",
+        "tracker {} listens on {} (cluster {}, {} in the list)\nhint: `quit` closes it, `reload` reads the list again; next: peerage client 127.0.0.1:7600 {}\n",
         started.tracker.tag(),
         started.addr,
         started.cluster.tag(),
         started.trackers,
         list.display()
     );
-    // A tracker whose output nobody reads is still a tracker.
+    say(&text);
+}
+
+/// A tracker whose output nobody reads is still a tracker.
+fn say(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
     let _ = std::io::stdout().flush();
 }
 
-/// Yields when `quit` is typed; silent after the end of stdin. Reads on a thread of its own, which nothing waits for.
-fn quit_typed() -> mpsc::Receiver<()> {
+enum Typed {
+    Quit,
+    Reload,
+    End,
+}
+
+/// What is typed. Reads on a thread of its own, which nothing waits for.
+fn typed() -> mpsc::Receiver<Typed> {
     let (tx, rx) = mpsc::channel(1);
     std::thread::spawn(move || {
-        let typed = std::io::stdin()
-            .lock()
-            .lines()
-            .map_while(Result::ok)
-            .any(|line| matches!(line.trim(), "quit" | "exit"));
-        if typed {
-            // Nobody waiting means that it ends anyway.
-            let _ = tx.blocking_send(());
+        for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+            let word = match line.trim() {
+                "quit" | "exit" => Typed::Quit,
+                "reload" => Typed::Reload,
+                _ => continue,
+            };
+            if tx.blocking_send(word).is_err() {
+                return;
+            }
         }
+        // Nobody waiting means that it ends anyway.
+        let _ = tx.blocking_send(Typed::End);
     });
     rx
 }

@@ -6,6 +6,7 @@ mod capture;
 mod command_line;
 mod demo;
 mod failover;
+mod membership;
 mod partition;
 mod refusals;
 mod resume;

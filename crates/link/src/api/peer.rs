@@ -1,4 +1,5 @@
-//! Between trackers. They share one TLS key, so each request says which tracker sends it.
+//! Between trackers. They share one TLS key, so each request says which installation sends it. Places in the list are
+//! nobody else's matter: two trackers with different lists still understand each other.
 
 use minicbor::{Decode, Encode};
 use peerage_replica::{LogRow, Vector};
@@ -11,11 +12,8 @@ pub struct PushRequest {
     /// The sender's installation.
     #[n(0)]
     pub from: TrackerId,
-    /// The sender's place in the tracker list, counted from 0.
-    #[n(1)]
-    pub from_index: u8,
     /// Contiguous per origin.
-    #[n(2)]
+    #[n(1)]
     pub rows: Vec<LogRow>,
 }
 
@@ -35,11 +33,8 @@ pub struct PullRequest {
     /// The sender's installation.
     #[n(0)]
     pub from: TrackerId,
-    /// The sender's place in the tracker list, counted from 0.
-    #[n(1)]
-    pub from_index: u8,
     /// What the sender has on disk.
-    #[n(2)]
+    #[n(1)]
     pub vector: Vector,
 }
 
@@ -68,10 +63,7 @@ pub struct PresenceRequest {
     /// The sender's installation.
     #[n(0)]
     pub from: TrackerId,
-    /// The sender's place in the tracker list, counted from 0.
-    #[n(1)]
-    pub from_index: u8,
     /// The CBOR of a [`peerage_replica::PresenceUpdate`]: its owner is the sender.
-    #[cbor(n(2), with = "minicbor::bytes")]
+    #[cbor(n(1), with = "minicbor::bytes")]
     pub deltas: Vec<u8>,
 }

@@ -316,3 +316,79 @@ fn clocks_that_are_off_are_told_once_a_minute() {
     "#]],
     );
 }
+
+#[test]
+fn a_tracker_that_the_list_names_anew_is_pulled_and_counts() {
+    check_from(
+        &Start { peers: 0, ..Start::default() },
+        "submit 1 x; disk; add 1; answered 1 / ; acked 1 A1; submit 2 y; disk; acked 1 A2; again 3 x; add 1",
+        expect![[r#"
+             sleep
+            submit 1 x → persist [A1x], sleep
+            disk → applied [A1x], answer 1: 1/1, sleep
+            add 1 → push to 1 [A1x], pull from 1 [A1], wake 1000
+            answered 1 / → wake 1000
+            acked 1 A1 → wake 1000
+            submit 2 y → persist [A2y], wake 1000
+            disk → applied [A2y], push to 1 [A2y], wake 1000
+            acked 1 A2 → answer 2: 2/2, wake 1000
+            again 3 x → answer 3: 2/2, wake 1000
+            add 1 → wake 1000
+        "#]],
+    );
+}
+
+#[test]
+fn nobody_waits_for_a_tracker_that_left_the_list() {
+    check(
+        "submit 1 x; disk; acked 1 A1; remove 2; submit 2 y; disk; acked 1 A2; acked 2 A2; failed 2; answered 2 C1z / C1; disk; +5000",
+        expect![[r#"
+             pull from 1 [], pull from 2 [], wake 5000
+            submit 1 x → persist [A1x], wake 5000
+            disk → applied [A1x], push to 1 [A1x], push to 2 [A1x], wake 1000
+            acked 1 A1 → wake 1000
+            remove 2 → answer 1: 2/2, wake 5000
+            submit 2 y → persist [A2y], wake 5000
+            disk → applied [A2y], push to 1 [A2y], wake 1000
+            acked 1 A2 → answer 2: 2/2, wake 5000
+            acked 2 A2 → wake 5000
+            failed 2 → wake 5000
+            answered 2 C1z / C1 → persist [C1z], wake 5000
+            disk → applied [C1z], wake 5000
+            +5000 → suspect 1, wake 6000
+        "#]],
+    );
+}
+
+#[test]
+fn what_a_removed_tracker_acknowledged_does_not_count() {
+    check(
+        "submit 1 x; disk; acked 1 A1; remove 1; acked 2 A1; add 1; again 2 x",
+        expect![[r#"
+         pull from 1 [], pull from 2 [], wake 5000
+        submit 1 x → persist [A1x], wake 5000
+        disk → applied [A1x], push to 1 [A1x], push to 2 [A1x], wake 1000
+        acked 1 A1 → wake 1000
+        remove 1 → wake 1000
+        acked 2 A1 → answer 1: 2/2, wake 5000
+        add 1 → push to 1 [A1x], pull from 1 [A1], wake 1000
+        again 2 x → wake 1000
+    "#]],
+    );
+}
+
+#[test]
+fn a_tracker_that_the_list_does_not_name_is_answered_all_the_same() {
+    check(
+        "push 0 B1x; disk; pulled 0 A1; loaded B1x; push 0 C2y; pulled 0 A9 B1",
+        expect![[r#"
+         pull from 1 [], pull from 2 [], wake 5000
+        push 0 B1x → persist [B1x], wake 5000
+        disk → applied [B1x], push reply [B1], wake 5000
+        pulled 0 A1 → load after [A1], wake 5000
+        loaded B1x → pull reply [B1x] [B1], wake 5000
+        push 0 C2y → push reply [B1], wake 5000
+        pulled 0 A9 B1 → pull reply [] [B1], wake 5000
+    "#]],
+    );
+}

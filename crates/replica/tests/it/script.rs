@@ -9,13 +9,15 @@
 //! | `submit 7 x y` | ticket 7 with records x and y |
 //! | `again 7 x` | the same, and the store has x already |
 //! | `disk` | everything handed to the disk is on it |
-//! | `push 1 B1x B2y` | neighbour 1 pushes |
+//! | `push 1 B1x B2y` | neighbour 1 pushes; 0 is somebody whom our list does not name |
 //! | `acked 1 A2 B1` | neighbour 1 answers the last push with its vector |
 //! | `failed 1` | the last push to neighbour 1 did not get through |
 //! | `pulled 1 A1` | neighbour 1 pulls with its vector |
 //! | `loaded A2y more` | the store loaded these rows for the last pull, and there are more |
 //! | `answered 1 B1x / B1` | neighbour 1 answers a pull with rows and its vector; `/more` when it has more |
 //! | `clock 1 -9000` | the same without rows, its clock being so many milliseconds off |
+//! | `add 3` | the list names one more tracker |
+//! | `remove 1` | it does not name this one any more |
 //! | `unanswered 1` | a pull did not get through |
 
 use std::collections::BTreeMap;
@@ -55,7 +57,7 @@ pub fn check_from(start: &Start, script: &str, expected: Expect) {
 
 /// What a replica starts from.
 pub struct Start {
-    pub peers: u8,
+    pub peers: u32,
     pub vector: &'static str,
     pub limits: Limits,
 }
@@ -118,7 +120,7 @@ impl World {
             let rows = words.iter().filter(|w| **w != "more").map(|w| self.row(w).row()).collect();
             return self.handle(Input::RowsLoaded { reply: ReplyId(self.replies), rows, more });
         }
-        let number: u8 = words.next().unwrap().parse().unwrap();
+        let number: u32 = words.next().unwrap().parse().unwrap();
         let (peer, words): (_, Vec<&str>) = (PeerId(number), words.collect());
         let input = match verb {
             "submit" | "again" => {
@@ -131,13 +133,13 @@ impl World {
             "push" => {
                 let rows = words.iter().map(|w| self.row(w)).collect();
                 self.replies += 1;
-                Input::PushReceived { from: peer, rows, reply: ReplyId(self.replies) }
+                Input::PushReceived { from: known(peer), rows, reply: ReplyId(self.replies) }
             }
             "acked" => Input::PushAcked { peer, batch: self.pushes[&peer], vector: vector(words) },
             "failed" => Input::PushFailed { peer, batch: self.pushes[&peer] },
             "pulled" => {
                 self.replies += 1;
-                Input::PullReceived { from: peer, vector: vector(words), reply: ReplyId(self.replies) }
+                Input::PullReceived { from: known(peer), vector: vector(words), reply: ReplyId(self.replies) }
             }
             "answered" => {
                 let (before, after) = command.split_once('/').unwrap();
@@ -150,6 +152,8 @@ impl World {
                 let unix_ms = self.unix_ms().saturating_add_signed(words[0].parse().unwrap());
                 Input::PullAnswered { peer, rows: Vec::new(), more: false, vector: Vector::new(), unix_ms }
             }
+            "add" => Input::PeerAdded { peer },
+            "remove" => Input::PeerRemoved { peer },
             "unanswered" => Input::PullFailed { peer },
             other => panic!("unknown command `{other}`"),
         };
@@ -251,6 +255,11 @@ impl World {
         report.pop();
         report.push('\n');
     }
+}
+
+/// Neighbour 0 is a tracker of the cluster that our list does not name.
+fn known(peer: PeerId) -> Option<PeerId> {
+    Some(peer).filter(|peer| peer.0 > 0)
 }
 
 fn origin(letter: char) -> Origin {

@@ -163,7 +163,7 @@ pub(crate) fn offset(rng: &mut Rng, reach: u64) -> i64 {
 }
 
 pub(crate) fn peer_id(node: usize) -> PeerId {
-    PeerId(u8::try_from(node).unwrap_or(u8::MAX))
+    PeerId(u32::try_from(node).unwrap_or(u32::MAX))
 }
 
 fn tracker_id(rng: &mut Rng) -> TrackerId {

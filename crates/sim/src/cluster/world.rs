@@ -361,9 +361,13 @@ impl World {
         }
         let (peer, reply) = (peer_id(from), ReplyId(self.nodes[to].run.as_ref().map_or(0, |r| r.reply_last)));
         let input = match body {
-            Body::Push { rows, .. } => Input::PushReceived { from: peer, rows: self.verify(&rows)?, reply },
+            Body::Push { rows, .. } => {
+                Input::PushReceived { from: Some(peer), rows: self.verify(&rows)?, reply }
+            }
             Body::PushAnswer { batch, vector } => Input::PushAcked { peer, batch, vector: decoded(&vector)? },
-            Body::Pull { vector } => Input::PullReceived { from: peer, vector: decoded(&vector)?, reply },
+            Body::Pull { vector } => {
+                Input::PullReceived { from: Some(peer), vector: decoded(&vector)?, reply }
+            }
             Body::PullAnswer { rows, more, vector, unix_ms } => {
                 let (rows, vector) = (self.verify(&rows)?, decoded(&vector)?);
                 Input::PullAnswered { peer, rows, more, vector, unix_ms }
@@ -421,12 +425,12 @@ impl World {
             Output::Persist { batch, rows, last_stamp } => self.commit(at, batch, rows, last_stamp),
             Output::Push { peer, batch, rows } => {
                 let body = Body::Push { batch, rows: encoded(&rows)? };
-                self.send(Message { from: at, to: peer.0.into(), life, body });
+                self.send(Message { from: at, to: peer.0 as usize, life, body });
             }
             Output::Pull { peer, vector } => {
                 Checks::claimed(at, &self.nodes[at], &vector)?;
                 let body = Body::Pull { vector: encoded(&vector)? };
-                self.send(Message { from: at, to: peer.0.into(), life, body });
+                self.send(Message { from: at, to: peer.0 as usize, life, body });
             }
             Output::LoadRows { reply, after, limit_rows, limit_bytes } => {
                 let delay = self.rng.between(0, 10);

@@ -18,7 +18,7 @@ pub(crate) async fn hello(
         tracker: state.tracker,
         unix_ms: unix_ms(),
         opaque_key: state.opaque_key().0,
-        trackers: state.trackers,
+        trackers: state.neighbours.trackers(),
         vector: state.replica.vector(),
         observed: remote.addr.to_string(),
     }))

@@ -20,7 +20,7 @@ pub(crate) async fn push(
     _: FromTracker,
     Cbor(request): Cbor<PushRequest, PEER_BYTES_MAX>,
 ) -> Answer<PushResponse> {
-    let from = sender(&state, &request.from, request.from_index)?;
+    let from = sender(&state, &request.from)?;
     let rows = state.blocking(move |state| verify_rows(state, &request.rows)).await?;
     let vector = state.replica.push(from, rows).await.ok_or_else(Failure::stopping)?;
     Ok(Cbor(PushResponse { vector }))
@@ -31,7 +31,7 @@ pub(crate) async fn pull(
     _: FromTracker,
     Cbor(request): Cbor<PullRequest, PEER_BYTES_MAX>,
 ) -> Answer<PullResponse> {
-    let from = sender(&state, &request.from, request.from_index)?;
+    let from = sender(&state, &request.from)?;
     let pulled = state.replica.pull(from, request.vector).await.ok_or_else(Failure::stopping)?;
     let (rows, more, vector) = (pulled.rows, pulled.more, pulled.vector);
     Ok(Cbor(PullResponse { rows, more, vector, unix_ms: unix_ms() }))
@@ -42,23 +42,16 @@ pub(crate) async fn presence(
     _: FromTracker,
     Cbor(request): Cbor<PresenceRequest, PEER_BYTES_MAX>,
 ) -> Answer<Empty> {
-    sender(&state, &request.from, request.from_index)?;
+    sender(&state, &request.from)?;
     state.presence.heard(&state, &request.from, &request.deltas)?;
     Ok(Cbor(Empty {}))
 }
 
-/// Which other tracker this is, by its place in the list.
-fn sender(state: &Tracker, from: &TrackerId, index: u8) -> Result<PeerId, Failure> {
-    let peer = PeerId(index);
+/// Which tracker of the list this is. `None`: our list does not name it, or we have not reached it yet; it is one of the
+/// cluster all the same.
+fn sender(state: &Tracker, from: &TrackerId) -> Result<Option<PeerId>, Failure> {
     if *from == state.tracker {
         return Err(Failure::new(ErrorCode::BadRequest, "this request comes from this very tracker"));
     }
-    match state.neighbour(peer) {
-        Some(_) => Ok(peer),
-        None => {
-            let message =
-                format!("no other tracker has place {index} in this tracker's list of {}", state.trackers);
-            Err(Failure::bad_request(message).hint("give all trackers the same list"))
-        }
-    }
+    Ok(state.neighbours.slot_of(from))
 }

@@ -119,3 +119,48 @@ async fn a_neighbour_of_another_cluster_is_not_synced_with() {
     assert!(hello(&theirs.anonymous(1).await).await.vector.is_empty());
     theirs.stop(1).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_lines_to_one_tracker_count_once() {
+    let mut world = World::stopped(2);
+    world.start(1).await;
+    world.start(2).await;
+    world.in_touch().await;
+    // A third line, another spelling of the second.
+    let port = world.started(2).addr.port();
+    let text = format!("{}\n{}\nlocalhost:{port}\n", world.entry(1), world.entry(2));
+    std::fs::write(&world.list, text).unwrap();
+    let reloaded = world.reload(1).await.unwrap();
+    assert_eq!((reloaded.trackers, reloaded.removed.len()), (3, 0));
+    let mut ada = Person::new(world.cluster());
+    let stored = submit(&world.anonymous(1).await, &ada.founding("ada")).await.unwrap();
+    assert_eq!((stored.durable_on, stored.of), (2, 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn different_versions_of_the_list_work_together() {
+    let mut world = World::stopped(2);
+    let both = std::fs::read_to_string(&world.list).unwrap();
+    // The first one has not heard of the second one yet, which has and is the first line of its list.
+    std::fs::write(&world.list, both.lines().next().unwrap()).unwrap();
+    world.start(1).await;
+    let mut theirs = world.config(2);
+    theirs.list = world.dir.path().join("theirs.txt");
+    theirs.number = 1;
+    std::fs::write(&theirs.list, both.lines().rev().collect::<Vec<_>>().join("\n")).unwrap();
+    let beside = |list: &std::path::Path| format!("{}.keyring", list.display());
+    std::fs::copy(beside(&world.list), beside(&theirs.list)).unwrap();
+    world.trackers[1] = Some(crate::world::start(theirs).await.unwrap());
+    std::fs::write(&world.list, &both).unwrap();
+
+    let mut ada = Person::new(world.cluster());
+    let second = world.anonymous(2).await;
+    let stored = submit(&second, &ada.founding("ada")).await.unwrap();
+    assert_eq!(stored.of, 2, "the second one counts both");
+    let wanted = hello(&second).await.vector;
+    let first = world.anonymous(1).await;
+    let arrived = async { while !hello(&first).await.vector.covers(&wanted) {} };
+    tokio::time::timeout(PATIENCE, arrived).await.expect("it never arrived");
+    world.reload(1).await.unwrap();
+    world.in_touch().await;
+}

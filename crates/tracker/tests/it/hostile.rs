@@ -89,26 +89,26 @@ async fn strangers_do_not_speak_as_trackers() {
     let world = World::new(2).await;
     let ada = world.person("ada").await;
     let from = TrackerId([5; 16]);
-    let push = PushRequest { from, from_index: 1, rows: Vec::new() };
-    let pull = PullRequest { from, from_index: 1, vector: Vector::new() };
-    let presence = PresenceRequest { from, from_index: 1, deltas: Vec::new() };
+    let push = PushRequest { from, rows: Vec::new() };
+    let pull = PullRequest { from, vector: Vector::new() };
+    let presence = PresenceRequest { from, deltas: Vec::new() };
     for conn in [world.anonymous(1).await, world.session(1, &ada).await] {
         assert_eq!(code(conn.call::<_, PushResponse>(path::PEER_PUSH, &push).await), ErrorCode::NotLoggedIn);
         assert_eq!(code(conn.call::<_, PullResponse>(path::PEER_PULL, &pull).await), ErrorCode::NotLoggedIn);
         assert_eq!(code(conn.call::<_, Empty>(path::PEER_PRESENCE, &presence).await), ErrorCode::NotLoggedIn);
     }
-    // Even with the key: rows must be genuine, and the sender has a place in the list.
+    // Even with the key, which the list need not know by name: rows must be genuine, and nobody poses as ourselves.
     let keyring = peerage_link::keyring::Keyring::load(&world.list).unwrap();
     let conn = world.connect(1, Some(keyring.signing_key())).await;
     assert!(conn.call::<_, PushResponse>(path::PEER_PUSH, &push).await.is_ok());
     let pulled: PullResponse = conn.call(path::PEER_PULL, &pull).await.unwrap();
     let mut rows = pulled.rows;
     rows[0].receipt.seq += 1;
-    let forged = PushRequest { from, from_index: 1, rows };
+    let forged = PushRequest { from, rows };
     let error = refusal(conn.call::<_, PushResponse>(path::PEER_PUSH, &forged).await);
     assert!(error.message.contains("the cluster key did not sign this receipt"), "{error}");
-    let nowhere = PushRequest { from, from_index: 6, rows: Vec::new() };
-    assert_eq!(code(conn.call::<_, PushResponse>(path::PEER_PUSH, &nowhere).await), ErrorCode::BadRequest);
+    let ourselves = PushRequest { from: world.started(1).tracker, rows: Vec::new() };
+    assert_eq!(code(conn.call::<_, PushResponse>(path::PEER_PUSH, &ourselves).await), ErrorCode::BadRequest);
     assert_eq!(code(conn.call::<_, Empty>(path::PEER_PRESENCE, &presence).await), ErrorCode::BadRequest);
 }
 

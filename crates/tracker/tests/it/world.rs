@@ -16,7 +16,7 @@ use peerage_link::api::{
 use peerage_link::http::{CallError, Events, TrackerConn};
 use peerage_link::list::{TrackerEntry, TrackerList};
 use peerage_link::tls::{self, ExpectedKey};
-use peerage_tracker::{Started, TrackerConfig, TrackerError};
+use peerage_tracker::{Reload, Reloaded, Started, TrackerConfig, TrackerError};
 use peerage_types::{ClusterId, GroupId, PublicKey, RecordId, Scope, UserId};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -40,6 +40,7 @@ pub fn free_port() -> u16 {
 
 pub struct Running {
     pub started: Started,
+    pub reload: Reload,
     stop: oneshot::Sender<()>,
     task: JoinHandle<Result<(), TrackerError>>,
 }
@@ -88,7 +89,7 @@ impl World {
 
     pub fn config(&self, number: usize) -> TrackerConfig {
         let data = Some(self.dir.path().join(format!("data-{number}")));
-        TrackerConfig { list: self.list.clone(), number, data, listen: None }
+        TrackerConfig { list: self.list.clone(), number, data, listen: None, reload: Reload::default() }
     }
 
     pub async fn start(&mut self, number: usize) {
@@ -100,6 +101,12 @@ impl World {
         let Running { stop, task, .. } = self.trackers[number - 1].take().unwrap();
         stop.send(()).unwrap();
         timeout(PATIENCE, task).await.unwrap().unwrap().unwrap();
+    }
+
+    /// Makes a tracker read the list again.
+    pub async fn reload(&self, number: usize) -> Result<Reloaded, String> {
+        let reload = self.trackers[number - 1].as_ref().unwrap().reload.clone();
+        timeout(PATIENCE, reload.request()).await.unwrap()
     }
 
     /// Ends it without letting it finish anything.
@@ -149,6 +156,7 @@ impl World {
 
 /// Starts a tracker and waits until it listens.
 pub async fn start(config: TrackerConfig) -> Result<Running, TrackerError> {
+    let reload = config.reload.clone();
     let (stop, stopped) = oneshot::channel();
     let (tell, told) = oneshot::channel();
     let shutdown = async {
@@ -158,7 +166,7 @@ pub async fn start(config: TrackerConfig) -> Result<Running, TrackerError> {
         let _ = tell.send(started.clone());
     }));
     match timeout(PATIENCE, told).await.unwrap() {
-        Ok(started) => Ok(Running { started, stop, task }),
+        Ok(started) => Ok(Running { started, reload, stop, task }),
         Err(_) => match task.await.unwrap() {
             Err(error) => Err(error),
             Ok(()) => panic!("the tracker ended before it started"),
