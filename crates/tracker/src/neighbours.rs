@@ -80,6 +80,11 @@ impl Neighbours {
         self.lock().current.values().cloned().collect()
     }
 
+    /// Is this tracker the only one?
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().current.is_empty()
+    }
+
     /// The one in this slot, unless it has left the list.
     pub(crate) fn get(&self, peer: PeerId) -> Option<Arc<Neighbour>> {
         self.lock().current.get(&peer).cloned()
