@@ -222,7 +222,7 @@ async fn come_online(keyring: &Keyring, target: Target, groups: &[GroupId]) -> R
         let owner = Origin { tracker: from, incarnation: 1 };
         let update = PresenceUpdate { owner, full: index == 0, changes: changes.to_vec() };
         let deltas = minicbor::to_vec(&update).map_err(|e| anyhow!("{e}"))?;
-        let request = PresenceRequest { from, from_index: 1, deltas };
+        let request = PresenceRequest { from, deltas };
         conn.call::<_, Empty>(path::PEER_PRESENCE, &request).await?;
     }
     Ok(())
