@@ -29,6 +29,8 @@ enum Command {
     Client(commands::client::Args),
     /// Play the whole story on this machine: trackers, an owner, members, a real transfer
     Demo(demo::DemoArgs),
+    /// For operators: keys, state, backup and restore of the trackers of a list
+    Cluster(commands::cluster::Args),
     /// Trust the key that the trackers of a list show now
     Trust(commands::trust::Args),
 }
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
             Command::Tracker(args) => commands::tracker::run(args).await,
             Command::Client(args) => commands::client::run(args).await,
             Command::Demo(args) => demo::run(args).await,
+            Command::Cluster(args) => commands::cluster::run(args).await,
             Command::Trust(args) => commands::trust::run(args).await,
         }
     });

@@ -2,7 +2,7 @@
 //!
 //! The file lies beside the tracker list as `<list>.keyring`, readable by its owner only. The first tracker to
 //! start makes it; trackers that start at the same moment agree on one. It is carried to other machines as it
-//! is. Keys have ids, so that an old one can stay while a newer one is used.
+//! is, or as text ([`crate::armor`]). Keys have ids, so that an old one can stay while a newer one is used.
 
 use std::fmt;
 use std::io;
@@ -13,11 +13,17 @@ use minicbor::{Decoder, Encoder};
 use peerage_types::{ClusterId, PublicKey};
 use zeroize::Zeroizing;
 
+use crate::armor::{self, ArmorError};
 use crate::file;
 use crate::opaque::{self, Setup};
 
 const MAGIC: &str = "peerage keyring";
 const VERSION: u8 = 1;
+/// What an exported keyring says to people.
+const NOTES: [&str; 2] = [
+    "Whoever has this can run trackers of this cluster and guess passwords: carry it as a secret.",
+    "On the other machine: peerage cluster key import TRACKER_INFO",
+];
 /// Keys of one kind in one file: a cluster that changes its keys yearly never gets there.
 const KEYS_MAX: u64 = 64;
 /// Far more than [`KEYS_MAX`] keys of both kinds need.
@@ -66,6 +72,14 @@ pub enum KeyringError {
         path: PathBuf,
         /// What is wrong with it.
         why: String,
+    },
+    /// The text that should hold a keyring was not carried here whole.
+    #[error("`{}` holds no keyring: {why}", from.display())]
+    Armor {
+        /// Where the text came from.
+        from: PathBuf,
+        /// What is wrong with it.
+        why: ArmorError,
     },
     /// A keyring is there already, and it is another one.
     #[error("`{}` holds another keyring (cluster {have}, offered was {offered}): it stays as it is", path.display())]
@@ -118,20 +132,43 @@ impl Keyring {
         Self::decode(&bytes, &path)
     }
 
-    /// Puts a keyring that was carried here (`bytes` as [`Keyring::encode`] wrote them) beside the list.
+    /// Reads a keyring that was carried here: the text of [`Keyring::armored`], or a copy of the file. `from` is only
+    /// named in errors.
+    ///
+    /// # Errors
+    /// [`KeyringError::Armor`] and [`KeyringError::Form`].
+    pub fn parse(bytes: &[u8], from: &Path) -> Result<Self, KeyringError> {
+        let armor = |why| KeyringError::Armor { from: from.to_owned(), why };
+        match Self::decode(bytes, from) {
+            Ok(ring) => Ok(ring),
+            // A copy of the file that was cut short is not text.
+            Err(error) if !bytes.is_ascii() && !armor::is_armored(bytes) => Err(error),
+            Err(_) => {
+                let text = std::str::from_utf8(bytes).map_err(|_| armor(ArmorError::NoBegin))?;
+                Self::decode(&armor::unwrap(text).map_err(armor)?, from)
+            }
+        }
+    }
+
+    /// Puts this keyring beside the list.
     ///
     /// # Errors
     /// [`KeyringError::Taken`] when another one is there; the same one again is fine.
-    pub fn import(list: &Path, bytes: &[u8]) -> Result<Self, KeyringError> {
+    pub fn install(&self, list: &Path) -> Result<(), KeyringError> {
         let path = keyring_path(list);
-        let offered = Self::decode(bytes, &path)?;
-        file::create_once(&path, bytes, file::Readable::ByOwner)
+        file::create_once(&path, &self.encode(), file::Readable::ByOwner)
             .map_err(|why| KeyringError::Write { path: path.clone(), why })?;
         let have = Self::load(list)?;
-        match have.encode() == offered.encode() {
-            true => Ok(have),
-            false => Err(KeyringError::Taken { path, have: have.cluster, offered: offered.cluster }),
+        match have.encode() == self.encode() {
+            true => Ok(()),
+            false => Err(KeyringError::Taken { path, have: have.cluster, offered: self.cluster }),
         }
+    }
+
+    /// The keyring as text that can be copied and pasted. Secret.
+    pub fn armored(&self) -> Zeroizing<String> {
+        let cluster = format!("Cluster {}.", self.cluster);
+        armor::wrap(&self.encode(), &[&cluster, NOTES[0], NOTES[1]])
     }
 
     /// The cluster's id: random, never changes.
@@ -382,15 +419,27 @@ mod tests {
     }
 
     #[test]
-    fn import() {
+    fn carried_as_text_or_as_file() {
         let dir = tempfile::tempdir().unwrap();
         let (here, there) = (dir.path().join("here.txt"), dir.path().join("there.txt"));
         let ring = Keyring::load_or_create(&here).unwrap();
-        assert_eq!(Keyring::import(&there, &ring.encode()).unwrap().public(), ring.public());
-        assert_eq!(Keyring::import(&there, &ring.encode()).unwrap().cluster(), ring.cluster());
+        let from = Path::new("-");
+        for carried in [ring.armored().as_bytes(), &ring.encode()[..]] {
+            let offered = Keyring::parse(carried, from).unwrap();
+            // The second time it is there already.
+            offered.install(&there).unwrap();
+            assert_eq!(Keyring::load(&there).unwrap().encode(), ring.encode());
+        }
         let other = Keyring::generate().unwrap();
-        let error = Keyring::import(&there, &other.encode()).unwrap_err();
+        let error = other.install(&there).unwrap_err();
         assert!(matches!(error, KeyringError::Taken { have, .. } if have == ring.cluster()), "{error}");
         assert_eq!(Keyring::load(&there).unwrap().cluster(), ring.cluster());
+        let error = |bytes: &[u8]| Keyring::parse(bytes, from).unwrap_err().to_string();
+        let text = error(b"good morning");
+        expect!["`-` holds no keyring: there is no line `-----BEGIN PEERAGE KEYRING (SECRET)-----`"]
+            .assert_eq(&text);
+        let cut = ring.encode();
+        let text = error(&cut[..cut.len() - 1]);
+        expect!["`-` is not a keyring of version 1: end of input bytes"].assert_eq(&text);
     }
 }

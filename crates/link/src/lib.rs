@@ -5,6 +5,7 @@
 //! Nothing here decides anything: who may do what is the ledger's business.
 
 pub mod api;
+pub mod armor;
 mod file;
 #[doc(hidden)]
 pub mod fuzzing;

@@ -66,7 +66,7 @@ pub enum TrackerError {
     #[error(transparent)]
     Keyring(#[from] KeyringError),
     /// The list pins the key of another cluster.
-    #[error("the tracker list pins the key {pinned}, but the keyring `{}` has {have}; copy the keyring file of a tracker of that cluster here", .keyring.display())]
+    #[error("the tracker list pins the key {pinned}, but the keyring `{}` has {have}; move that keyring away and carry the right one here with `peerage cluster key export` and `import`", .keyring.display())]
     OtherCluster {
         /// What clients of this list trust.
         pinned: PublicKey,

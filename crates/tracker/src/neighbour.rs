@@ -35,8 +35,10 @@ pub(crate) enum NeighbourError {
     #[error(transparent)]
     Call(#[from] CallError),
     /// The operator must act: the two do not share a keyring.
-    #[error("tracker {entry} belongs to another cluster ({}); copy `{keyring}` of this machine to it, or its own here, and restart it", .theirs)]
-    OtherCluster { entry: TrackerEntry, theirs: String, keyring: String },
+    #[error(
+        "tracker {entry} belongs to another cluster ({theirs}): carry one keyring to the other machine (`peerage cluster key export {list}` where the accounts are, `peerage cluster key import` there, its own `{list}.keyring`, `{list}.pin` and data folder moved away first) and restart that tracker"
+    )]
+    OtherCluster { entry: TrackerEntry, theirs: String, list: String },
     /// The operator must act: the list names us twice, or our data folder was copied.
     #[error(
         "tracker {0} answers with our own id: its list line leads back to this tracker, or its data folder is a copy of ours"
@@ -125,8 +127,8 @@ impl Neighbour {
 
     async fn connect(&self) -> Result<TrackerConn, NeighbourError> {
         let other = |theirs| {
-            let (entry, keyring) = (self.entry.clone(), self.config.keyring.clone());
-            NeighbourError::OtherCluster { entry, theirs, keyring }
+            let (entry, list) = (self.entry.clone(), self.config.list.clone());
+            NeighbourError::OtherCluster { entry, theirs, list }
         };
         let made =
             TrackerConn::connect(&self.entry, Arc::clone(&self.config.tls), PEER_CONNECT_TIMEOUT).await;

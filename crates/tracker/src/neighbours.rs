@@ -20,7 +20,7 @@ pub(crate) struct NeighbourConfig {
     pub(crate) cluster: ClusterId,
     pub(crate) us: TrackerId,
     /// Named when the other side belongs to another cluster.
-    pub(crate) keyring: String,
+    pub(crate) list: String,
     pub(crate) identities: Identities,
 }
 

@@ -133,7 +133,7 @@ impl Ground {
             tls,
             cluster: self.keyring.cluster(),
             us: self.tracker,
-            keyring: keyring_path(&self.list.path).display().to_string(),
+            list: self.list.path.display().to_string(),
             identities: Identities::default(),
         });
         for entry in self.list.entries.iter().filter(|entry| **entry != self.own) {

@@ -38,7 +38,7 @@ impl Cluster {
         let addresses = free_addresses(listed)?;
         let lines: Vec<String> = addresses.iter().map(|addr| format!("{addr}\n")).collect();
         std::fs::write(&list, lines.concat())?;
-        Keyring::import(&list, &keyring.encode())?;
+        keyring.install(&list)?;
         let mut trackers = Vec::new();
         for number in 1..=started {
             let data = folder.path().join(format!("data-{number}"));

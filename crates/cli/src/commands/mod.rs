@@ -1,5 +1,6 @@
 //! The program's subcommands, one file each.
 
 pub mod client;
+pub mod cluster;
 pub mod tracker;
 pub mod trust;

@@ -7,6 +7,7 @@ mod command_line;
 mod demo;
 mod failover;
 mod membership;
+mod operators;
 mod partition;
 mod refusals;
 mod resume;

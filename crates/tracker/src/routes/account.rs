@@ -53,7 +53,7 @@ fn answer_login(state: &Tracker, user: UserId, ke1: &[u8]) -> Result<LoginRespon
     };
     let setup = state.keyring.opaque(*opaque_key).ok_or_else(|| {
         Failure::new(ErrorCode::Internal, format!("this tracker lacks the OPAQUE key {opaque_key}"))
-            .hint("copy the keyring file of another tracker here")
+            .hint("carry the keyring of another tracker here with `peerage cluster key export` and `import`")
     })?;
     let response = opaque::login(setup, Some(password_file), &user, ke1)
         .map_err(|e| Failure::bad_request(e.to_string()))?;

@@ -45,7 +45,7 @@ async fn another_clusters_data_or_pin_is_refused() {
     std::fs::write(&other.list, format!("127.0.0.1:{} pin={}\n", free_port(), key.to_hex())).unwrap();
     std::fs::remove_file(peerage_link::list::pin_path(&other.list)).unwrap();
     let error = refused(other.config(1)).await;
-    assert!(error.contains("copy the keyring file"), "{error}");
+    assert!(error.contains("peerage cluster key export"), "{error}");
 
     // With that cluster's keyring it is one of them.
     let keyring = peerage_link::keyring::keyring_path;
