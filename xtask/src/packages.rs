@@ -14,12 +14,20 @@ pub struct Package {
 }
 
 /// What `cargo xtask test` wants to have.
-pub const FOR_TESTS: [Package; 1] = [Package {
-    program: "tcpdump",
-    probe: "--version",
-    package: "tcpdump",
-    why: "the capture test, which shows that nothing readable crosses a socket",
-}];
+pub const FOR_TESTS: [Package; 2] = [
+    Package {
+        program: "tcpdump",
+        probe: "--version",
+        package: "tcpdump",
+        why: "the capture test, which shows that nothing readable crosses a socket",
+    },
+    Package {
+        program: "strace",
+        probe: "--version",
+        package: "strace",
+        why: "the trace tests, which show that a write is on the disk before it is acknowledged",
+    },
+];
 
 /// Installs what is missing, with apt-get as root or through sudo. Returns one line for each thing that stays
 /// missing.

@@ -5,6 +5,7 @@
 mod capture;
 mod command_line;
 mod demo;
+mod durable;
 mod failover;
 mod membership;
 mod operators;
