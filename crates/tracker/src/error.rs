@@ -41,6 +41,12 @@ impl Failure {
         Self::new(ErrorCode::RateLimited, "too many requests").hint(format!("try again in {seconds} s"))
     }
 
+    /// All connections that this caller may have are in use.
+    pub(crate) fn crowded() -> Self {
+        Self::new(ErrorCode::Unavailable, "this tracker has too many connections")
+            .hint("close some, try again in a while, or ask another tracker of the list")
+    }
+
     /// A bug or a broken disk: details go to the log only.
     pub(crate) fn internal(cause: &dyn Display) -> Self {
         tracing::error!(%cause, "a request failed on our side");

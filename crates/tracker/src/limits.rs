@@ -1,17 +1,35 @@
 //! Every maximum and deadline of the tracker in one place. None of them decides a view.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
+use governor::Quota;
 use peerage_types::limits::{AUTH_RECORD_BYTES_MAX, BUNDLE_RECORDS_MAX, METAINFO_BYTES_MAX};
 
-/// Open connections, TLS handshakes included. Each costs about 64 KiB when it is idle.
+/// Connections that have shown nothing yet but that they exist: from `accept` through the TLS handshake to the
+/// first complete request header. The oldest of the network with the most make room for newcomers.
+pub(crate) const UNFINISHED_MAX: usize = 1_024;
+/// The same of one host.
+pub(crate) const UNFINISHED_PER_HOST_MAX: usize = 64;
+/// The same of one network.
+pub(crate) const UNFINISHED_PER_NETWORK_MAX: usize = 128;
+/// The same of this very machine, where a whole class may be at work.
+pub(crate) const UNFINISHED_THIS_MACHINE_MAX: usize = 512;
+/// Connections that have asked for something. Each costs about 64 KiB when it is idle. When all are taken, those
+/// that have been idle the longest make room.
 pub(crate) const CONNECTIONS_MAX: usize = 4_096;
-/// Open connections of one remote address; loopback is exempt (a class-room machine runs everything on it).
-pub(crate) const CONNECTIONS_PER_ADDRESS_MAX: usize = 256;
-/// From `accept` to the end of the TLS handshake.
-pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same of one host.
+pub(crate) const CONNECTIONS_PER_HOST_MAX: usize = 256;
+/// The same of one network.
+pub(crate) const CONNECTIONS_PER_NETWORK_MAX: usize = 1_024;
+/// The same of this very machine.
+pub(crate) const CONNECTIONS_THIS_MACHINE_MAX: usize = CONNECTIONS_MAX;
+/// Files and sockets that the tracker needs at worst: all connections, those to other trackers, the database.
+pub(crate) const OPEN_FILES: u64 = (UNFINISHED_MAX + CONNECTIONS_MAX + 256) as u64;
+/// From `accept` to the end of the TLS handshake: five round trips across the world.
+pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// From the end of the TLS handshake to the first complete request header.
-pub(crate) const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection without any request in flight is closed after this long.
 pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 /// HTTP/2 pings find out that the other end vanished.
@@ -20,8 +38,16 @@ pub(crate) const PING_INTERVAL: Duration = Duration::from_secs(20);
 pub(crate) const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// Requests in flight on one connection.
 pub(crate) const STREAMS_MAX: u32 = 128;
+/// Streams that were reset before we looked at them, on one connection (RFC 9113, 10.5; CVE-2023-44487).
+pub(crate) const STREAMS_RESET_UNSEEN_MAX: usize = 32;
+/// Streams that we ended for an error of the other side, on one connection.
+pub(crate) const STREAMS_FAILED_MAX: usize = 256;
+/// Requests that the other side gave up before the answer, on one connection; more at once end it.
+pub(crate) const GIVEN_UP: Rate = Rate { burst: 256, refill: Duration::from_millis(200) };
 /// All header fields of one request.
 pub(crate) const HEADER_BYTES_MAX: u32 = 16 * 1024;
+/// Of an answer that the other side does not take, per stream.
+pub(crate) const SEND_BUFFER_BYTES_MAX: usize = 128 * 1024;
 /// From the request header to the last byte of its body.
 pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long `shutdown` waits for requests in flight.
@@ -66,9 +92,6 @@ pub(crate) const EVENTS_LAG_MAX: usize = 1_024;
 /// Open event streams of one device.
 pub(crate) const EVENT_STREAMS_PER_DEVICE_MAX: usize = 8;
 
-/// Buckets of one rate limit (one per account or address prefix).
-pub(crate) const RATE_BUCKETS_MAX: usize = 65_536;
-
 /// How often expiry runs and presence changes go to the other trackers.
 pub(crate) const PRESENCE_TICK: Duration = Duration::from_secs(1);
 /// One call to another tracker, until the answer begins: it writes up to 4 MiB to its disk first.
@@ -77,3 +100,67 @@ pub(crate) const PEER_CALL_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) const PEER_CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 const _: () = assert!(BODY_BYTES_MAX < BUNDLE_BYTES_MAX && BUNDLE_BYTES_MAX < PEER_BYTES_MAX);
+// Whoever stalls on one network leaves room for others.
+const _: () = assert!(UNFINISHED_PER_HOST_MAX < UNFINISHED_PER_NETWORK_MAX);
+const _: () =
+    assert!(UNFINISHED_PER_NETWORK_MAX < UNFINISHED_MAX && UNFINISHED_THIS_MACHINE_MAX < UNFINISHED_MAX);
+
+/// `burst` at once, then one each `refill`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rate {
+    pub(crate) burst: u32,
+    pub(crate) refill: Duration,
+}
+
+impl Rate {
+    pub(crate) fn quota(&self) -> Quota {
+        let burst = NonZeroU32::new(self.burst).unwrap_or(NonZeroU32::MIN);
+        // A period of zero is no period: then the burst comes back each second.
+        Quota::with_period(self.refill).unwrap_or(Quota::per_second(burst)).allow_burst(burst)
+    }
+}
+
+/// Keys of one rate limit (accounts or places): below 8 MiB.
+pub(crate) const RATE_KEYS_MAX: usize = 65_536;
+/// Networks in which accounts had sessions, to tell owners from strangers.
+pub(crate) const KNOWN_PLACES_MAX: usize = 65_536;
+
+/// Rates without a session. HOST: one IPv4 address or IPv6 /64, behind which a school may sit. NETWORK: an IPv4 /24 or
+/// an IPv6 /48. THIS_MACHINE: 127.0.0.1 and ::1, where a class or a benchmark runs on one machine; other addresses of
+/// 127/8 are hosts like any other.
+pub(crate) mod rates {
+    use super::{Duration, Rate};
+
+    const fn rate(burst: u32, refill_us: u64) -> Rate {
+        Rate { burst, refill: Duration::from_micros(refill_us) }
+    }
+
+    pub(crate) const CONNECTIONS_HOST: Rate = rate(300, 20_000);
+    pub(crate) const CONNECTIONS_NETWORK: Rate = rate(1_200, 5_000);
+    pub(crate) const CONNECTIONS_THIS_MACHINE: Rate = rate(100_000, 20);
+
+    pub(crate) const BUNDLES_HOST: Rate = rate(1_000, 10_000);
+    pub(crate) const BUNDLES_NETWORK: Rate = rate(4_000, 2_500);
+    pub(crate) const BUNDLES_THIS_MACHINE: Rate = rate(1_000_000, 10);
+
+    pub(crate) const LOOKUPS_HOST: Rate = rate(500, 20_000);
+    pub(crate) const LOOKUPS_NETWORK: Rate = rate(2_000, 5_000);
+    pub(crate) const LOOKUPS_THIS_MACHINE: Rate = rate(1_000_000, 10);
+
+    /// A school's first lesson; then six a minute.
+    pub(crate) const REGISTRATIONS_HOST: Rate = rate(100, 10_000_000);
+    pub(crate) const REGISTRATIONS_NETWORK: Rate = rate(300, 3_000_000);
+    pub(crate) const REGISTRATIONS_THIS_MACHINE: Rate = rate(1_000_000, 10);
+
+    pub(crate) const ATTEMPTS_HOST: Rate = rate(200, 200_000);
+    pub(crate) const ATTEMPTS_NETWORK: Rate = rate(600, 50_000);
+    pub(crate) const ATTEMPTS_THIS_MACHINE: Rate = rate(100_000, 100);
+
+    /// For one account: forgotten passwords are tried by hand.
+    pub(crate) const ACCOUNT_ATTEMPTS_HOST: Rate = rate(30, 2_000_000);
+    pub(crate) const ACCOUNT_ATTEMPTS_THIS_MACHINE: Rate = rate(1_000, 100_000);
+    /// What each network has for itself, strangers or not: each guess also costs the guesser 64 MiB of Argon2id.
+    pub(crate) const ACCOUNT_ATTEMPTS_FIRST: Rate = rate(5, 300_000_000);
+    /// What all networks share in which the account's owner is not known.
+    pub(crate) const ACCOUNT_ATTEMPTS_STRANGERS: Rate = rate(300, 500_000);
+}

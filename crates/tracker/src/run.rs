@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
+use crate::accept::Serving;
 use crate::clock::Monotonic;
 use crate::config::{Started, TrackerConfig, TrackerError};
 use crate::folder::{DataFolder, default_folder};
@@ -25,11 +26,12 @@ use crate::limits::{CATCHING_UP_MAX, METAINFO_IN_FLIGHT_MAX};
 use crate::neighbours::{Identities, NeighbourConfig, Neighbours};
 use crate::notices::Notices;
 use crate::presence_shell::{self, PresenceShell};
+use crate::rate::Rates;
 use crate::replica_shell::{self, Done, ReplicaHandle, Shell};
-use crate::state::{Rates, Shared, State, Streams};
+use crate::state::{Shared, State, Streams};
 use crate::views::Views;
 use crate::writer::{self, Commit, Signals};
-use crate::{accept, keeper, reload, routes};
+use crate::{accept, files, keeper, reload, routes};
 
 /// Keys under which the store keeps who it belongs to.
 const META_CLUSTER: &str = "cluster";
@@ -45,6 +47,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
     started: impl FnOnce(&Started),
 ) -> Result<(), TrackerError> {
+    files::allow();
     let ground = tokio::task::spawn_blocking(move || Ground::prepare(config))
         .await
         .map_err(|_| TrackerError::Crashed("start"))??;
@@ -252,7 +255,7 @@ impl Running {
             reload: config.reload,
             notices: Notices::new(),
             lanes: Lanes::default(),
-            rates: Rates::default(),
+            rates: Arc::new(Rates::default()),
             metainfo_uploads: Arc::new(Semaphore::new(METAINFO_IN_FLIGHT_MAX / 2)),
             metainfo_reads: Arc::new(Semaphore::new(METAINFO_IN_FLIGHT_MAX / 2)),
             catching_up: Semaphore::new(CATCHING_UP_MAX),
@@ -268,7 +271,14 @@ impl Running {
         let shell =
             Shell { state: Arc::clone(&state), replica, clock, commands, done, report, writer: commits };
         let replica = Part(tokio::spawn(replica_shell::run(shell, stopped_seen)));
-        let server = Part(tokio::spawn(accept::serve(listener, tls, routes::router(state), closing_seen)));
+        let serving = Serving {
+            tls,
+            rates: Arc::clone(&state.rates),
+            cluster_key: state.cluster_key,
+            router: routes::router(state),
+            closing: closing_seen,
+        };
+        let server = Part(tokio::spawn(accept::serve(listener, serving)));
         Ok((Self { server, replica, helpers, writer, writer_ended, signals, closing, stopped }, folder))
     }
 

@@ -44,8 +44,12 @@ impl FromRequestParts<Shared> for MaybeSession {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, Failure> {
-        let Some(device) = remote(parts)?.key else { return Ok(Self(None)) };
+        let remote = remote(parts)?;
+        let Some(device) = remote.key else { return Ok(Self(None)) };
         let user = state.blocking(move |state| Ok(state.views.user_of_device(&device)?)).await?;
+        if let Some(user) = &user {
+            state.rates.session(&remote, user);
+        }
         Ok(Self(user.map(|user| Session { device, user })))
     }
 }

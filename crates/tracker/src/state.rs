@@ -1,10 +1,8 @@
 //! What every request handler and every task of the tracker shares.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use peerage_ledger::Body;
 use peerage_link::api::ErrorCode;
@@ -12,10 +10,9 @@ use peerage_link::keyring::Keyring;
 use peerage_link::opaque::Setup;
 use peerage_replica::VerifiedRow;
 use peerage_store::Store;
-use peerage_types::{ClusterId, DeviceId, PublicKey, TrackerId, UserId};
+use peerage_types::{ClusterId, DeviceId, PublicKey, TrackerId};
 use tokio::sync::{Semaphore, mpsc, watch};
 
-use crate::accept::Remote;
 use crate::error::Failure;
 use crate::keeper::Wanted;
 use crate::lanes::Lanes;
@@ -23,7 +20,7 @@ use crate::limits::EVENT_STREAMS_PER_DEVICE_MAX;
 use crate::neighbours::Neighbours;
 use crate::notices::Notices;
 use crate::presence_shell::PresenceShell;
-use crate::rate::{Rate, RateLimit, address_prefix};
+use crate::rate::Rates;
 use crate::reload::Reload;
 use crate::replica_shell::ReplicaHandle;
 use crate::views::Views;
@@ -47,7 +44,7 @@ pub(crate) struct State {
     pub(crate) reload: Reload,
     pub(crate) notices: Notices,
     pub(crate) lanes: Lanes,
-    pub(crate) rates: Rates,
+    pub(crate) rates: Arc<Rates>,
     /// Apart, so that slow uploads keep nobody from reading.
     pub(crate) metainfo_uploads: Arc<Semaphore>,
     pub(crate) metainfo_reads: Arc<Semaphore>,
@@ -138,64 +135,5 @@ impl Drop for StreamSlot {
                 counts.remove(&self.1);
             }
         }
-    }
-}
-
-/// What may be asked without a session.
-#[derive(Debug)]
-pub(crate) struct Rates {
-    /// Records submitted, per address: a node that resends its whole outbox stays below.
-    pub(crate) bundles: RateLimit<IpAddr>,
-    /// Names looked up, per address.
-    pub(crate) lookups: RateLimit<IpAddr>,
-    /// Password attempts for one account from one address (None: this machine): slows guessing.
-    attempts: RateLimit<(UserId, Option<IpAddr>)>,
-    /// Password attempts for one account from everywhere: slows guessing from many addresses, and is wide enough
-    /// that one address cannot lock the account's owner out.
-    attempts_anywhere: RateLimit<UserId>,
-    /// Password attempts for all accounts from one address.
-    attempts_of_address: RateLimit<IpAddr>,
-}
-
-impl Default for Rates {
-    fn default() -> Self {
-        let limit = |burst, millis| Rate { burst, refill: Duration::from_millis(millis) };
-        Self {
-            bundles: RateLimit::new(limit(1_000, 10)),
-            lookups: RateLimit::new(limit(500, 20)),
-            attempts: RateLimit::new(limit(30, 2_000)),
-            attempts_anywhere: RateLimit::new(limit(300, 500)),
-            attempts_of_address: RateLimit::new(limit(200, 200)),
-        }
-    }
-}
-
-impl Rates {
-    /// Takes what one OPAQUE exchange costs.
-    pub(crate) fn opaque(&self, remote: &Remote, user: &UserId) -> Result<(), Failure> {
-        let now = Instant::now();
-        let prefix = address_prefix(remote.addr.ip());
-        self.attempts.take((*user, prefix), now).map_err(Failure::rate_limited)?;
-        if let Some(prefix) = prefix {
-            self.attempts_of_address.take(prefix, now).map_err(Failure::rate_limited)?;
-        }
-        self.attempts_anywhere.take(*user, now).map_err(Failure::rate_limited)
-    }
-
-    /// Takes what one lookup without a session costs.
-    pub(crate) fn lookup(&self, remote: &Remote) -> Result<(), Failure> {
-        take(&self.lookups, remote)
-    }
-
-    /// Takes what one bundle costs.
-    pub(crate) fn bundle(&self, remote: &Remote) -> Result<(), Failure> {
-        take(&self.bundles, remote)
-    }
-}
-
-fn take(limit: &RateLimit<IpAddr>, remote: &Remote) -> Result<(), Failure> {
-    match address_prefix(remote.addr.ip()) {
-        Some(prefix) => limit.take(prefix, Instant::now()).map_err(Failure::rate_limited),
-        None => Ok(()),
     }
 }

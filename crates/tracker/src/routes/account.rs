@@ -22,7 +22,7 @@ pub(crate) async fn register(
     remote: Remote,
     Cbor(request): Cbor<RegisterRequest>,
 ) -> Answer<RegisterResponse> {
-    state.rates.opaque(&remote, &request.user)?;
+    state.rates.registration_begun(&remote)?;
     let (opaque_key, setup) = state.opaque_key();
     let response = opaque::register(setup, &request.user, &request.request)
         .map_err(|e| Failure::bad_request(e.to_string()))?;
@@ -39,7 +39,7 @@ pub(crate) async fn login(
     let name = request.name.clone();
     let user = state.blocking(move |state| Ok(state.user_of_name(&name)?)).await?;
     let user = user.ok_or_else(|| Failure::not_found(format!("user `{}` does not exist", request.name)))?;
-    state.rates.opaque(&remote, &user)?;
+    state.rates.attempt(&remote, &user)?;
     state.blocking(move |state| answer_login(state, user, &request.request)).await.map(Cbor)
 }
 

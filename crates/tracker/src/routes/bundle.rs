@@ -1,6 +1,7 @@
 //! `bundle`: submit records. They carry their own authority, so no session is needed.
 
 use axum::extract::State;
+use peerage_ledger::Body;
 use peerage_link::api::{BundleRequest, BundleResponse};
 
 use crate::accept::Remote;
@@ -26,6 +27,9 @@ pub(crate) async fn submit(
         .await?;
     let held = state.lanes.hold(admission::lanes(&records)).await;
     let (new, known) = state.blocking(move |state| admission::admit(state, records)).await?;
+    if new.iter().any(|record| matches!(record.body(), Body::AccountGenesis { .. })) {
+        state.rates.registration(&remote)?;
+    }
     let durable = state.replica.submit(new, known, held).await.ok_or_else(Failure::stopping)?;
     let Durable { stamp, durable_on, of, places } = durable;
     Ok(Cbor(BundleResponse { stamp, durable_on, of, places, tracker: state.tracker }))

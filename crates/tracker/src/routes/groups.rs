@@ -7,6 +7,7 @@ use peerage_link::api::{
 };
 use peerage_types::{FoldedName, GroupId, UserId};
 
+use crate::accept::Remote;
 use crate::body::{Answer, Cbor};
 use crate::error::Failure;
 use crate::limits::GROUPS_CHUNK;
@@ -44,9 +45,13 @@ fn find(state: &Tracker, text: &str) -> Result<GroupId, Failure> {
 /// All groups that have not ended, a page at a time.
 pub(crate) async fn list(
     State(state): State<Shared>,
+    remote: Remote,
     MaybeSession(session): MaybeSession,
     Cbor(request): Cbor<GroupsRequest>,
 ) -> Answer<GroupsResponse> {
+    if session.is_none() {
+        state.rates.lookup(&remote)?;
+    }
     let caller = session.map(|session| session.user);
     let page = state.blocking(move |state| page(state, caller.as_ref(), &request)).await?;
     Ok(Cbor(page))

@@ -7,6 +7,7 @@
     reason = "tests stop at the first surprise"
 )]
 
+mod abuse;
 mod accounts;
 mod cluster;
 mod fresh;
@@ -15,5 +16,6 @@ mod hostile;
 mod metainfo;
 mod presence;
 mod proxy;
+mod raw;
 mod start;
 mod world;

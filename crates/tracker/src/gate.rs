@@ -1,0 +1,439 @@
+//! Which connections there may be: two pools with caps per host and network, and who makes room for whom.
+//!
+//! A connection begins in the pool of unfinished ones and moves to the other with its first request. So what
+//! stalls in a handshake never holds a place of those who work, and the pool of unfinished ones never turns
+//! anybody away: the oldest of whoever has the most there goes, and a newcomer needs only a few round trips to be
+//! through. Driven by the accept loop and by each connection; evictions reach a connection through its [`Activity`].
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use governor::RateLimiter;
+use governor::clock::MonotonicClock;
+use governor::state::{InMemoryState, NotKeyed};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::limits;
+use crate::place::{Place, Range};
+
+/// The caps of one pool.
+#[derive(Clone, Copy, Debug)]
+struct Caps {
+    total: usize,
+    per_host: usize,
+    per_network: usize,
+    this_machine: usize,
+}
+
+const UNFINISHED: Caps = Caps {
+    total: limits::UNFINISHED_MAX,
+    per_host: limits::UNFINISHED_PER_HOST_MAX,
+    per_network: limits::UNFINISHED_PER_NETWORK_MAX,
+    this_machine: limits::UNFINISHED_THIS_MACHINE_MAX,
+};
+
+const ESTABLISHED: Caps = Caps {
+    total: limits::CONNECTIONS_MAX,
+    per_host: limits::CONNECTIONS_PER_HOST_MAX,
+    per_network: limits::CONNECTIONS_PER_NETWORK_MAX,
+    this_machine: limits::CONNECTIONS_THIS_MACHINE_MAX,
+};
+
+/// Both pools.
+#[derive(Debug)]
+pub(crate) struct Gate(Mutex<Pools>);
+
+#[derive(Debug)]
+struct Pools {
+    next: u64,
+    unfinished: Pool,
+    established: Pool,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self::with(UNFINISHED, ESTABLISHED)
+    }
+}
+
+impl Gate {
+    fn with(unfinished: Caps, established: Caps) -> Self {
+        let pools = Pools { next: 0, unfinished: Pool::new(unfinished), established: Pool::new(established) };
+        Self(Mutex::new(pools))
+    }
+
+    /// A new connection. It always gets in; an older unfinished one may have to go for it.
+    pub(crate) fn enter(self: &Arc<Self>, place: Place) -> Ticket {
+        let activity = Arc::new(Activity::default());
+        let mut pools = self.lock();
+        while let Some(full) = pools.unfinished.full_for(&place) {
+            let Some(oldest) = pools.unfinished.oldest_of(full) else { break };
+            pools.unfinished.evict(oldest);
+        }
+        let id = pools.next;
+        pools.next += 1;
+        pools.unfinished.add(id, Member { place, activity: Arc::clone(&activity) });
+        drop(pools);
+        Ticket { gate: Arc::clone(self), id, activity }
+    }
+
+    /// The system has no room for one more: the oldest unfinished one goes.
+    pub(crate) fn relieve(&self) {
+        let mut pools = self.lock();
+        if let Some(oldest) = pools.unfinished.oldest_of(Full::Total) {
+            pools.unfinished.evict(oldest);
+        }
+    }
+
+    /// How many there are: unfinished, established.
+    #[cfg(test)]
+    fn len(&self) -> (usize, usize) {
+        let pools = self.lock();
+        (pools.unfinished.members.len(), pools.established.members.len())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Pools> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection's place in one of the pools; dropping it gives the place back.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    gate: Arc<Gate>,
+    id: u64,
+    pub(crate) activity: Arc<Activity>,
+}
+
+impl Ticket {
+    /// The first request is here. False: there are too many connections, and none of those that count against the
+    /// same cap is idle. `trusted`: a tracker of ours, whom no cap may keep out.
+    pub(crate) fn establish(&self, trusted: bool) -> bool {
+        if self.activity.established.load(Ordering::Acquire) {
+            return true;
+        }
+        let mut pools = self.gate.lock();
+        let Some(member) = pools.unfinished.remove(self.id) else {
+            // Evicted at this very moment, or established by a request beside this one.
+            return self.activity.established.load(Ordering::Acquire);
+        };
+        while !trusted && let Some(full) = pools.established.full_for(&member.place) {
+            let Some(idle) = pools.established.longest_idle_of(full) else { return false };
+            pools.established.evict(idle);
+        }
+        pools.established.add(self.id, member);
+        self.activity.established.store(true, Ordering::Release);
+        true
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mut pools = self.gate.lock();
+        if pools.unfinished.remove(self.id).is_none() {
+            pools.established.remove(self.id);
+        }
+    }
+}
+
+/// Why there is no room for a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Full {
+    Host(Range),
+    Network(Range),
+    Total,
+}
+
+#[derive(Debug)]
+struct Member {
+    place: Place,
+    activity: Arc<Activity>,
+}
+
+/// Connections in the order in which they came, and how many of them are whose.
+#[derive(Debug)]
+struct Pool {
+    caps: Caps,
+    members: BTreeMap<u64, Member>,
+    hosts: HashMap<Range, usize>,
+    networks: HashMap<Range, usize>,
+}
+
+impl Pool {
+    fn new(caps: Caps) -> Self {
+        Self { caps, members: BTreeMap::new(), hosts: HashMap::new(), networks: HashMap::new() }
+    }
+
+    fn full_for(&self, place: &Place) -> Option<Full> {
+        let of = |table: &HashMap<Range, usize>, key| table.get(key).copied().unwrap_or(0);
+        let (per_host, per_network) = match place.is_this_machine() {
+            true => (self.caps.this_machine, self.caps.this_machine),
+            false => (self.caps.per_host, self.caps.per_network),
+        };
+        if of(&self.hosts, &place.host) >= per_host {
+            return Some(Full::Host(place.host));
+        }
+        if of(&self.networks, &place.network) >= per_network {
+            return Some(Full::Network(place.network));
+        }
+        (self.members.len() >= self.caps.total).then_some(Full::Total)
+    }
+
+    /// The oldest member that counts against a cap. Of all: the oldest of the network with the most, so that
+    /// whoever brings many makes room for whoever brings few.
+    fn oldest_of(&self, full: Full) -> Option<u64> {
+        let most = self.networks.values().copied().max().unwrap_or(0);
+        let of = |member: &Member| match full {
+            Full::Host(host) => member.place.host == host,
+            Full::Network(network) => member.place.network == network,
+            Full::Total => self.networks.get(&member.place.network) == Some(&most),
+        };
+        self.members.iter().find(|(_, member)| of(member)).map(|(id, _)| *id)
+    }
+
+    /// Who has gone without a request for the longest, of those that count against a cap.
+    fn longest_idle_of(&self, full: Full) -> Option<u64> {
+        let of = |place: &Place| match full {
+            Full::Host(host) => place.host == host,
+            Full::Network(network) => place.network == network,
+            Full::Total => true,
+        };
+        let idle = self.members.iter().filter(|(_, member)| of(&member.place));
+        let idle = idle.filter_map(|(id, member)| Some((member.activity.idle_since()?, *id)));
+        idle.min().map(|(_, id)| id)
+    }
+
+    fn add(&mut self, id: u64, member: Member) {
+        *self.hosts.entry(member.place.host).or_default() += 1;
+        *self.networks.entry(member.place.network).or_default() += 1;
+        self.members.insert(id, member);
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Member> {
+        let member = self.members.remove(&id)?;
+        less(&mut self.hosts, member.place.host);
+        less(&mut self.networks, member.place.network);
+        Some(member)
+    }
+
+    fn evict(&mut self, id: u64) {
+        if let Some(member) = self.remove(id) {
+            member.activity.evicted.notify_one();
+        }
+    }
+}
+
+fn less(table: &mut HashMap<Range, usize>, key: Range) {
+    if let Some(count) = table.get_mut(&key) {
+        *count -= 1;
+        if *count == 0 {
+            table.remove(&key);
+        }
+    }
+}
+
+/// Requests in flight on one connection, and since when there are none.
+#[derive(Debug)]
+pub(crate) struct Activity {
+    in_flight: AtomicUsize,
+    idle: Mutex<(Instant, Duration)>,
+    established: AtomicBool,
+    evicted: Notify,
+    turned_away: Notify,
+    given_up: GivenUp,
+}
+
+/// Requests that the other side gave up: opening and resetting streams costs it nothing (CVE-2023-44487).
+type GivenUp = RateLimiter<NotKeyed, InMemoryState, MonotonicClock>;
+
+impl Default for Activity {
+    fn default() -> Self {
+        let first = (Instant::now(), limits::HANDSHAKE_TIMEOUT + limits::FIRST_REQUEST_TIMEOUT);
+        Self {
+            in_flight: AtomicUsize::new(0),
+            idle: Mutex::new(first),
+            established: AtomicBool::new(false),
+            evicted: Notify::new(),
+            turned_away: Notify::new(),
+            given_up: RateLimiter::direct_with_clock(limits::GIVEN_UP.quota(), MonotonicClock),
+        }
+    }
+}
+
+impl Activity {
+    /// The TLS handshake is through: from now on a request is awaited.
+    pub(crate) fn awaits_request(&self) {
+        *self.idle.lock().unwrap_or_else(PoisonError::into_inner) =
+            (Instant::now(), limits::FIRST_REQUEST_TIMEOUT);
+    }
+
+    /// One request more, until what this returns is dropped.
+    pub(crate) fn begin(self: &Arc<Self>) -> Busy {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        Busy(Arc::clone(self))
+    }
+
+    fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    fn idle_since(&self) -> Option<Instant> {
+        (self.in_flight() == 0).then(|| self.idle.lock().unwrap_or_else(PoisonError::into_inner).0)
+    }
+
+    fn idle_until(&self) -> Instant {
+        let (since, allowed) = *self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        since + allowed
+    }
+
+    /// Ready once there was no request for too long.
+    pub(crate) async fn idle(&self) {
+        loop {
+            let deadline = self.idle_until().max(Instant::now() + Duration::from_secs(1));
+            tokio::time::sleep_until(deadline).await;
+            if self.in_flight() == 0 && self.idle_until() <= Instant::now() {
+                return;
+            }
+        }
+    }
+
+    /// The other side gave a request up; whoever does that all the time has to go.
+    pub(crate) fn gave_up(&self) {
+        if self.given_up.check().is_err() {
+            self.evicted.notify_one();
+        }
+    }
+
+    /// Ready once no request has been in flight for so long.
+    pub(crate) async fn quiet_for(&self, time: Duration) {
+        loop {
+            tokio::time::sleep(time).await;
+            if self.in_flight() == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Ready when a request was refused because there are too many connections.
+    pub(crate) async fn turned_away(&self) {
+        self.turned_away.notified().await;
+    }
+
+    /// Ready when the connection has to make room for another, or gave up too many requests.
+    pub(crate) async fn evicted(&self) {
+        self.evicted.notified().await;
+    }
+}
+
+/// A request in flight.
+#[derive(Debug)]
+pub(crate) struct Busy(Arc<Activity>);
+
+impl Busy {
+    /// Notes it if the other side gives up before [`Awaited::answered`].
+    pub(crate) fn awaited(&self) -> Awaited {
+        Awaited { activity: Some(Arc::clone(&self.0)) }
+    }
+
+    /// The connection may not stay.
+    pub(crate) fn turn_away(&self) {
+        self.0.turned_away.notify_one();
+    }
+}
+
+/// A request whose answer is not ready yet.
+#[derive(Debug)]
+pub(crate) struct Awaited {
+    activity: Option<Arc<Activity>>,
+}
+
+impl Awaited {
+    pub(crate) fn answered(mut self) {
+        self.activity = None;
+    }
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        if let Some(activity) = &self.activity {
+            activity.gave_up();
+        }
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        *self.0.idle.lock().unwrap_or_else(PoisonError::into_inner) = (Instant::now(), limits::IDLE_TIMEOUT);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gate(total: usize, per_host: usize, per_network: usize) -> Arc<Gate> {
+        let caps = Caps { total, per_host, per_network, this_machine: per_host };
+        Arc::new(Gate::with(caps, caps))
+    }
+
+    fn at(text: &str) -> Place {
+        Place::of(text.parse().unwrap())
+    }
+
+    fn is_evicted(ticket: &Ticket) -> bool {
+        let mut evicted = std::pin::pin!(ticket.activity.evicted());
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        evicted.as_mut().poll(&mut context).is_ready()
+    }
+
+    fn evicted(tickets: &[Ticket]) -> Vec<usize> {
+        (0..tickets.len()).filter(|index| is_evicted(&tickets[*index])).collect()
+    }
+
+    #[test]
+    fn the_oldest_of_the_same_host_makes_room_first() {
+        let gate = gate(10, 2, 3);
+        let from = ["192.0.2.1", "192.0.2.1", "192.0.2.2", "198.51.100.1", "192.0.2.1", "192.0.2.3"];
+        let tickets = from.map(|from| gate.enter(at(from)));
+        // The third of 192.0.2.1 costs its first; the fourth of 192.0.2/24 costs its oldest.
+        assert_eq!(evicted(&tickets), [0, 1]);
+        assert_eq!(gate.len(), (4, 0));
+        drop(tickets);
+        assert_eq!(gate.len(), (0, 0));
+        assert!(gate.lock().unfinished.hosts.is_empty() && gate.lock().unfinished.networks.is_empty());
+    }
+
+    #[test]
+    fn whoever_brings_many_makes_room_for_whoever_brings_few() {
+        let gate = gate(10, 8, 8);
+        let quiet = gate.enter(at("203.0.113.5"));
+        let crowd: Vec<_> = (0..40).map(|_| gate.enter(at("192.0.2.1"))).collect();
+        assert_eq!(evicted(&crowd), (0..32).collect::<Vec<_>>(), "its own cap");
+        let others: Vec<_> = (0..8).map(|n| gate.enter(at(&format!("198.51.{n}.1")))).collect();
+        assert_eq!((evicted(&others).len(), gate.len()), (0, (10, 0)));
+        assert!(!is_evicted(&quiet), "the oldest of all, but alone in its network");
+    }
+
+    #[test]
+    fn what_stalls_holds_no_place_of_those_who_work() {
+        let gate = gate(4, 4, 4);
+        let working: Vec<_> = (0..4).map(|n| gate.enter(at(&format!("198.51.{n}.1")))).collect();
+        assert!(working.iter().all(|ticket| ticket.establish(false)));
+        let mut busy: Vec<_> = working.iter().map(|ticket| ticket.activity.begin()).collect();
+        let stalled: Vec<_> = (0..100).map(|n| gate.enter(at(&format!("192.0.{n}.1")))).collect();
+        assert_eq!((evicted(&working).len(), evicted(&stalled).len(), gate.len()), (0, 96, (4, 4)));
+        // All work: a newcomer is told so, and may try another tracker.
+        let newcomer = gate.enter(at("203.0.113.5"));
+        assert!(!newcomer.establish(false));
+        assert!(gate.enter(at("203.0.113.6")).establish(true), "a tracker of ours always gets in");
+        // The second has nothing to do any more.
+        drop(busy.remove(1));
+        let newcomer = gate.enter(at("203.0.113.5"));
+        assert!(newcomer.establish(false) && newcomer.establish(false));
+        assert_eq!(evicted(&working), [1]);
+    }
+}
