@@ -39,4 +39,4 @@ mod writer;
 pub use config::{Started, TrackerConfig, TrackerError};
 pub use folder::FolderError;
 pub use reload::{Reload, Reloaded};
-pub use run::run;
+pub use run::{run, run_behind};

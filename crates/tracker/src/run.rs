@@ -47,6 +47,20 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
     started: impl FnOnce(&Started),
 ) -> Result<(), TrackerError> {
+    run_behind(config, shutdown, started, |router| router).await
+}
+
+/// As [`run`], with something of the caller's before the routes: a test makes a hostile tracker of a real one.
+///
+/// # Errors
+/// As [`run`].
+#[doc(hidden)]
+pub async fn run_behind(
+    config: TrackerConfig,
+    shutdown: impl Future<Output = ()>,
+    started: impl FnOnce(&Started),
+    before: impl FnOnce(axum::Router) -> axum::Router,
+) -> Result<(), TrackerError> {
     files::allow();
     let ground = tokio::task::spawn_blocking(move || Ground::prepare(config))
         .await
@@ -62,7 +76,7 @@ pub async fn run(
         data: ground.folder.path().to_owned(),
         trackers: ground.list.entries.len(),
     };
-    let (running, folder) = Running::start(ground, listener)?;
+    let (running, folder) = Running::start(ground, listener, before)?;
     started(&report);
     let outcome = running.until(shutdown).await;
     // The lock goes last: whoever starts on this folder finds everything on disk.
@@ -217,7 +231,11 @@ struct Running {
 }
 
 impl Running {
-    fn start(ground: Ground, listener: TcpListener) -> Result<(Self, DataFolder), TrackerError> {
+    fn start(
+        ground: Ground,
+        listener: TcpListener,
+        before: impl FnOnce(axum::Router) -> axum::Router,
+    ) -> Result<(Self, DataFolder), TrackerError> {
         let clock = Monotonic::start();
         let (closing, closing_seen) = watch::channel(false);
         let (stopped, stopped_seen) = watch::channel(false);
@@ -275,7 +293,7 @@ impl Running {
             tls,
             rates: Arc::clone(&state.rates),
             cluster_key: state.cluster_key,
-            router: routes::router(state),
+            router: before(routes::router(state)),
             closing: closing_seen,
         };
         let server = Part(tokio::spawn(accept::serve(listener, serving)));

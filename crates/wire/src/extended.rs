@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use peerage_bencode::{BencodeError, Dict, Value};
 
+use crate::records::{HEADS_MAX, Heads};
+
 /// The extended message id of the handshake itself.
 pub const EXTENDED_HANDSHAKE_ID: u8 = 0;
 /// Longest `v` (client name and version) that we keep; the rest is cut off.
@@ -19,7 +21,10 @@ pub const CERT_BYTES_MAX: usize = 64 * 1024;
 /// Longest payload that is decoded at all: bounds what a peer can make us build from `d1:ai0e…`.
 const PAYLOAD_BYTES_MAX: usize = 128 * 1024;
 
-const _: () = assert!(CERT_BYTES_MAX + EXTENSIONS_MAX * (EXTENSION_NAME_BYTES_MAX + 16) < PAYLOAD_BYTES_MAX);
+const _: () = assert!(
+    CERT_BYTES_MAX + (1 + HEADS_MAX) * 32 + EXTENSIONS_MAX * (EXTENSION_NAME_BYTES_MAX + 16)
+        < PAYLOAD_BYTES_MAX
+);
 
 /// The peer is at fault: its extended handshake cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -62,6 +67,8 @@ pub struct ExtendedHandshake {
     pub peerage_cert: Option<Bytes>,
     /// `peerage_block_max`: largest block the sender accepts in a request, in bytes.
     pub block_bytes_max: Option<u32>,
+    /// `peerage_heads`: what the sender knows of the group that the torrent belongs to.
+    pub peerage_heads: Option<Heads>,
 }
 
 impl ExtendedHandshake {
@@ -69,6 +76,7 @@ impl ExtendedHandshake {
     pub fn encode(&self) -> Bytes {
         let messages: Dict<'_> =
             self.messages.iter().map(|(name, id)| (name.as_bytes(), Value::from(*id))).collect();
+        let heads = self.peerage_heads.as_ref().map(Heads::to_bytes);
         let mut dict = Dict::new().with("m", messages);
         if let Some(size) = self.metadata_size {
             dict.insert("metadata_size", size);
@@ -81,6 +89,9 @@ impl ExtendedHandshake {
         }
         if let Some(cert) = &self.peerage_cert {
             dict.insert("peerage_cert", cert.as_ref());
+        }
+        if let Some(heads) = &heads {
+            dict.insert("peerage_heads", heads.as_ref());
         }
         if let Some(queue) = self.request_queue {
             dict.insert("reqq", queue);
@@ -111,6 +122,7 @@ impl ExtendedHandshake {
             messages: dict.get("m").map(messages).transpose()?.unwrap_or_default(),
             peerage_cert: dict.get("peerage_cert").map(cert).transpose()?,
             block_bytes_max: number(dict, "peerage_block_max")?,
+            peerage_heads: dict.get("peerage_heads").map(heads).transpose()?,
         })
     }
 }
@@ -156,4 +168,10 @@ fn cert(value: &Value<'_>) -> Result<Bytes, ExtendedError> {
     let bytes = value.as_bytes().filter(fits);
     let expected = "a string of at most 64 KiB";
     bytes.map(Bytes::copy_from_slice).ok_or(ExtendedError::Value { key: "peerage_cert", expected })
+}
+
+fn heads(value: &Value<'_>) -> Result<Heads, ExtendedError> {
+    let expected = "a digest and at most 255 ids";
+    let heads = value.as_bytes().and_then(Heads::from_bytes);
+    heads.ok_or(ExtendedError::Value { key: "peerage_heads", expected })
 }

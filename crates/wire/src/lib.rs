@@ -11,6 +11,7 @@ mod extended;
 pub mod fuzzing;
 mod handshake;
 mod message;
+mod records;
 
 pub use bitfield::{Bitfield, BitfieldError, IterSet};
 pub use codec::{Expected, PIECE_HEADER_BYTES, WireError, decode, encode, encode_piece_header, needed};
@@ -20,3 +21,7 @@ pub use extended::{
 };
 pub use handshake::{HANDSHAKE_BYTES, Handshake, HandshakeError};
 pub use message::{BLOCK_BYTES_WIRE_MAX, BlockRef, HashRange, Message};
+pub use records::{
+    Answer, Ask, HEADS_MAX, Heads, KNOWN_MAX, RECORDS_BYTES_MAX, RECORDS_EXTENSION, ROWS_BYTES_MAX,
+    RecordsError, RecordsMessage, SHORT_ID_BYTES,
+};

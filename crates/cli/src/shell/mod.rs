@@ -25,6 +25,21 @@ fn notice_line(notice: &Notice) -> String {
         Notice::GroupNameMoved { name, before, now } => {
             format!("the group name {name} now leads to group {} instead of {}", now.tag(), before.tag())
         }
+        Notice::KeptBack { tracker, group, records } => format!(
+            "tracker {tracker} keeps back {} of group {group} that it was given; this device goes by what it has seen",
+            human::count(*records as u64, "record")
+        ),
+        Notice::Forged { tracker, group, records } => format!(
+            "tracker {tracker} shows {} of group {group} that somebody forged; without effect",
+            human::count(*records as u64, "record")
+        ),
+        Notice::Unknown { tracker, group } => {
+            format!("tracker {tracker} does not know group {group}; this device goes by what it has seen")
+        }
+        Notice::LaterGroup { tracker, name, named } => format!(
+            "tracker {tracker} names group {} for {name}, which came later than the one known here; not followed",
+            named.tag()
+        ),
         Notice::TrackerChanged { now } => format!("tracker {now} took over"),
         Notice::Warning(text) => text.clone(),
     }

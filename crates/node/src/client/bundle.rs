@@ -77,8 +77,16 @@ impl Bundle<'_> {
     /// Submits all of them, or none takes effect.
     pub(super) async fn send(mut self, unreachable: Unreachable) -> Result<(), SendError> {
         let records = std::mem::take(&mut self.records);
-        let supply = |ids: &[RecordId]| self.session.groups.supply(ids);
-        let sent = self.session.outbox.send(&self.session.trackers, records, unreachable, &supply).await;
+        let mut sent = self.session.send(records.clone(), unreachable).await;
+        // A tracker that shows less than we know may refuse because of that: then it gets what it lacks.
+        if sent.as_ref().is_err_and(|error| refused(error).is_some())
+            && !self.session.groups.behind(&self.group).is_empty()
+        {
+            match self.session.catch_up(self.group).await {
+                Ok(_) => sent = self.session.send(records, unreachable).await,
+                Err(error) => tracing::info!(%error, "a tracker that lags could not be helped"),
+            }
+        }
         match (&sent, self.head) {
             (Ok(()), Some(head)) => self.heads.insert(self.group, head),
             // What the next record builds on is found out anew.
@@ -95,6 +103,11 @@ impl Bundle<'_> {
 }
 
 impl Session {
+    async fn send(&self, records: Vec<Arc<[u8]>>, unreachable: Unreachable) -> Result<(), SendError> {
+        let supply = |ids: &[RecordId]| self.groups.supply(ids);
+        self.outbox.send(&self.trackers, records, unreachable, &supply).await
+    }
+
     /// What a failed submission means to a command.
     pub(super) fn refuse_send(&self, error: SendError) -> Refusal {
         match error {

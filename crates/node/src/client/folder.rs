@@ -4,7 +4,10 @@
 //! ROOT/known_clusters                trusted cluster keys (see `pin`)
 //! ROOT/CLUSTER/USER/lock             held by the process that is logged in
 //! ROOT/CLUSTER/USER/device           the sealed device key
-//! ROOT/CLUSTER/USER/outbox/          bundles that are not yet on two trackers
+//! ROOT/CLUSTER/users                where user names led
+//! ROOT/CLUSTER/USER/account          the account's own records
+//! ROOT/CLUSTER/USER/seen             how much of the trackers' logs was seen
+//! ROOT/CLUSTER/USER/outbox           bundles that are not yet on two trackers
 //! ROOT/CLUSTER/USER/groups/          kept snapshots
 //! ROOT/CLUSTER/USER/shares/          what this device shares
 //! ROOT/CLUSTER/USER/downloads/       what it downloads, and what it has completed
@@ -66,6 +69,11 @@ impl DataRoot {
     /// The folder itself.
     pub fn path(&self) -> &Path {
         &self.0
+    }
+
+    /// The folder of one cluster, whether or not it exists yet.
+    pub fn cluster(&self, cluster: &ClusterId) -> PathBuf {
+        self.0.join(cluster.to_hex())
     }
 
     /// The folder of one account, whether or not it exists yet.

@@ -11,20 +11,27 @@
 
 mod announce;
 mod bundle;
+mod catch_up;
 mod cluster;
 mod commands;
 mod content;
 mod destination;
 mod downloads;
+mod exchange;
 mod folder;
+mod forged;
+mod group_state;
+mod hand_over;
 mod kept;
 mod names;
 mod node;
 mod outbox;
+mod own_account;
 mod pin;
 mod refusal;
 mod reply;
 mod roster;
+mod rows;
 mod seen;
 mod session;
 mod shares;

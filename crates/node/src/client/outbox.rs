@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use peerage_link::api::{self, ErrorCode};
 use peerage_replica::{BundleId, Outbox};
 use peerage_types::RecordId;
-use peerage_types::limits::BUNDLE_RECORDS_MAX;
 
 use super::folder::{FolderError, read_file, remove_file, write_atomic};
 use super::trackers::{Trackers, TrackersError};
@@ -156,7 +155,7 @@ impl OutboxFile {
         if earlier.is_empty() && known.is_empty() {
             return Err(TrackersError::Refused(missing));
         }
-        hand_over(trackers, &known).await?;
+        trackers.hand_over(&known).await?;
         for earlier in earlier {
             match self.submit_once(trackers, earlier).await {
                 Ok(_) | Err(TrackersError::Refused(_)) => {}
@@ -211,44 +210,6 @@ impl OutboxFile {
         // Every change is a single call on the outbox, which leaves it whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// What became of records that a tracker was given.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct HandedOver {
-    /// It has them on disk.
-    pub taken: usize,
-    /// It says that they would have no effect, or that it lacks what they rest on.
-    pub refused: usize,
-}
-
-/// Gives the tracker in use records that it seems to lack, each after those it rests on. Harmless when it has them,
-/// and no session is needed. A bundle is taken whole or not at all, so one that is refused is halved.
-pub async fn hand_over(trackers: &Trackers, records: &[RecordBytes]) -> Result<HandedOver, TrackersError> {
-    let mut done = HandedOver::default();
-    let mut waiting: Vec<&[RecordBytes]> = records.chunks(BUNDLE_RECORDS_MAX).rev().collect();
-    while let Some(some) = waiting.pop() {
-        let request = api::BundleRequest::new(some.iter());
-        match trackers.call::<_, api::BundleResponse>(api::path::BUNDLE, &request).await {
-            Ok(answer) => {
-                trackers.note_id(answer.tracker);
-                done.taken += some.len();
-            }
-            Err(TrackersError::Refused(error)) if error.code == ErrorCode::RateLimited => {
-                return Err(TrackersError::Refused(error));
-            }
-            Err(TrackersError::Refused(_)) if some.len() > 1 => {
-                let (first, second) = some.split_at(some.len() / 2);
-                waiting.extend([second, first]);
-            }
-            Err(TrackersError::Refused(error)) => {
-                tracing::debug!(%error, "a record was not taken");
-                done.refused += 1;
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(done)
 }
 
 /// Would another tracker, or the same one later, refuse it too?

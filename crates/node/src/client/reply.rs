@@ -222,6 +222,40 @@ pub enum Notice {
         /// Where it leads.
         now: GroupId,
     },
+    /// A tracker was given records of a group that it does not show, and goes on as if they did not exist.
+    KeptBack {
+        /// Its `host:port`.
+        tracker: String,
+        /// The group's name.
+        group: String,
+        /// How many records.
+        records: usize,
+    },
+    /// A tracker shows records that somebody forged. They have no effect.
+    Forged {
+        /// Its `host:port`.
+        tracker: String,
+        /// The group's name.
+        group: String,
+        /// How many records.
+        records: usize,
+    },
+    /// A tracker does not know a group that this device knows.
+    Unknown {
+        /// Its `host:port`.
+        tracker: String,
+        /// The group's name.
+        group: String,
+    },
+    /// A tracker names a group for a name that came after the one that this device knows under it.
+    LaterGroup {
+        /// The tracker's `host:port`.
+        tracker: String,
+        /// The name.
+        name: String,
+        /// The group that it names.
+        named: GroupId,
+    },
     /// Another tracker took over.
     TrackerChanged {
         /// `host:port` of the tracker now in use.

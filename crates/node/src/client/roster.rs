@@ -7,7 +7,7 @@ use peerage_ledger::{AccountView, Body, Facts, Order, Record};
 use peerage_types::{ClusterId, DeviceId, GroupId, UserId};
 
 use super::snapshot::{GroupState, Groups, unix_ms};
-use crate::engine::{NotAdmitted, Roster};
+use crate::engine::{NotAdmitted, Records, Roster};
 
 /// So long a view counts for new connections after a tracker last confirmed it.
 pub const ROSTER_FRESH_FOR: Duration = Duration::from_secs(24 * 60 * 60);
@@ -44,6 +44,10 @@ impl Roster for SessionRoster {
 
     fn cluster(&self) -> ClusterId {
         self.0.cluster()
+    }
+
+    fn records(&self) -> Option<&dyn Records> {
+        Some(&*self.0)
     }
 }
 

@@ -1,6 +1,6 @@
 //! A session: one account, logged in on this device.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,10 +13,12 @@ use tokio::sync::{Notify, broadcast};
 use tokio::task::JoinSet;
 
 use super::Refusal;
+use super::catch_up::Lagging;
 use super::cluster::Cluster;
 use super::content::MetainfoStore;
 use super::downloads::{DownloadState, Downloads};
 use super::folder::{AccountFolder, read_file, write_atomic};
+use super::forged::forged;
 use super::names::GroupRef;
 use super::outbox::OutboxFile;
 use super::reply::Notice;
@@ -53,6 +55,8 @@ pub(super) struct Session {
     pub(super) heads: tokio::sync::Mutex<BTreeMap<GroupId, RecordId>>,
     /// One announce after another.
     pub(super) announcing: tokio::sync::Mutex<()>,
+    /// Groups of which a tracker shows less than is known here.
+    pub(super) lagging: Lagging,
     /// Something to announce.
     pub(super) announce_soon: Notify,
     /// Where group names led when they were first used.
@@ -88,8 +92,11 @@ impl Session {
             Err(TrackersError::Unreachable { tried }) => {
                 return self.kept_group(name).ok_or(Refusal::NoTracker { tried });
             }
+            // A tracker that was set back does not know what we know.
             Err(TrackersError::Refused(error)) if error.code == api::ErrorCode::NotFound => {
-                return Err(Refusal::GroupUnknown);
+                let kept = self.kept_group(name).ok_or(Refusal::GroupUnknown)?;
+                self.unknown_to_tracker(&kept);
+                kept.view.group
             }
             Err(error) => return Err(self.refuse(error)),
         };
@@ -99,6 +106,11 @@ impl Session {
         if !named {
             let found = format!("asked for group `{name}`, the tracker named `{}`", state.view.name);
             return Err(Refusal::Untrusted(found));
+        }
+        if let Some(first) = self.known_before(name, &state) {
+            let (tracker, name) = (self.trackers.current_address(), name.to_string());
+            self.notify(Notice::LaterGroup { tracker, name, named: group });
+            return self.refresh(first).await;
         }
         self.pin(name, group);
         if state.view.ended_by.is_some() { Err(Refusal::GroupUnknown) } else { Ok(state) }
@@ -119,23 +131,38 @@ impl Session {
     /// The newest state of a group, or what is kept when no tracker answers. The engine hears of changes.
     pub(super) async fn refresh(&self, group: GroupId) -> Result<Arc<GroupState>, Refusal> {
         let before = self.groups.get(&group);
-        let state = self.groups.refresh(&self.trackers, group).await.map_err(|error| match error {
+        let refreshed = self.groups.refresh(&self.trackers, group, &self.user).await;
+        let state = refreshed.map_err(|error| match error {
             RefreshError::Trackers(TrackersError::Refused(e)) if e.code == api::ErrorCode::NotFound => {
                 Refusal::GroupUnknown
             }
             RefreshError::Trackers(error) => self.refuse(error),
             RefreshError::Fault(fault) => Refusal::Untrusted(fault.to_string()),
         })?;
+        let behind = self.groups.behind(&group);
+        if !behind.is_empty() {
+            self.lagging.note(&self.trackers.current_address(), group, &behind);
+        }
         let members = |s: &Arc<GroupState>| s.view.members.keys().copied().collect::<Vec<_>>();
-        let devices =
-            |s: &Arc<GroupState>| s.accounts.values().map(|a| a.devices.clone()).collect::<Vec<_>>();
         let same = |b: &Arc<GroupState>| {
-            Arc::ptr_eq(b, &state) || (members(b) == members(&state) && devices(b) == devices(&state))
+            let known = |s: &Arc<GroupState>| s.heads().digest;
+            Arc::ptr_eq(b, &state) || (known(b) == known(&state) && members(b) == members(&state))
         };
         if !before.as_ref().is_some_and(same) {
+            self.warn_of_forged(&state, before.as_ref());
             self.engine.roster_changed(group);
         }
         Ok(state)
+    }
+
+    /// Another member told something that trackers had not.
+    pub(super) async fn learned(&self, group: GroupId) {
+        self.engine.roster_changed(group);
+        if self.groups.get(&group).is_some_and(|state| !state.view.is_member(&self.user)) {
+            self.leave_swarms(group).await;
+        }
+        // The trackers may lack it.
+        self.groups.doubt(group);
     }
 
     /// The group that this name leads to, as far as known without asking.
@@ -146,6 +173,37 @@ impl Session {
             fits && name.tag().is_none_or(|tag| state.view.group.tag() == tag)
         };
         pinned.and_then(|group| self.groups.get(&group)).or_else(|| self.groups.all().into_iter().find(named))
+    }
+
+    /// Says, once per tracker and group, that a tracker leaves out a group.
+    pub(super) fn unknown_to_tracker(&self, state: &GroupState) {
+        let tracker = self.trackers.current_address();
+        if state.view.is_member(&self.user) && self.lagging.tell(&tracker, state.view.group, "unknown") {
+            self.notify(Notice::Unknown { tracker, group: state.view.name.to_string() });
+        }
+    }
+
+    /// Says, once per tracker and group, that what a tracker shows is partly forged.
+    fn warn_of_forged(&self, state: &GroupState, before: Option<&Arc<GroupState>>) {
+        let new: BTreeSet<RecordId> = match before {
+            Some(before) => state.ids().difference(before.ids()).copied().collect(),
+            None => state.ids().clone(),
+        };
+        let records = forged(state, &new).len();
+        let tracker = self.trackers.current_address();
+        if records > 0 && self.lagging.tell(&tracker, state.view.group, "forged") {
+            self.notify(Notice::Forged { tracker, group: state.view.name.to_string(), records });
+        }
+    }
+
+    /// The group that this name led to before, if it goes on and came before the one that a tracker now names: then
+    /// the tracker cannot be right, whatever else it has heard.
+    fn known_before(&self, name: &GroupRef, named: &GroupState) -> Option<GroupId> {
+        let pinned =
+            self.pinned().get(&key_of(name)).copied().filter(|pinned| *pinned != named.view.group)?;
+        let pinned = self.groups.get(&pinned).filter(|state| state.view.ended_by.is_none())?;
+        let rank = |state: &GroupState| (state.view.created, state.view.group);
+        (rank(&pinned) < rank(named)).then_some(pinned.view.group)
     }
 
     /// Remembers where a name leads, and warns when it leads elsewhere although the former group goes on.

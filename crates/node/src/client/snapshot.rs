@@ -1,190 +1,30 @@
-//! Group snapshots: every record and receipt is verified here, and the views are computed here.
+//! Group snapshots: every record and receipt is verified, and the views are computed here.
 //!
-//! A snapshot only grows: what a tracker sends is united with what is kept, so no tracker can take this device back
-//! to an older view. The union is kept on disk and used when no tracker answers.
+//! A snapshot only grows: what a tracker or a member sends is united with what is kept, so nobody can take this device
+//! back to an older view. The union is kept on disk and used when no tracker answers. What a tracker shows is compared
+//! with it: one that shows less lags, or keeps something back (see `catch_up`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use minicbor::{Decode, Encode};
-use peerage_ledger::{AccountView, Facts, GroupView, Receipt, Record, shown_name};
-use peerage_link::api::{AccountRows, SignedRow, SnapshotRequest, SnapshotResponse, path};
-use peerage_types::{ClusterId, DeviceId, GroupId, PublicKey, RecordId, Scope, UserId};
+use peerage_ledger::{AccountView, GroupView, Receipt};
+use peerage_link::api::{SnapshotRequest, SnapshotResponse, path};
+use peerage_types::{ClusterId, GroupId, RecordId, Scope, UserId};
 use tokio::sync::mpsc;
 
 use super::folder::{FolderError, list_files, read_file, write_atomic};
+pub use super::group_state::GroupState;
+use super::group_state::KeptGroup;
+pub use super::rows::{Keys, SnapshotFault, account_of};
 use super::trackers::{Trackers, TrackersError};
 use super::usernames::UserNames;
 
 const EXT: &str = "group";
 /// Requests for fresh snapshots that may wait; more are dropped, since they would ask for the same groups.
 pub const WANTED_MAX: usize = 64;
-
-/// Why a snapshot was not accepted: the tracker is at fault, or the disk the rows were kept on.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SnapshotFault {
-    /// A record that does not verify.
-    #[error("a record is invalid: {0}")]
-    Record(String),
-    /// A receipt that the cluster key did not sign, or for another record.
-    #[error("the receipt of record {0} is invalid")]
-    Receipt(RecordId),
-    /// A record of another group or account.
-    #[error("record {0} does not belong here")]
-    Scope(RecordId),
-    /// Valid rows that make no group: the genesis or its author's account is missing.
-    #[error("the group's beginning is missing")]
-    Incomplete,
-}
-
-/// What a snapshot's bytes on disk look like.
-#[derive(Encode, Decode)]
-#[cbor(array)]
-struct KeptGroup {
-    #[n(0)]
-    group: GroupId,
-    #[n(1)]
-    fetched_unix_ms: u64,
-    #[n(2)]
-    snapshot: SnapshotResponse,
-}
-
-/// The rows of one scope, verified.
-#[derive(Debug, Clone, Default)]
-struct Rows {
-    facts: Facts,
-    receipts: BTreeMap<RecordId, Receipt>,
-}
-
-impl Rows {
-    /// Verifies and adds rows; known ones cost nothing.
-    fn add(&mut self, rows: &[SignedRow], scope: Scope, keys: &Keys) -> Result<(), SnapshotFault> {
-        for SignedRow { record, receipt } in rows {
-            if self.receipts.get(&receipt.record) == Some(receipt) {
-                continue;
-            }
-            let record = match self.facts.get(&receipt.record) {
-                Some(known) if known.record.bytes() == record.as_slice() => Arc::clone(&known.record),
-                _ => Arc::new(
-                    Record::decode(record, &keys.cluster)
-                        .map_err(|e| SnapshotFault::Record(e.to_string()))?,
-                ),
-            };
-            let id = record.id();
-            if record.scope() != scope {
-                return Err(SnapshotFault::Scope(id));
-            }
-            if receipt.record != id || !receipt.verify(&keys.cluster_key) {
-                return Err(SnapshotFault::Receipt(id));
-            }
-            if self.facts.insert(record, receipt.order()) {
-                self.receipts.insert(id, receipt.clone());
-            }
-        }
-        Ok(())
-    }
-
-    /// All records, each after those that it can rest on.
-    fn in_order(&self) -> Vec<Arc<[u8]>> {
-        let mut facts: Vec<_> = self.facts.iter().collect();
-        facts.sort_by_key(|fact| fact.rank());
-        facts.into_iter().map(|fact| fact.record.shared_bytes()).collect()
-    }
-
-    fn signed(&self) -> Vec<SignedRow> {
-        let row = |id: &RecordId, receipt: &Receipt| {
-            let record = self.facts.get(id)?.record.bytes().to_vec();
-            Some(SignedRow { record, receipt: receipt.clone() })
-        };
-        self.receipts.iter().filter_map(|(id, receipt)| row(id, receipt)).collect()
-    }
-}
-
-/// What signatures are checked against.
-#[derive(Debug, Clone, Copy)]
-pub struct Keys {
-    /// Whose records count.
-    pub cluster: ClusterId,
-    /// What signs receipts.
-    pub cluster_key: PublicKey,
-}
-
-/// Verifies the records of one account and settles it.
-pub fn account_of(
-    user: UserId,
-    rows: &[SignedRow],
-    keys: &Keys,
-) -> Result<(Facts, AccountView), SnapshotFault> {
-    let mut verified = Rows::default();
-    verified.add(rows, Scope::Account(user), keys)?;
-    let view = AccountView::of(user, &verified.facts).ok_or(SnapshotFault::Incomplete)?;
-    Ok((verified.facts, view))
-}
-
-/// One group as this device knows it. Immutable; a fresh snapshot makes a new one.
-#[derive(Debug)]
-pub struct GroupState {
-    /// The settled view.
-    pub view: GroupView,
-    /// The accounts of everybody who signed something in it.
-    pub accounts: BTreeMap<UserId, Arc<AccountView>>,
-    /// When a tracker last confirmed it, milliseconds since the Unix epoch.
-    fetched_unix_ms: AtomicU64,
-    digest: [u8; 32],
-    rows: Rows,
-    account_rows: BTreeMap<UserId, Rows>,
-    names: Arc<UserNames>,
-}
-
-impl GroupState {
-    /// When a tracker last confirmed it, milliseconds since the Unix epoch.
-    pub fn fetched_unix_ms(&self) -> u64 {
-        self.fetched_unix_ms.load(Ordering::Relaxed)
-    }
-
-    /// The group scope's facts.
-    pub fn facts(&self) -> &Facts {
-        &self.rows.facts
-    }
-
-    /// One account's facts.
-    pub fn account_facts(&self, user: &UserId) -> Option<&Facts> {
-        self.account_rows.get(user).map(|rows| &rows.facts)
-    }
-
-    /// How to show and to call a user: the chosen name, or `name#tag` when it belongs to somebody else.
-    pub fn user(&self, user: &UserId) -> String {
-        let name = self.accounts.get(user).and_then(|account| account.name());
-        match name {
-            Some(name) => shown_name(name.as_str(), self.names.holds(name, user), &user.tag()),
-            None => format!("user#{}", user.tag()),
-        }
-    }
-
-    /// The account that certified this device; of several the first, for anybody can certify a stranger's key.
-    pub fn account_of_device(&self, device: &DeviceId) -> Option<&AccountView> {
-        let claims = self.accounts.values().filter_map(|a| Some((a.devices.get(device)?, a)));
-        claims.min_by_key(|(d, a)| (d.revoked.is_some(), d.order, a.user)).map(|(_, a)| a.as_ref())
-    }
-
-    fn kept(&self) -> KeptGroup {
-        let accounts =
-            self.account_rows.iter().map(|(user, rows)| AccountRows { user: *user, rows: rows.signed() });
-        KeptGroup {
-            group: self.view.group,
-            fetched_unix_ms: self.fetched_unix_ms(),
-            snapshot: SnapshotResponse {
-                digest: self.digest,
-                rows: self.rows.signed(),
-                accounts: accounts.collect(),
-                unchanged: false,
-            },
-        }
-    }
-}
 
 /// Why there is no view of a group.
 #[derive(Debug, thiserror::Error)]
@@ -206,13 +46,16 @@ pub struct Groups {
     unsaved: RwLock<BTreeSet<GroupId>>,
     names: Arc<UserNames>,
     wanted: mpsc::Sender<GroupId>,
+    /// What the tracker that was asked last did not show although it is known here.
+    behind: RwLock<BTreeMap<GroupId, BTreeSet<RecordId>>>,
 }
 
 impl Groups {
     /// Reads and verifies what is kept. Blocking. `wanted` gets groups that a peer made us doubt our view of.
     pub fn open(keys: Keys, folder: PathBuf, wanted: mpsc::Sender<GroupId>) -> Result<Self, FolderError> {
-        let (states, unsaved) = (RwLock::default(), RwLock::default());
-        let groups = Self { keys, folder, states, unsaved, names: Arc::new(UserNames::default()), wanted };
+        let (states, unsaved, behind) = (RwLock::default(), RwLock::default(), RwLock::default());
+        let groups =
+            Self { keys, folder, states, unsaved, names: Arc::new(UserNames::default()), wanted, behind };
         for path in list_files(&groups.folder, EXT)? {
             let bytes = read_file(&path)?.unwrap_or_default();
             let kept = minicbor::decode::<KeptGroup>(&bytes).map_err(|e| e.to_string());
@@ -266,7 +109,9 @@ impl Groups {
             }
             let authors = chain.iter().filter_map(|(_, id)| Some(facts.get(id)?.record.author()));
             for user in authors.collect::<BTreeSet<_>>() {
-                supplied.extend(state.account_rows.get(&user).map(Rows::in_order).unwrap_or_default());
+                supplied.extend(
+                    state.account_rows.get(&user).map(|rows| rows.in_order(|_| true)).unwrap_or_default(),
+                );
             }
             supplied.extend(chain.iter().filter_map(|(_, id)| Some(facts.get(id)?.record.shared_bytes())));
         }
@@ -278,6 +123,7 @@ impl Groups {
         self: &Arc<Self>,
         trackers: &Trackers,
         group: GroupId,
+        me: &UserId,
     ) -> Result<Arc<GroupState>, RefreshError> {
         let kept = self.get(&group);
         let request = SnapshotRequest { group, have: kept.as_ref().map(|k| k.digest) };
@@ -296,12 +142,14 @@ impl Groups {
                 let united = tokio::task::spawn_blocking(unite).await;
                 let united = united.map_err(|e| SnapshotFault::Record(e.to_string()))??;
                 trackers.seen().read(receipts.iter());
+                self.note_behind(&united, me, receipts.iter().map(|receipt| receipt.record).collect());
                 united
             }
             // A tracker that knows less than we do: it has yet to hear from the others, or from our outbox.
             (Err(TrackersError::Refused(error)), Some(kept))
                 if error.code == peerage_link::api::ErrorCode::NotFound =>
             {
+                self.note_behind(&kept, me, BTreeSet::new());
                 kept
             }
             (Err(TrackersError::Unreachable { .. }), Some(kept)) => kept,
@@ -310,6 +158,21 @@ impl Groups {
         let people = state.accounts.values().filter_map(|account| account.name().cloned());
         self.names.learn(trackers, people).await;
         Ok(state)
+    }
+
+    /// What the tracker that was asked last did not show of a group although it is known here.
+    pub fn behind(&self, group: &GroupId) -> BTreeSet<RecordId> {
+        read(&self.behind).get(group).cloned().unwrap_or_default()
+    }
+
+    fn note_behind(&self, state: &GroupState, me: &UserId, shown: BTreeSet<RecordId>) {
+        let lacking: BTreeSet<RecordId> = state.visible_to(me).difference(&shown).copied().collect();
+        let mut behind = write(&self.behind);
+        if lacking.is_empty() {
+            behind.remove(&state.view.group);
+        } else {
+            behind.insert(state.view.group, lacking);
+        }
     }
 
     /// Says that a view may be old; somebody refreshes it soon.
@@ -339,9 +202,28 @@ impl Groups {
     /// Adds an answer to what is known by then. Another answer may come in meanwhile: then this one is added to
     /// that, so a view never loses a fact and no clock decides.
     fn unite(&self, group: GroupId, answer: &SnapshotResponse) -> Result<Arc<GroupState>, SnapshotFault> {
+        self.unite_as_of(group, answer, |_| unix_ms())
+    }
+
+    /// Adds what a member told. That no tracker has confirmed, so the view is no fresher, and the next answer of a
+    /// tracker comes in full. Blocking.
+    pub(super) fn unite_from_member(
+        &self,
+        group: GroupId,
+        told: &SnapshotResponse,
+    ) -> Result<Arc<GroupState>, SnapshotFault> {
+        self.unite_as_of(group, told, |known| known.map_or(0, GroupState::fetched_unix_ms))
+    }
+
+    fn unite_as_of(
+        &self,
+        group: GroupId,
+        answer: &SnapshotResponse,
+        as_of: impl Fn(Option<&GroupState>) -> u64,
+    ) -> Result<Arc<GroupState>, SnapshotFault> {
         loop {
             let known = self.get(&group);
-            let state = self.build(known.as_deref(), group, answer, unix_ms())?;
+            let state = self.build(known.as_deref(), group, answer, as_of(known.as_deref()))?;
             if let Some(kept) = self.keep(known.as_ref(), state) {
                 return Ok(kept);
             }
@@ -372,7 +254,8 @@ impl Groups {
         let view = GroupView::of(group, &rows.facts, &accounts).ok_or(SnapshotFault::Incomplete)?;
         let names = Arc::clone(&self.names);
         let fetched_unix_ms = AtomicU64::new(fetched_unix_ms);
-        Ok(GroupState { view, accounts, fetched_unix_ms, digest: answer.digest, rows, account_rows, names })
+        let (digest, known) = (answer.digest, OnceLock::new());
+        Ok(GroupState { view, accounts, fetched_unix_ms, digest, rows, account_rows, names, known })
     }
 
     /// Puts a state into the place of the one that it was built on; nothing if that has been replaced.
@@ -411,4 +294,4 @@ fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
 
 #[cfg(test)]
 #[path = "snapshot_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -1,41 +1,42 @@
 use ed25519_dalek::SigningKey;
-use peerage_ledger::{Body, Draft, Origin};
-use peerage_types::{Stamp, TrackerId};
+use peerage_ledger::{Body, Draft, Origin, Record};
+use peerage_link::api::{AccountRows, SignedRow};
+use peerage_types::{PublicKey, Stamp, TrackerId};
 
 use super::*;
 use crate::client::roster::SessionRoster;
 use crate::engine::{NotAdmitted, Roster};
 
 /// A cluster key, people with one device each, and the rows they made.
-struct World {
-    cluster_key: SigningKey,
-    seq: u64,
-    snapshot: SnapshotResponse,
+pub(crate) struct World {
+    pub(crate) cluster_key: SigningKey,
+    pub(crate) seq: u64,
+    pub(crate) snapshot: SnapshotResponse,
 }
 
-struct Person {
-    user: UserId,
+pub(crate) struct Person {
+    pub(crate) user: UserId,
     identity: SigningKey,
-    device: SigningKey,
+    pub(crate) device: SigningKey,
 }
 
-fn public(key: &SigningKey) -> PublicKey {
+pub(crate) fn public(key: &SigningKey) -> PublicKey {
     PublicKey(key.verifying_key().to_bytes())
 }
 
 const CLUSTER: ClusterId = ClusterId([7; 16]);
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let snapshot = SnapshotResponse { digest: [0; 32], rows: vec![], accounts: vec![], unchanged: false };
         Self { cluster_key: SigningKey::from_bytes(&[1; 32]), seq: 0, snapshot }
     }
 
-    fn keys(&self) -> Keys {
+    pub(crate) fn keys(&self) -> Keys {
         Keys { cluster: CLUSTER, cluster_key: public(&self.cluster_key) }
     }
 
-    fn row(&mut self, record: &Record) -> SignedRow {
+    pub(crate) fn row(&mut self, record: &Record) -> SignedRow {
         self.seq += 1;
         self.snapshot.digest = [self.seq as u8; 32];
         let origin = Origin { tracker: TrackerId([1; 16]), incarnation: 1 };
@@ -43,7 +44,7 @@ impl World {
         SignedRow { record: record.bytes().to_vec(), receipt }
     }
 
-    fn person(&mut self, n: u8, name: &str) -> Person {
+    pub(crate) fn person(&mut self, n: u8, name: &str) -> Person {
         let (identity, device) = (SigningKey::from_bytes(&[n; 32]), SigningKey::from_bytes(&[n + 100; 32]));
         let user = UserId::of_identity(&public(&identity));
         let bodies = [
@@ -62,7 +63,7 @@ impl World {
         Person { user, identity, device }
     }
 
-    fn say(&mut self, who: &Person, group: GroupId, body: Body) -> GroupId {
+    pub(crate) fn say(&mut self, who: &Person, group: GroupId, body: Body) -> GroupId {
         let draft =
             Draft { cluster: CLUSTER, scope: Scope::Group(group), author: who.user, prev: None, body };
         let record = Record::sign(draft, &who.device);
@@ -74,12 +75,12 @@ impl World {
         }
     }
 
-    fn founded(&mut self, owner: &Person) -> GroupId {
+    pub(crate) fn founded(&mut self, owner: &Person) -> GroupId {
         let body = Body::GroupGenesis { name: "films".parse().unwrap(), after: None, nonce: [0; 16] };
         self.say(owner, GroupId([0; 32]), body)
     }
 
-    fn join(&mut self, owner: &Person, who: &Person, group: GroupId) {
+    pub(crate) fn join(&mut self, owner: &Person, who: &Person, group: GroupId) {
         self.say(who, group, Body::JoinRequest { incarnation: 1 });
         let accept = Body::Accept { user: who.user, incarnation: 1, epoch: 0, grant: None };
         self.say(owner, group, accept);
@@ -91,7 +92,7 @@ impl World {
     }
 }
 
-fn take(groups: &Groups, world: &World, group: GroupId) -> Result<(), SnapshotFault> {
+pub(crate) fn take(groups: &Groups, world: &World, group: GroupId) -> Result<(), SnapshotFault> {
     let known = groups.get(&group);
     let state = groups.build(known.as_deref(), group, &world.snapshot, unix_ms())?;
     assert!(groups.keep(known.as_ref(), state).is_some());

@@ -10,6 +10,7 @@ use peerage_types::{GroupId, InfoHash};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 
+use super::catch_up;
 use super::reply::Notice;
 use super::session::Session;
 use crate::engine::EngineEvent;
@@ -36,6 +37,7 @@ impl Session {
         self.spawn(announce(Arc::clone(self), hurry.1));
         self.spawn(refresh_wanted(Arc::clone(self), wanted));
         self.spawn(housekeeping(Arc::clone(self)));
+        self.spawn(catch_up::run(Arc::clone(self)));
     }
 }
 
@@ -135,9 +137,15 @@ async fn engine_events(session: Arc<Session>, hurry: mpsc::Sender<InfoHash>) {
                 let label = session.downloads.get(&info_hash).map_or_else(|| info_hash.tag(), |d| d.label());
                 session.notify(Notice::Warning(format!("{label}: {why}")));
             }
+            Ok(EngineEvent::Learned { group }) => session.learned(group).await,
             Ok(EngineEvent::Resumed { .. }) => {}
             // The status says what the lost events would have said.
-            Err(RecvError::Lagged(_)) => session.complete_leftovers().await,
+            Err(RecvError::Lagged(_)) => {
+                for state in session.groups.all() {
+                    session.learned(state.view.group).await;
+                }
+                session.complete_leftovers().await;
+            }
             Err(RecvError::Closed) => return,
         }
     }
@@ -196,6 +204,10 @@ async fn housekeeping(session: Arc<Session>) {
         interval.tick().await;
         session.trackers.probe().await;
         session.flush_outbox(true).await;
+        let lately = Instant::now().checked_sub(HOUSEKEEPING * 2);
+        if lately.is_some_and(|lately| session.trackers.seen().stale_since(lately).is_some()) {
+            session.check_lagging();
+        }
         session.save_groups().await;
     }
 }

@@ -6,7 +6,7 @@
 //! needed, since the device key *is* the session and every tracker accepts it.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
@@ -17,6 +17,7 @@ use peerage_link::list::TrackerEntry;
 use peerage_types::TrackerId;
 use tokio::sync::watch;
 
+use super::outbox::RecordBytes;
 use super::seen::Seen;
 
 /// A tracker that has not accepted a connection by then is passed over.
@@ -77,6 +78,8 @@ pub struct Trackers {
     /// The tracker in use, whenever it changes.
     chosen: watch::Sender<Option<TrackerEntry>>,
     seen: Arc<Seen>,
+    /// See [`Trackers::introduce_with`].
+    pub(super) introduction: OnceLock<Arc<[RecordBytes]>>,
 }
 
 struct State {
@@ -103,7 +106,8 @@ impl Trackers {
         let (current, given_up, ids) = (None, None, BTreeMap::new());
         let state = State { entries: entries.into(), current, preferred, given_up, ids };
         let (chosen, _) = watch::channel(None);
-        Self { config, state: Mutex::new(state), connecting: tokio::sync::Mutex::new(()), chosen, seen }
+        let (state, introduction) = (Mutex::new(state), OnceLock::new());
+        Self { config, state, connecting: tokio::sync::Mutex::new(()), chosen, seen, introduction }
     }
 
     /// `host:port` of the tracker in use, or of the one that would be asked first.
@@ -164,6 +168,22 @@ impl Trackers {
 
     /// Asks; goes on to the next tracker as often as the one in use fails.
     pub async fn call<Req, Resp>(&self, path: &str, request: &Req) -> Result<Resp, TrackersError>
+    where
+        Req: minicbor::Encode<()> + Sync,
+        Resp: for<'b> minicbor::Decode<'b, ()>,
+    {
+        match self.ask(path, request).await {
+            Err(TrackersError::Refused(error))
+                if error.code == api::ErrorCode::NotLoggedIn && self.introduce().await =>
+            {
+                self.ask(path, request).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// As [`Self::call`], without telling a tracker who we are that does not know us.
+    pub(super) async fn ask<Req, Resp>(&self, path: &str, request: &Req) -> Result<Resp, TrackersError>
     where
         Req: minicbor::Encode<()> + Sync,
         Resp: for<'b> minicbor::Decode<'b, ()>,

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use peerage_ledger::Record;
 use peerage_metainfo::Metainfo;
 use peerage_swarm::Rank;
-use peerage_types::{ClusterId, DeviceId, FileName, GroupId, InfoHash, Sha256, UserId};
-use peerage_wire::Bitfield;
+use peerage_types::{ClusterId, DeviceId, FileName, GroupId, InfoHash, RecordId, Sha256, UserId};
+use peerage_wire::{Answer, Ask, Bitfield, Heads};
 
 /// Bounds of one engine. [`EngineConfig::new`] gives the usual ones.
 #[derive(Clone, Debug)]
@@ -63,6 +64,33 @@ pub trait Roster: Send + Sync + 'static {
 
     /// The cluster whose records count.
     fn cluster(&self) -> ClusterId;
+
+    /// What members tell each other about their groups, if they do.
+    fn records(&self) -> Option<&dyn Records> {
+        None
+    }
+}
+
+/// A group's signed records, as members compare and exchange them. Only members that were admitted ask and are asked.
+/// Everything but [`Records::heads`] is called where it may take a while.
+pub trait Records: Send + Sync {
+    /// What is known of a group; `None`: nothing.
+    fn heads(&self, group: &GroupId) -> Option<Heads>;
+
+    /// What to ask a member with these heads; `None`: it shows nothing that is not known here.
+    fn lacking(&self, group: &GroupId, theirs: &Heads) -> Option<Ask>;
+
+    /// The part of a question that begins behind this id.
+    fn ask_after(&self, group: &GroupId, after: RecordId) -> Option<Ask>;
+
+    /// What a member lacks that asks so.
+    fn answer(&self, group: &GroupId, ask: &Ask) -> Answer;
+
+    /// Verifies what a member answered and unites it with what is known. Tells whether that brought anything new.
+    ///
+    /// # Errors
+    /// The member sent what no honest one sends.
+    fn learn(&self, group: &GroupId, rows: &[Bytes]) -> Result<bool, String>;
 }
 
 /// Why a device may not take part in a group.
@@ -255,6 +283,11 @@ pub enum EngineEvent {
         info_hash: InfoHash,
         /// For people.
         why: String,
+    },
+    /// Another member told something new about a group: who is in it may have changed.
+    Learned {
+        /// Which group.
+        group: GroupId,
     },
     /// A download has nobody to ask: call [`Engine::set_peers`](super::Engine::set_peers).
     WantPeers {

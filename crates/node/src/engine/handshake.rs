@@ -22,7 +22,7 @@ use peerage_types::limits::BLOCK_BYTES;
 use peerage_types::{DeviceId, InfoHashV1, UserId};
 use peerage_wire::{
     BLOCK_BYTES_WIRE_MAX, CERT_BYTES_MAX, EXTENDED_HANDSHAKE_ID, ExtendedError, ExtendedHandshake,
-    HANDSHAKE_BYTES, Handshake, HandshakeError, Message, WireError,
+    HANDSHAKE_BYTES, HEADS_MAX, Handshake, HandshakeError, Heads, Message, RECORDS_EXTENSION, WireError,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -33,12 +33,14 @@ use super::conn::REQUESTS_MAX;
 use super::shared::{EngineShared, TorrentShared};
 use super::socket::{self, ALPN, PeerStream};
 
-/// The account records of a device, the rest of the extended handshake, and some room.
-const EXTENDED_BYTES_MAX: usize = CERT_BYTES_MAX + 16 * 1024;
+/// The account records of a device, the heads of its group, the rest of the extended handshake, and some room.
+const EXTENDED_BYTES_MAX: usize = CERT_BYTES_MAX + (1 + HEADS_MAX) * 32 + 16 * 1024;
 /// Account records that a device shows.
 const CERT_RECORDS_MAX: usize = 64;
 /// Requests that a peer queues if it does not say (BEP 10).
 const REQUESTS_DEFAULT: u32 = 250;
+/// Under which id we take messages about the group's records (BEP 10).
+pub(super) const RECORDS_ID: u8 = 1;
 
 /// A peer that may take part.
 pub(super) struct Admitted {
@@ -52,6 +54,10 @@ pub(super) struct Admitted {
     pub(super) request_queue: u32,
     /// Longest block that it sends, a multiple of 16 KiB.
     pub(super) block_bytes_max: u32,
+    /// Under which id it takes messages about the group's records, and what it knows of the group.
+    pub(super) records: Option<(u8, Option<Heads>)>,
+    /// What it was told that we know of the group.
+    pub(super) told: Option<Heads>,
 }
 
 /// Why a handshake failed.
@@ -99,7 +105,8 @@ pub(super) async fn dial(
     let config = tls::client_config(Some(&engine.device), ExpectedKey::Exactly(device), &[ALPN]);
     let connecting = TlsConnector::from(config).connect(tls::server_name(), socket::buffered(tcp));
     let mut stream = TlsStream::Client(connecting.await?);
-    stream.write_all(&greeting(torrent)).await?;
+    let told = known(torrent);
+    stream.write_all(&greeting(torrent, &told)).await?;
     stream.flush().await?;
     let shake = read_handshake(&mut stream).await?;
     if shake.info_hash != torrent.info_hash.truncated() {
@@ -107,7 +114,7 @@ pub(super) async fn dial(
     }
     let extended = read_extended(&mut stream).await?;
     let user = admit(torrent, &device, &extended)?;
-    Ok(admitted(stream, device, user, addr, true, &extended))
+    Ok(admitted(stream, device, user, addr, true, extended, told))
 }
 
 /// The listener's side, up to TLS: who is there.
@@ -133,9 +140,10 @@ pub(super) async fn accept(
     let torrent = find(&shake.info_hash).ok_or(HandshakeFailed::UnknownTorrent(shake.info_hash))?;
     let extended = read_extended(&mut stream).await?;
     let user = admit(&torrent, &device, &extended)?;
-    stream.write_all(&greeting(&torrent)).await?;
+    let told = known(&torrent);
+    stream.write_all(&greeting(&torrent, &told)).await?;
     stream.flush().await?;
-    let admitted = admitted(stream, device, user, addr, false, &extended);
+    let admitted = admitted(stream, device, user, addr, false, extended, told);
     Ok((torrent, admitted))
 }
 
@@ -146,8 +154,13 @@ pub(super) fn encode_cert(records: Vec<Vec<u8>>) -> Bytes {
     minicbor::to_vec(list).unwrap_or_default().into()
 }
 
+/// What we know of the torrent's group.
+fn known(torrent: &TorrentShared) -> Option<Heads> {
+    torrent.engine.roster.records().and_then(|records| records.heads(&torrent.group))
+}
+
 /// Both handshakes of ours.
-fn greeting(torrent: &TorrentShared) -> BytesMut {
+fn greeting(torrent: &TorrentShared, known: &Option<Heads>) -> BytesMut {
     let engine = &torrent.engine;
     let shake = Handshake::new(torrent.info_hash.truncated(), engine.peer_id);
     let extended = ExtendedHandshake {
@@ -156,6 +169,8 @@ fn greeting(torrent: &TorrentShared) -> BytesMut {
         listen_port: Some(engine.listen.port()),
         peerage_cert: Some(engine.cert.clone()),
         block_bytes_max: Some(BLOCK_BYTES_WIRE_MAX),
+        messages: [(RECORDS_EXTENSION.to_owned(), RECORDS_ID)].into(),
+        peerage_heads: known.clone(),
         ..ExtendedHandshake::default()
     };
     let mut bytes = BytesMut::from(&shake.encode()[..]);
@@ -225,9 +240,11 @@ fn admitted(
     user: UserId,
     addr: SocketAddr,
     outbound: bool,
-    extended: &ExtendedHandshake,
+    extended: ExtendedHandshake,
+    told: Option<Heads>,
 ) -> Admitted {
     socket::widen(&mut stream);
+    let records = extended.messages.get(RECORDS_EXTENSION).copied().filter(|id| *id != 0);
     let block = extended.block_bytes_max.unwrap_or(BLOCK_BYTES).clamp(BLOCK_BYTES, BLOCK_BYTES_WIRE_MAX);
     Admitted {
         stream,
@@ -237,5 +254,7 @@ fn admitted(
         outbound,
         request_queue: extended.request_queue.unwrap_or(REQUESTS_DEFAULT),
         block_bytes_max: block - block % BLOCK_BYTES,
+        records: records.map(|id| (id, extended.peerage_heads)),
+        told,
     }
 }

@@ -43,8 +43,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 pub use self::api::{
-    AddError, EngineConfig, EngineError, EngineEvent, NotAdmitted, PeerAddr, PeerStatus, Roster, Source,
-    TorrentSpec, TorrentState, TorrentStatus,
+    AddError, EngineConfig, EngineError, EngineEvent, NotAdmitted, PeerAddr, PeerStatus, Records, Roster,
+    Source, TorrentSpec, TorrentState, TorrentStatus,
 };
 use self::buffer::lock;
 use self::prepare::{Kind, Prepared};

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use expect_test::{Expect, expect};
-use peerage_types::InfoHashV1;
-use peerage_wire::{CLIENT_BYTES_MAX, ExtendedHandshake, HANDSHAKE_BYTES, Handshake};
+use peerage_types::{InfoHashV1, RecordId};
+use peerage_wire::{CLIENT_BYTES_MAX, ExtendedHandshake, HANDSHAKE_BYTES, Handshake, Heads};
 use proptest::prelude::*;
 
 #[test]
@@ -45,11 +45,10 @@ fn golden_extended_handshake() {
         messages: [("ut_metadata".to_owned(), 3)].into(),
         peerage_cert: Some(Bytes::from_static(b"\x80")),
         block_bytes_max: Some(262_144),
+        peerage_heads: Some(Heads { digest: [b'd'; 32], ends: vec![RecordId([b'e'; 32])] }),
     };
     let bytes = shake.encode();
-    expect![[
-        r#"d1:md11:ut_metadatai3ee13:metadata_sizei31235e1:pi7600e17:peerage_block_maxi262144e12:peerage_cert1:�4:reqqi2000e1:v11:Peerage 0.1e"#
-    ]]
+    expect!["d1:md11:ut_metadatai3ee13:metadata_sizei31235e1:pi7600e17:peerage_block_maxi262144e12:peerage_cert1:�13:peerage_heads64:ddddddddddddddddddddddddddddddddeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee4:reqqi2000e1:v11:Peerage 0.1e"]
     .assert_eq(&String::from_utf8_lossy(&bytes));
     assert_eq!(ExtendedHandshake::decode(&bytes), Ok(shake));
 }
@@ -84,6 +83,10 @@ fn extended_handshakes_of_strangers() {
     );
     check("d1:vi1ee", expect!["`v` in the extended handshake is not a string"]);
     check(
+        "d13:peerage_heads31:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaae",
+        expect!["`peerage_heads` in the extended handshake is not a digest and at most 255 ids"],
+    );
+    check(
         "d12:peerage_certi1ee",
         expect!["`peerage_cert` in the extended handshake is not a string of at most 64 KiB"],
     );
@@ -109,11 +112,13 @@ proptest! {
         listen_port in prop::option::of(1_u16..),
         messages in prop::collection::btree_map("[a-z_]{1,20}", any::<u8>(), 0..6),
         cert in prop::option::of(prop::collection::vec(any::<u8>(), 0..60)),
+        heads in prop::option::of((any::<[u8; 32]>(), prop::collection::vec(any::<[u8; 32]>(), 0..4))),
     ) {
         let shake = ExtendedHandshake {
             client, listen_port, messages,
             request_queue: numbers[0], metadata_size: numbers[1], block_bytes_max: numbers[2],
             peerage_cert: cert.map(Bytes::from),
+            peerage_heads: heads.map(|(digest, ends)| Heads { digest, ends: ends.into_iter().map(RecordId).collect() }),
         };
         prop_assert_eq!(ExtendedHandshake::decode(&shake.encode()), Ok(shake));
     }

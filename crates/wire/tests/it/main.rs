@@ -11,3 +11,4 @@ mod bitfield;
 mod codec;
 mod corpus;
 mod handshake;
+mod records;

@@ -1,6 +1,10 @@
 //! `list_groups`.
 
+use std::collections::BTreeSet;
+
 use peerage_link::api::{GROUPS_PAGE_MAX, GroupsRequest, GroupsResponse, Standing, path};
+
+use peerage_types::GroupId;
 
 use super::super::reply::{GroupLine, MyStanding};
 use super::super::{Node, Refusal};
@@ -11,12 +15,14 @@ impl Node {
         let session = self.inner.session()?;
         session.sent_before().await;
         let mut lines: Vec<GroupLine> = Vec::new();
+        let mut shown: BTreeSet<GroupId> = BTreeSet::new();
         loop {
             let after = lines.last().map(|line| line.name.clone());
             let request = GroupsRequest { after, limit: GROUPS_PAGE_MAX as u32 };
             let page: GroupsResponse =
                 session.trackers.call(path::GROUPS, &request).await.map_err(|e| session.refuse(e))?;
             let more = page.more && !page.groups.is_empty();
+            shown.extend(page.groups.iter().map(|group| group.group));
             lines.extend(page.groups.into_iter().map(|group| GroupLine {
                 name: group.shown,
                 members: group.members,
@@ -28,8 +34,21 @@ impl Node {
                 },
             }));
             if !more {
-                return Ok(lines);
+                break;
             }
         }
+        // What this device has seen of its own groups stays true, whatever this tracker has heard of so far.
+        let ours = session.groups.all().into_iter().filter(|state| state.view.is_member(&session.user));
+        for state in ours.filter(|state| !shown.contains(&state.view.group)) {
+            session.groups.doubt(state.view.group);
+            session.unknown_to_tracker(&state);
+            let owner = state.view.is_owner(&session.user);
+            lines.push(GroupLine {
+                name: state.view.name.to_string(),
+                members: u32::try_from(state.view.members.len()).unwrap_or(u32::MAX),
+                standing: if owner { MyStanding::Owner } else { MyStanding::Member },
+            });
+        }
+        Ok(lines)
     }
 }

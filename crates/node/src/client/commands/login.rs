@@ -12,11 +12,13 @@ use peerage_link::{opaque, vault};
 use peerage_types::{GroupId, Name, Scope, UserId};
 use tokio::sync::{Notify, mpsc};
 
+use super::super::catch_up::Lagging;
 use super::super::cluster::Cluster;
 use super::super::content::MetainfoStore;
 use super::super::downloads::Downloads;
 use super::super::folder::{AccountFolder, FolderError, read_file, write_atomic};
 use super::super::outbox::{OutboxFile, SendError, Unreachable, no_supply};
+use super::super::own_account;
 use super::super::reply::LoggedIn;
 use super::super::roster::SessionRoster;
 use super::super::seen::Seen;
@@ -40,6 +42,8 @@ struct Opened {
     identity: SigningKey,
     facts: Facts,
     view: AccountView,
+    /// What the tracker showed of it.
+    rows: Vec<api::SignedRow>,
 }
 
 impl Node {
@@ -50,8 +54,13 @@ impl Node {
             return Err(Refusal::AlreadyLoggedIn);
         }
         let cluster = self.inner.cluster().await?;
-        let opened = open(&cluster, name, password).await?;
+        let pinned = own_account::pinned(&self.inner.root, &cluster.id, name);
+        let mut opened = open(&cluster, name, password, pinned).await?;
         let folder = lock(self.inner.root.account(&cluster.id, &opened.user)).await?;
+        let keys = Keys { cluster: cluster.id, cluster_key: cluster.key };
+        (opened.facts, opened.view) = own_account::unite(folder.path(), opened.user, &opened.rows, &keys)
+            .map_err(|error| Refusal::Untrusted(error.to_string()))?;
+        own_account::pin(&self.inner.root, &cluster.id, name, opened.user).map_err(local)?;
         let outbox = OutboxFile::open(folder.path()).map_err(local)?;
         let (key, facts) = device_key(&cluster, &folder, &outbox, &opened).await?;
         let user = opened.user;
@@ -60,11 +69,12 @@ impl Node {
         drop(opened);
 
         let (wanted, in_doubt) = mpsc::channel(WANTED_MAX);
-        let keys = Keys { cluster: cluster.id, cluster_key: cluster.key };
         let kept = folder.sub("groups").map_err(local)?;
         let groups = tokio::task::spawn_blocking(move || Groups::open(keys, kept, wanted)).await;
         let groups = Arc::new(groups.map_err(local)?.map_err(local)?);
-        let records: Vec<Arc<Record>> = facts.iter().map(|f| Arc::clone(&f.record)).collect();
+        let mut own: Vec<_> = facts.iter().collect();
+        own.sort_by_key(|fact| fact.rank());
+        let records: Vec<Arc<Record>> = own.into_iter().map(|f| Arc::clone(&f.record)).collect();
         let cert = certificate(&records, &public(&key));
         let roster = Arc::new(SessionRoster(Arc::clone(&groups)));
         let state_dir = folder.sub("engine").map_err(local)?;
@@ -76,6 +86,7 @@ impl Node {
         seen.add(cluster.trackers.seen());
         let entries = cluster.trackers.entries().to_vec();
         let trackers = Trackers::new(entries, config, cluster.trackers.preferred(), seen);
+        trackers.introduce_with(records.iter().map(|record| record.shared_bytes()).collect());
         let session = Arc::new(Session {
             user,
             name,
@@ -92,6 +103,7 @@ impl Node {
             notices: self.inner.notices.clone(),
             heads: tokio::sync::Mutex::new(BTreeMap::new()),
             announcing: tokio::sync::Mutex::new(()),
+            lagging: Lagging::default(),
             announce_soon: Notify::new(),
             pinned: std::sync::Mutex::new(Session::load_pinned(&folder)),
             tasks: std::sync::Mutex::default(),
@@ -133,7 +145,12 @@ async fn refresh(session: &Session, group: GroupId) {
 }
 
 /// OPAQUE in one round trip: only the right password opens the vault.
-async fn open(cluster: &Cluster, name: &Name, password: &str) -> Result<Opened, Refusal> {
+async fn open(
+    cluster: &Cluster,
+    name: &Name,
+    password: &str,
+    pinned: Option<UserId>,
+) -> Result<Opened, Refusal> {
     let (login, request) = opaque::Login::start(password).map_err(local)?;
     let request = api::LoginRequest { name: name.clone(), request };
     let answer = cluster.trackers.call::<_, api::LoginResponse>(path::OPAQUE_LOGIN, &request).await;
@@ -142,10 +159,21 @@ async fn open(cluster: &Cluster, name: &Name, password: &str) -> Result<Opened, 
         error => cluster.refuse(error),
     })?;
     let user = answer.user;
+    let other = pinned.filter(|pinned| *pinned != user);
     let (ke2, sealed) = (answer.response, answer.vault);
+    let name = name.clone();
     let finish = move || -> Result<SigningKey, Refusal> {
         let export_key = login.finish(&ke2).map_err(|error| match error {
-            opaque::OpaqueError::WrongPassword => Refusal::WrongPassword,
+            opaque::OpaqueError::WrongPassword => match other {
+                Some(known) => Refusal::Untrusted(format!(
+                    "it answers for another account ({}) than the one that this name led to here ({}); if that one \
+                     lost the name, log in as {name}#{}",
+                    user.tag(),
+                    known.tag(),
+                    known.tag()
+                )),
+                None => Refusal::WrongPassword,
+            },
             error => Refusal::Untrusted(error.to_string()),
         })?;
         vault::open(&export_key, &sealed, &user).map_err(|error| Refusal::Untrusted(error.to_string()))
@@ -155,7 +183,7 @@ async fn open(cluster: &Cluster, name: &Name, password: &str) -> Result<Opened, 
     let keys = Keys { cluster: cluster.id, cluster_key: cluster.key };
     let (facts, view) =
         account_of(user, &answer.account, &keys).map_err(|error| Refusal::Untrusted(error.to_string()))?;
-    Ok(Opened { user, identity, facts, view })
+    Ok(Opened { user, identity, facts, view, rows: answer.account })
 }
 
 async fn lock(path: std::path::PathBuf) -> Result<AccountFolder, Refusal> {

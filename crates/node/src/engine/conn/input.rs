@@ -11,12 +11,15 @@ use peerage_metainfo::Metainfo;
 use peerage_swarm::PeerKey;
 use peerage_types::Sha256;
 use peerage_types::limits::{BLOCK_BYTES, WIRE_MESSAGE_BYTES_MAX};
-use peerage_wire::{BLOCK_BYTES_WIRE_MAX, Bitfield, BlockRef, Message, PIECE_HEADER_BYTES, WireError};
+use peerage_wire::{
+    BLOCK_BYTES_WIRE_MAX, Bitfield, BlockRef, Message, PIECE_HEADER_BYTES, RECORDS_BYTES_MAX, WireError,
+};
 
 use super::outbox::Outbox;
 use super::serve::Serve;
 use super::{Closed, Event};
 use crate::engine::buffer::{Claim, PieceSlot};
+use crate::engine::handshake::RECORDS_ID;
 use crate::engine::hashes::HASHES_MAX;
 
 /// Message ids that are needed before a message is complete (BEP 3, BEP 52).
@@ -26,8 +29,8 @@ const HASHES: u8 = 22;
 const PREFIX_BYTES: usize = 4;
 /// A `hashes` message without its hashes, id included.
 const HASHES_HEADER_BYTES: usize = 1 + 32 + 4 * 4;
-/// A second extended handshake is as long as the first at most; anything unknown is shorter.
-const OTHER_BYTES_MAX: usize = 128 * 1024;
+/// A second extended handshake and records are as long as this at most; anything unknown is shorter.
+const OTHER_BYTES_MAX: usize = RECORDS_BYTES_MAX + 16;
 /// Requests that were neither answered nor rejected. The picker asks for at most 2,000 blocks at a time and gives
 /// up at most one per timeout, so more than this only a peer reaches that never answers.
 const ASKED_MAX: usize = 8_192;
@@ -221,7 +224,8 @@ impl Input {
                 serve.request_hashes(range, out);
                 return Ok(());
             }
-            // Nothing that an extension could say later changes what we do; keep-alives only count as signs of life.
+            Message::Extended { id: RECORDS_ID, payload } => Event::Records(payload),
+            // Nothing else that an extension could say later changes what we do; keep-alives only count as signs of life.
             Message::KeepAlive | Message::Extended { .. } | Message::Unknown { .. } => return Ok(()),
             // Collected only as far as its header.
             Message::Piece { .. } => return Ok(()),

@@ -17,6 +17,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use peerage_swarm::PeerKey;
 use peerage_types::{Sha256, Time};
 use peerage_wire::{Bitfield, BlockRef, HashRange, Message, WireError};
@@ -64,6 +65,11 @@ pub(super) enum Cmd {
     Have(u32),
     Interested(bool),
     Choke(bool),
+    /// A message about the group's records, under the id that the peer chose.
+    Records {
+        id: u8,
+        payload: Bytes,
+    },
 }
 
 /// To the torrent's owner.
@@ -93,6 +99,8 @@ pub(super) enum Event {
         hashes: Vec<Sha256>,
     },
     HashReject(HashRange),
+    /// A message about the group's records.
+    Records(Bytes),
 }
 
 /// A batch from one connection.
@@ -254,6 +262,7 @@ impl Conn {
             },
             Cmd::HashRequest(range) => Message::HashRequest(range),
             Cmd::Have(piece) => Message::Have(piece),
+            Cmd::Records { id, payload } => Message::Extended { id, payload },
             Cmd::Interested(true) => Message::Interested,
             Cmd::Interested(false) => Message::NotInterested,
             Cmd::Choke(choking) => {

@@ -6,6 +6,7 @@
 
 mod peers;
 mod pieces;
+mod records;
 mod report;
 mod work;
 
@@ -70,6 +71,8 @@ pub(super) enum Msg {
     Looked(io::Result<FileStamp>),
     /// Progress is saved.
     Saved(io::Result<()>),
+    /// What a job found about the group's records for this connection.
+    Found(PeerKey, records::Found),
     /// End; answered when everything is written and saved.
     Stop(oneshot::Sender<()>),
 }
@@ -240,6 +243,7 @@ impl Owner {
             Msg::Synced(result) => self.synced(result),
             Msg::Looked(result) => self.looked(now, result),
             Msg::Saved(result) => self.saved(result),
+            Msg::Found(peer, found) => self.found(now, peer, found),
             Msg::Stop(answer) => self.stop(now, answer),
         }
     }

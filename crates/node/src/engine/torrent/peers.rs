@@ -12,6 +12,7 @@ use peerage_types::{DeviceId, Time, UserId};
 use peerage_wire::{Bitfield, BlockRef};
 use tokio::sync::mpsc;
 
+use super::records::Exchange;
 use super::{Msg, Owner};
 use crate::engine::api::{PeerAddr, TorrentState};
 use crate::engine::conn::{Cmd, Conn, Event, FromPeer, SILENCE_MAX, Wiring};
@@ -43,6 +44,8 @@ pub(super) struct Peer {
     pub(super) bytes_from: u64,
     /// When both sides were first seen complete.
     useless_since: Option<Time>,
+    /// If it takes part in comparing what is known of the group.
+    pub(super) exchange: Option<Exchange>,
 }
 
 impl Owner {
@@ -58,7 +61,8 @@ impl Owner {
             tracing::debug!(device = %admitted.device.tag(), "too many connections");
             return;
         };
-        let Admitted { stream, device, user, addr, outbound, request_queue, block_bytes_max } = admitted;
+        let Admitted { stream, device, user, addr, outbound, request_queue, block_bytes_max, records, told } =
+            admitted;
         let peer = PeerKey(self.next_key);
         self.next_key += 1;
         let gate = Arc::new(Gate::default());
@@ -74,6 +78,8 @@ impl Owner {
         tokio::spawn(Conn::new(stream, wiring).run());
         let pending = vec![Cmd::Pieces(self.swarm.have().clone())];
         let pieces = Bitfield::new(self.shared.metainfo.piece_count());
+        let (id, heads) = records.unzip();
+        let exchange = id.map(|id| Exchange::new(id, told, now));
         self.by_device.insert(device, peer);
         self.peers.insert(
             peer,
@@ -90,9 +96,13 @@ impl Owner {
                 pieces,
                 bytes_from: 0,
                 useless_since: None,
+                exchange,
             },
         );
         self.feed(now, Input::Connected { peer, request_queue });
+        if let Some(heads) = heads.flatten() {
+            self.compare(now, peer, heads);
+        }
         if self.state == TorrentState::Seeding {
             self.look(now);
         }
@@ -163,6 +173,7 @@ impl Owner {
         let out = |peer: &Peer| !roster.still_member(&shared.group, &peer.user, &peer.device);
         let keys: Vec<_> = self.peers.iter().filter(|(_, peer)| out(peer)).map(|(key, _)| *key).collect();
         keys.into_iter().for_each(|key| self.disconnect(now, key, &"its owner is not a member any more"));
+        self.tell_heads();
     }
 
     pub(super) fn set_peers(&mut self, now: Time, peers: Vec<PeerAddr>) {
@@ -278,6 +289,7 @@ impl Owner {
             Event::Block { slot_id, block, leaf } => return self.block(now, key, slot_id, block, leaf),
             Event::Hashes { range, hashes } => return self.hashes(now, key, &range, hashes),
             Event::HashReject(range) => return self.hashes_refused(now, key, &range),
+            Event::Records(payload) => return self.take_records(now, key, &payload),
             Event::Bitfield(bits) => {
                 self.note_pieces(key, |pieces| pieces.clone_from(&bits));
                 Input::Bitfield(key, bits)

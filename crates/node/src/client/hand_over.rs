@@ -1,0 +1,68 @@
+//! Giving a tracker records that it seems to lack.
+
+use std::sync::Arc;
+
+use peerage_link::api::{self, ErrorCode, path};
+use peerage_types::limits::BUNDLE_RECORDS_MAX;
+
+use super::outbox::RecordBytes;
+use super::trackers::{Trackers, TrackersError};
+
+/// What became of records that a tracker was given.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HandedOver {
+    /// It has them on disk.
+    pub taken: usize,
+    /// It says that they would have no effect, or that it lacks what they rest on.
+    pub refused: usize,
+}
+
+impl Trackers {
+    /// Gives the tracker in use records, each after those it rests on. Harmless when it has them, and no session is
+    /// needed. A bundle is taken whole or not at all, so one that is refused is halved.
+    pub async fn hand_over(&self, records: &[RecordBytes]) -> Result<HandedOver, TrackersError> {
+        let mut done = HandedOver::default();
+        let mut waiting: Vec<&[RecordBytes]> = records.chunks(BUNDLE_RECORDS_MAX).rev().collect();
+        while let Some(some) = waiting.pop() {
+            let request = api::BundleRequest::new(some.iter());
+            match self.ask::<_, api::BundleResponse>(path::BUNDLE, &request).await {
+                Ok(answer) => {
+                    self.note_id(answer.tracker);
+                    done.taken += some.len();
+                }
+                Err(TrackersError::Refused(error)) if error.code == ErrorCode::RateLimited => {
+                    return Err(TrackersError::Refused(error));
+                }
+                Err(TrackersError::Refused(_)) if some.len() > 1 => {
+                    let (first, second) = some.split_at(some.len() / 2);
+                    waiting.extend([second, first]);
+                }
+                Err(TrackersError::Refused(error)) => {
+                    tracing::debug!(%error, "a record was not taken");
+                    done.refused += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
+    }
+
+    /// From now on a tracker that does not know this device is told about it: one that was set back, or has yet to
+    /// hear from the others.
+    pub fn introduce_with(&self, records: Vec<RecordBytes>) {
+        // Set once, at login.
+        let _ = self.introduction.set(records.into());
+    }
+
+    /// Whether the tracker in use was told about this device.
+    pub(super) async fn introduce(&self) -> bool {
+        let Some(records) = self.introduction.get().map(Arc::clone) else { return false };
+        match self.hand_over(&records).await {
+            Ok(done) => done.taken > 0,
+            Err(error) => {
+                tracing::info!(%error, "a tracker does not know this device, and could not be told");
+                false
+            }
+        }
+    }
+}
