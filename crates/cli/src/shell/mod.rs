@@ -33,8 +33,9 @@ fn notice_line(notice: &Notice) -> String {
             "tracker {tracker} shows {} of group {group} that somebody forged; without effect",
             human::count(*records as u64, "record")
         ),
-        Notice::Unknown { tracker, group } => {
-            format!("tracker {tracker} does not know group {group}; this device goes by what it has seen")
+        Notice::Unknown { tracker, group, listed } => {
+            let what = if *listed { "leaves out" } else { "does not know" };
+            format!("tracker {tracker} {what} group {group}; this device goes by what it has seen")
         }
         Notice::LaterGroup { tracker, name, named } => format!(
             "tracker {tracker} names group {} for {name}, which came later than the one known here; not followed",

@@ -5,8 +5,10 @@
 mod capture;
 mod command_line;
 mod demo;
+mod double;
 mod durable;
 mod failover;
+mod hostile;
 mod membership;
 mod operators;
 mod partition;

@@ -28,6 +28,11 @@ pub struct World {
 impl World {
     /// Starts so many trackers on one list.
     pub fn with_trackers(count: usize) -> Self {
+        Self::with_trackers_of(count, count)
+    }
+
+    /// A list of so many trackers, of which the first few are started.
+    pub fn with_trackers_of(count: usize, started: usize) -> Self {
         let folder = tempfile::Builder::new().prefix("peerage-it-").tempdir().unwrap();
         let tracker_addresses = free_addresses(count).unwrap();
         let list = folder.path().join("tracker_info.txt");
@@ -36,7 +41,7 @@ impl World {
             let data = folder.path().join(format!("tracker-{number}"));
             Tracker::start(Path::new(PROGRAM), &list, number, &data).unwrap()
         };
-        let trackers = (1..=count).map(start).collect();
+        let trackers = (1..=started).map(start).collect();
         Self { trackers, tracker_addresses, list, options: BTreeMap::new(), folder }
     }
 

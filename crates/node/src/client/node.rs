@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use peerage_link::list::TrackerList;
+use peerage_link::list::{LOOK_INTERVAL, ListWatch, TrackerList};
 use tokio::sync::{Mutex, OnceCell, broadcast};
 use tokio::task::JoinHandle;
 
@@ -58,7 +58,7 @@ impl Node {
     /// Checks the configuration: the list can be read, the address can be listened on, the folder can be written.
     /// Contacts no tracker yet.
     pub async fn start(config: NodeConfig) -> Result<Self, StartError> {
-        TrackerList::load(&config.list)?;
+        let list = TrackerList::load(&config.list)?;
         let listen = listen_address(&config.listen).await?;
         let root = DataRoot::resolve(config.data.as_deref()).map_err(|e| {
             let path = config.data.clone().unwrap_or_default();
@@ -74,7 +74,10 @@ impl Node {
             notices: broadcast::channel(NOTICES_MAX).0,
             cut_short: std::sync::Mutex::default(),
         });
-        let background = tokio::spawn(empty_outboxes(Arc::clone(&inner)));
+        let (outboxes, changes) = (empty_outboxes(Arc::clone(&inner)), follow_list(Arc::clone(&inner), list));
+        let background = tokio::spawn(async move {
+            tokio::join!(outboxes, changes);
+        });
         Ok(Self { inner, background: Mutex::new(Some(background)) })
     }
 
@@ -212,6 +215,38 @@ async fn empty_outboxes(inner: Arc<Inner>) {
         interval.tick().await;
         if let Some(cluster) = inner.cluster.get() {
             flush_accounts(&inner, cluster).await;
+        }
+    }
+}
+
+/// Takes over what changes in the tracker list while the program runs.
+async fn follow_list(inner: Arc<Inner>, list: TrackerList) {
+    let mut watch = ListWatch::new(list);
+    let mut interval = tokio::time::interval(LOOK_INTERVAL);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        let looked = tokio::task::spawn_blocking(move || {
+            let changed = watch.look();
+            (watch, changed)
+        });
+        let Ok((same, changed)) = looked.await else { return };
+        watch = same;
+        // Nobody listening is fine.
+        let tell = |text: String| drop(inner.notices.send(Notice::Warning(text)));
+        match changed {
+            Ok(Some(list)) => {
+                if let Some(cluster) = inner.cluster.get() {
+                    cluster.trackers.set_entries(&list.entries);
+                }
+                if let Ok(session) = inner.session() {
+                    session.trackers.set_entries(&list.entries);
+                }
+                let trackers = list.entries.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                tell(format!("the tracker list has changed: {trackers}"));
+            }
+            Ok(None) => {}
+            Err(error) => tell(format!("the changed tracker list is not used: {error}")),
         }
     }
 }

@@ -246,6 +246,8 @@ pub enum Notice {
         tracker: String,
         /// The group's name.
         group: String,
+        /// It leaves the group out of its list; else it denies it by name.
+        listed: bool,
     },
     /// A tracker names a group for a name that came after the one that this device knows under it.
     LaterGroup {

@@ -95,7 +95,7 @@ impl Session {
             // A tracker that was set back does not know what we know.
             Err(TrackersError::Refused(error)) if error.code == api::ErrorCode::NotFound => {
                 let kept = self.kept_group(name).ok_or(Refusal::GroupUnknown)?;
-                self.unknown_to_tracker(&kept);
+                self.unknown_to_tracker(&kept, false);
                 kept.view.group
             }
             Err(error) => return Err(self.refuse(error)),
@@ -175,15 +175,16 @@ impl Session {
         pinned.and_then(|group| self.groups.get(&group)).or_else(|| self.groups.all().into_iter().find(named))
     }
 
-    /// Says, once per tracker and group, that a tracker leaves out a group.
-    pub(super) fn unknown_to_tracker(&self, state: &GroupState) {
+    /// Says, once per tracker and group, that a tracker denies a group (`listed`: leaves it out of its list).
+    pub(super) fn unknown_to_tracker(&self, state: &GroupState, listed: bool) {
         let tracker = self.trackers.current_address();
-        if state.view.is_member(&self.user) && self.lagging.tell(&tracker, state.view.group, "unknown") {
-            self.notify(Notice::Unknown { tracker, group: state.view.name.to_string() });
+        let what = if listed { "listed" } else { "named" };
+        if state.view.is_member(&self.user) && self.lagging.tell(&tracker, state.view.group, what) {
+            self.notify(Notice::Unknown { tracker, group: state.view.name.to_string(), listed });
         }
     }
 
-    /// Says, once per tracker and group, that what a tracker shows is partly forged.
+    /// Says that what a tracker shows is partly forged; each record is told once.
     fn warn_of_forged(&self, state: &GroupState, before: Option<&Arc<GroupState>>) {
         let new: BTreeSet<RecordId> = match before {
             Some(before) => state.ids().difference(before.ids()).copied().collect(),
@@ -191,7 +192,7 @@ impl Session {
         };
         let records = forged(state, &new).len();
         let tracker = self.trackers.current_address();
-        if records > 0 && self.lagging.tell(&tracker, state.view.group, "forged") {
+        if records > 0 {
             self.notify(Notice::Forged { tracker, group: state.view.name.to_string(), records });
         }
     }

@@ -41,7 +41,7 @@ impl Node {
         let ours = session.groups.all().into_iter().filter(|state| state.view.is_member(&session.user));
         for state in ours.filter(|state| !shown.contains(&state.view.group)) {
             session.groups.doubt(state.view.group);
-            session.unknown_to_tracker(&state);
+            session.unknown_to_tracker(&state, true);
             let owner = state.view.is_owner(&session.user);
             lines.push(GroupLine {
                 name: state.view.name.to_string(),
