@@ -13,6 +13,7 @@ pub mod http;
 pub mod keyring;
 pub mod list;
 pub mod opaque;
+pub mod place;
 pub mod sse;
 pub mod tls;
 pub mod vault;

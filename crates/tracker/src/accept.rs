@@ -18,6 +18,7 @@ use hyper::server::conn::http2;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use peerage_link::place::Place;
 use peerage_types::PublicKey;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -28,7 +29,6 @@ use tokio_rustls::TlsAcceptor;
 use crate::error::Failure;
 use crate::gate::{Gate, Ticket};
 use crate::limits;
-use crate::place::Place;
 use crate::rate::Rates;
 
 /// What a request handler knows about the connection it came on.

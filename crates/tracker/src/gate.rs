@@ -13,11 +13,11 @@ use std::time::Duration;
 use governor::RateLimiter;
 use governor::clock::MonotonicClock;
 use governor::state::{InMemoryState, NotKeyed};
+use peerage_link::place::{Place, Range};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::limits;
-use crate::place::{Place, Range};
 
 /// The caps of one pool.
 #[derive(Clone, Copy, Debug)]

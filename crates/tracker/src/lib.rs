@@ -24,7 +24,6 @@ mod names;
 mod neighbour;
 mod neighbours;
 mod notices;
-mod place;
 mod presence_shell;
 mod rate;
 mod reload;

@@ -14,12 +14,12 @@ use governor::clock::{Clock, MonotonicClock};
 use governor::middleware::NoOpMiddleware;
 use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
+use peerage_link::place::{Place, Range};
 use peerage_types::UserId;
 
 use crate::accept::Remote;
 use crate::error::Failure;
 use crate::limits::{self, KNOWN_PLACES_MAX, RATE_KEYS_MAX, Rate};
-use crate::place::{Place, Range};
 
 type Limiter<K, C> = RateLimiter<K, HashMapStateStore<K>, C, NoOpMiddleware<<C as Clock>::Instant>>;
 

@@ -23,7 +23,7 @@ pub struct EngineConfig {
     pub connections_max: usize,
     /// Connections of one torrent.
     pub torrent_connections_max: usize,
-    /// Incoming connections that have not been admitted yet.
+    /// Incoming connections that have not been admitted yet; the oldest make room, those of a crowd first.
     pub handshakes_max: usize,
     /// From the first byte of a connection until it is admitted.
     pub handshake_timeout: Duration,
@@ -288,6 +288,13 @@ pub enum EngineEvent {
     Learned {
         /// Which group.
         group: GroupId,
+    },
+    /// No address of this peer led to it. It may be able to dial us: ask it to, through a tracker.
+    Unreachable {
+        /// Which torrent.
+        info_hash: InfoHash,
+        /// The peer.
+        device: DeviceId,
     },
     /// A download has nobody to ask: call [`Engine::set_peers`](super::Engine::set_peers).
     WantPeers {

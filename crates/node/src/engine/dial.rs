@@ -1,4 +1,8 @@
 //! Whom to connect to, and when to try again.
+//!
+//! Waiting is kept apart for peers and for addresses: a peer whose connection ended is left alone for a moment, an
+//! address that refuses or swallows dials backs off by itself, however often somebody lists it, so that a listed
+//! stranger's address is knocked at ever more rarely.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -17,10 +21,12 @@ use super::shared::TorrentShared;
 const STAGGER: Duration = Duration::from_millis(250);
 /// Wait after the first failure; doubles with each.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
-/// Longest wait between attempts.
+/// Longest wait after connections with a peer ended.
 const RETRY_MAX: Duration = Duration::from_secs(60);
 /// Longest wait after we were told of the peer again: whoever told us believes that it is there.
 const RETRY_LISTED: Duration = Duration::from_secs(10);
+/// Longest wait of one address. A tracker lists a peer that vanished for up to a minute.
+const ADDRESS_RETRY_MAX: Duration = Duration::from_secs(30);
 /// A connection that lasted this long counts as a success.
 const STABLE: Duration = Duration::from_secs(10);
 /// Attempts of one torrent at the same time.
@@ -37,41 +43,66 @@ pub(super) struct Candidates {
 
 #[derive(Debug)]
 struct Candidate {
-    addresses: Vec<SocketAddr>,
-    failures: u32,
-    next_at: Time,
+    addresses: Vec<Address>,
+    /// Of connections that ended.
+    wait: BackOff,
     dialling: bool,
     /// It had every piece when we last met.
     complete: bool,
+}
+
+#[derive(Debug)]
+struct Address {
+    addr: SocketAddr,
+    wait: BackOff,
+}
+
+/// Failures in a row, and when to try again.
+#[derive(Clone, Copy, Debug)]
+struct BackOff {
+    failures: u32,
+    next_at: Time,
+}
+
+impl BackOff {
+    fn none(now: Time) -> Self {
+        Self { failures: 0, next_at: now }
+    }
+
+    fn failed(&mut self, now: Time, max: Duration) {
+        let wait = RETRY_FIRST.saturating_mul(1 << self.failures.min(10)).min(max);
+        self.failures = self.failures.saturating_add(1);
+        self.next_at = now.after(wait);
+    }
 }
 
 impl Candidates {
     /// Replaces what is known; what was learned about those who stay is kept. A new address is tried at once.
     pub(super) fn set(&mut self, peers: Vec<PeerAddr>, own: &DeviceId, now: Time) {
         let mut before = std::mem::take(&mut self.known);
-        for mut peer in peers.into_iter().filter(|peer| peer.device != *own).take(CANDIDATES_MAX) {
-            peer.addresses.truncate(ADDRESSES_MAX);
+        for peer in peers.into_iter().filter(|peer| peer.device != *own).take(CANDIDATES_MAX) {
             let known = before.remove(&peer.device);
-            let mut candidate = known.unwrap_or(Candidate {
-                addresses: Vec::new(),
-                failures: 0,
-                next_at: now,
-                dialling: false,
-                complete: false,
-            });
-            if candidate.addresses != peer.addresses {
-                candidate.addresses = peer.addresses;
-                (candidate.failures, candidate.next_at) = (0, now);
-            }
-            candidate.next_at = candidate.next_at.min(now.after(RETRY_LISTED));
-            self.known.insert(peer.device, candidate);
+            self.known.insert(peer.device, Candidate::listed(known, peer.addresses, now));
         }
         // Attempts that are under way will report.
         self.known.extend(before.into_iter().filter(|(_, candidate)| candidate.dialling));
     }
 
-    /// Whom to dial now. `useful` says whether a connection would serve anything, given whether the peer was
-    /// complete.
+    /// One peer that asks to be dialled: it is there, so its connections that ended do not matter. Its addresses keep
+    /// their waits.
+    pub(super) fn add(&mut self, peer: PeerAddr, own: &DeviceId, now: Time) {
+        let room = self.known.len() < CANDIDATES_MAX || self.known.contains_key(&peer.device);
+        if peer.device == *own || !room {
+            return;
+        }
+        let known = self.known.remove(&peer.device);
+        let mut candidate = Candidate::listed(known, peer.addresses, now);
+        candidate.wait.next_at = now;
+        self.known.insert(peer.device, candidate);
+    }
+
+    /// Whom to dial now, and where. `useful` says whether a connection would serve anything, given whether the peer
+    /// was complete.
     pub(super) fn due(
         &mut self,
         now: Time,
@@ -80,27 +111,31 @@ impl Candidates {
     ) -> Vec<(DeviceId, Vec<SocketAddr>)> {
         let room = room.min(DIALS_MAX.saturating_sub(self.dialling));
         let due = self.known.iter_mut().filter(|(device, candidate)| {
-            let ready = !candidate.dialling && candidate.next_at <= now && !candidate.addresses.is_empty();
+            let ready = candidate.next_at().is_some_and(|next_at| next_at <= now);
             ready && useful(device, candidate.complete)
         });
         let due: Vec<_> = due
             .take(room)
             .map(|(device, candidate)| {
                 candidate.dialling = true;
-                (*device, candidate.addresses.clone())
+                let ready = candidate.addresses.iter().filter(|address| address.wait.next_at <= now);
+                (*device, ready.map(|address| address.addr).collect())
             })
             .collect();
         self.dialling += due.len();
         due
     }
 
-    /// An attempt has ended.
-    pub(super) fn dialled(&mut self, device: &DeviceId, ok: bool, now: Time) {
+    /// An attempt has ended: these addresses did not lead to the peer, or one did (`ok`).
+    pub(super) fn dialled(&mut self, device: &DeviceId, ok: Option<SocketAddr>, failed: &[SocketAddr], now: Time) {
         self.dialling = self.dialling.saturating_sub(1);
-        if let Some(candidate) = self.known.get_mut(device) {
-            candidate.dialling = false;
-            if !ok {
-                candidate.back_off(now);
+        let Some(candidate) = self.known.get_mut(device) else { return };
+        candidate.dialling = false;
+        for address in &mut candidate.addresses {
+            if Some(address.addr) == ok {
+                address.wait = BackOff::none(now);
+            } else if failed.contains(&address.addr) {
+                address.wait.failed(now, ADDRESS_RETRY_MAX);
             }
         }
     }
@@ -110,24 +145,51 @@ impl Candidates {
         if let Some(candidate) = self.known.get_mut(device) {
             candidate.complete = complete;
             if lasted >= STABLE {
-                candidate.failures = 0;
+                candidate.wait.failures = 0;
             }
-            candidate.back_off(now);
+            candidate.wait.failed(now, RETRY_MAX);
         }
     }
 
     /// When somebody has to be dialled next, if nothing changes.
     pub(super) fn next_at(&self) -> Option<Time> {
-        self.known.values().filter(|candidate| !candidate.dialling).map(|candidate| candidate.next_at).min()
+        self.known.values().filter_map(Candidate::next_at).min()
     }
 }
 
 impl Candidate {
-    fn back_off(&mut self, now: Time) {
-        let wait = RETRY_FIRST.saturating_mul(1 << self.failures.min(10)).min(RETRY_MAX);
-        self.failures = self.failures.saturating_add(1);
-        self.next_at = now.after(wait);
+    /// As it is listed now, with what was known before.
+    fn listed(known: Option<Self>, addresses: Vec<SocketAddr>, now: Time) -> Self {
+        let fresh = || Self { addresses: Vec::new(), wait: BackOff::none(now), dialling: false, complete: false };
+        let mut candidate = known.unwrap_or_else(fresh);
+        let before = std::mem::take(&mut candidate.addresses);
+        let mut moved = false;
+        for addr in addresses.into_iter().take(ADDRESSES_MAX) {
+            let known = before.iter().find(|address| address.addr == addr).map(|address| address.wait);
+            moved |= known.is_none();
+            candidate.addresses.push(Address { addr, wait: known.unwrap_or(BackOff::none(now)) });
+        }
+        match moved {
+            true => candidate.wait = BackOff::none(now),
+            false => candidate.wait.next_at = candidate.wait.next_at.min(now.after(RETRY_LISTED)),
+        }
+        candidate
     }
+
+    /// When it may be dialled, if ever.
+    fn next_at(&self) -> Option<Time> {
+        let address = self.addresses.iter().map(|address| address.wait.next_at).min()?;
+        (!self.dialling).then(|| address.max(self.wait.next_at))
+    }
+}
+
+/// What became of an attempt.
+/// Whose outcome the owner hears.
+#[derive(Debug)]
+pub(super) struct Dialled {
+    pub(super) result: Result<Box<Admitted>, HandshakeFailed>,
+    /// Where nobody was, or somebody else.
+    pub(super) failed: Vec<SocketAddr>,
 }
 
 /// Tries all addresses, each a little later than the one before; the first that is the right device wins.
@@ -135,7 +197,7 @@ pub(super) async fn dial(
     torrent: Arc<TorrentShared>,
     device: DeviceId,
     addresses: Vec<SocketAddr>,
-) -> Result<Admitted, HandshakeFailed> {
+) -> Dialled {
     let deadline = torrent.engine.config.handshake_timeout;
     let torrent = &torrent;
     let mut attempts: FuturesUnordered<_> = (0_u32..)
@@ -143,17 +205,22 @@ pub(super) async fn dial(
         .map(|(index, addr)| async move {
             tokio::time::sleep(STAGGER * index).await;
             let attempt = tokio::time::timeout(deadline, handshake::dial(torrent, device, addr)).await;
-            attempt.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
+            let late = |_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into());
+            (addr, attempt.unwrap_or_else(late))
         })
         .collect();
+    let mut failed = Vec::new();
     let mut last = HandshakeFailed::Io(std::io::ErrorKind::AddrNotAvailable.into());
-    while let Some(result) = attempts.next().await {
+    while let Some((addr, result)) = attempts.next().await {
         match result {
-            Ok(admitted) => return Ok(admitted),
-            Err(error) => last = error,
+            Ok(admitted) => return Dialled { result: Ok(Box::new(admitted)), failed },
+            Err(error) => {
+                failed.push(addr);
+                last = error;
+            }
         }
     }
-    Err(last)
+    Dialled { result: Err(last), failed }
 }
 
 #[cfg(test)]
@@ -162,36 +229,94 @@ mod tests {
 
     use super::*;
 
-    fn peer(id: u8, port: u16) -> PeerAddr {
-        let addresses = vec![SocketAddr::from(([127, 0, 0, 1], port))];
+    fn at(port: u16) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], port))
+    }
+
+    fn peer(id: u8, ports: &[u16]) -> PeerAddr {
+        let addresses = ports.iter().map(|port| at(*port)).collect();
         PeerAddr { device: PublicKey([id; 32]), user: UserId([id; 32]), addresses }
     }
 
-    fn due(candidates: &mut Candidates, at: u64) -> Vec<u8> {
-        candidates.due(Time(at), 8, |_, complete| !complete).iter().map(|(device, _)| device.0[0]).collect()
+    fn due(candidates: &mut Candidates, now: u64) -> Vec<(u8, Vec<u16>)> {
+        let due = candidates.due(Time(now), 8, |_, complete| !complete);
+        let ports = |addresses: &[SocketAddr]| addresses.iter().map(SocketAddr::port).collect();
+        due.iter().map(|(device, addresses)| (device.0[0], ports(addresses))).collect()
+    }
+
+    const OWN: DeviceId = PublicKey([9; 32]);
+    const ONE: DeviceId = PublicKey([1; 32]);
+    const TWO: DeviceId = PublicKey([2; 32]);
+
+    #[test]
+    fn ended_connections_wait_and_are_forgiven() {
+        let mut candidates = Candidates::default();
+        candidates.set(vec![peer(1, &[1]), peer(2, &[1]), peer(9, &[1])], &OWN, Time(0));
+        assert_eq!(due(&mut candidates, 0), [(1, vec![1]), (2, vec![1])]);
+        assert_eq!(due(&mut candidates, 0), []);
+        for device in [&ONE, &TWO] {
+            candidates.dialled(device, Some(at(1)), &[], Time(0));
+        }
+        candidates.disconnected(&ONE, false, Duration::ZERO, Time(0));
+        candidates.disconnected(&TWO, true, Duration::ZERO, Time(0));
+        assert_eq!(due(&mut candidates, 999), []);
+        assert_eq!(due(&mut candidates, 1_000), [(1, vec![1])], "2 is complete");
+        candidates.dialled(&ONE, Some(at(1)), &[], Time(1_000));
+        candidates.disconnected(&ONE, false, Duration::ZERO, Time(1_000));
+        assert_eq!(due(&mut candidates, 2_999), []);
+        assert_eq!(due(&mut candidates, 3_000), [(1, vec![1])]);
+        candidates.dialled(&ONE, Some(at(1)), &[], Time(3_000));
+        candidates.disconnected(&ONE, false, STABLE, Time(3_000));
+        assert_eq!(candidates.next_at(), Some(Time(1_000)), "2 may be dialled, if it were of use");
+        assert_eq!(due(&mut candidates, 4_000), [(1, vec![1])], "a long connection makes good");
     }
 
     #[test]
-    fn backs_off_and_forgives() {
-        let own = PublicKey([9; 32]);
+    fn an_address_that_refuses_backs_off_however_often_it_is_listed() {
         let mut candidates = Candidates::default();
-        candidates.set(vec![peer(1, 1), peer(2, 1), peer(9, 1)], &own, Time(0));
-        assert_eq!(due(&mut candidates, 0), [1, 2]);
-        assert_eq!(due(&mut candidates, 0), []);
-        candidates.dialled(&PublicKey([1; 32]), false, Time(0));
-        candidates.dialled(&PublicKey([2; 32]), true, Time(0));
-        candidates.disconnected(&PublicKey([2; 32]), true, Duration::ZERO, Time(0));
-        assert_eq!(due(&mut candidates, 999), []);
-        assert_eq!(due(&mut candidates, 1_000), [1], "2 is complete");
-        candidates.dialled(&PublicKey([1; 32]), false, Time(1_000));
-        assert_eq!(candidates.next_at(), Some(Time(1_000)));
-        assert_eq!(due(&mut candidates, 2_999), []);
-        assert_eq!(due(&mut candidates, 3_000), [1]);
-        candidates.set(vec![peer(3, 1)], &own, Time(3_000));
-        assert_eq!(due(&mut candidates, 3_000), [3]);
-        candidates.dialled(&PublicKey([1; 32]), false, Time(3_000));
-        candidates.dialled(&PublicKey([3; 32]), false, Time(3_000));
-        candidates.set(vec![peer(3, 2)], &own, Time(3_100));
-        assert_eq!(due(&mut candidates, 3_100), [3], "it has a new address");
+        let mut dialled_at = Vec::new();
+        for now in (0..300_000).step_by(100) {
+            if now % 2_000 == 0 {
+                candidates.set(vec![peer(1, &[7])], &OWN, Time(now));
+            }
+            if due(&mut candidates, now) == [(1, vec![7])] {
+                dialled_at.push(now / 1_000);
+                candidates.dialled(&ONE, None, &[at(7)], Time(now));
+            }
+        }
+        assert_eq!(dialled_at, [0, 1, 3, 7, 15, 31, 61, 91, 121, 151, 181, 211, 241, 271]);
+    }
+
+    #[test]
+    fn addresses_of_one_peer_wait_apart() {
+        let mut candidates = Candidates::default();
+        candidates.set(vec![peer(1, &[1, 2])], &OWN, Time(0));
+        assert_eq!(due(&mut candidates, 0), [(1, vec![1, 2])]);
+        candidates.dialled(&ONE, Some(at(2)), &[at(1)], Time(0));
+        candidates.disconnected(&ONE, false, STABLE, Time(500));
+        assert_eq!(candidates.next_at(), Some(Time(1_500)));
+        assert_eq!(due(&mut candidates, 1_500), [(1, vec![1, 2])]);
+        candidates.dialled(&ONE, Some(at(2)), &[at(1)], Time(1_500));
+        candidates.disconnected(&ONE, false, STABLE, Time(1_500));
+        assert_eq!(due(&mut candidates, 2_500), [(1, vec![2])], "the other one waits two seconds");
+        candidates.dialled(&ONE, None, &[at(2)], Time(2_500));
+        // A new address, or being asked to, makes up for nothing but itself.
+        candidates.set(vec![peer(1, &[1, 2, 3])], &OWN, Time(2_600));
+        assert_eq!(due(&mut candidates, 2_600), [(1, vec![3])]);
+        candidates.dialled(&ONE, None, &[at(3)], Time(2_600));
+        candidates.add(peer(1, &[4, 3]), &OWN, Time(2_700));
+        assert_eq!(due(&mut candidates, 2_700), [(1, vec![4])]);
+    }
+
+    #[test]
+    fn candidates_are_bounded() {
+        let mut candidates = Candidates::default();
+        let id = |n: usize| PublicKey(std::array::from_fn(|at| n.to_be_bytes().get(at).copied().unwrap_or(0)));
+        let many = |n: usize| PeerAddr { device: id(n), user: UserId([1; 32]), addresses: vec![at(1); 9] };
+        candidates.set((0..2 * CANDIDATES_MAX).map(many).collect(), &OWN, Time(0));
+        candidates.add(many(5 * CANDIDATES_MAX), &OWN, Time(0));
+        assert_eq!(candidates.known.len(), CANDIDATES_MAX);
+        assert!(candidates.known.values().all(|candidate| candidate.addresses.len() == ADDRESSES_MAX));
+        assert_eq!(candidates.due(Time(0), 100, |_, _| true).len(), DIALS_MAX);
     }
 }

@@ -32,18 +32,17 @@ pub(super) async fn run(listener: TcpListener, engine: Arc<EngineShared>, regist
                 continue;
             }
         };
-        // Too many strangers at once: an honest peer tries again.
-        let Ok(permit) = Arc::clone(&engine.handshakes).try_acquire_owned() else {
-            tracing::debug!(%addr, "refused: too many connections are being set up");
-            continue;
-        };
+        // Too many strangers at once: whoever has stalled the longest makes room.
+        let pass = engine.doors.enter(addr.ip());
         let (engine, registry) = (Arc::clone(&engine), Arc::clone(&registry));
         tokio::spawn(async move {
             let deadline = engine.config.handshake_timeout;
-            if timeout(deadline, greet(tcp, addr, &engine, &registry)).await.is_err() {
-                tracing::debug!(%addr, "refused: the handshake takes too long");
+            tokio::select! {
+                () = pass.shown_out() => tracing::debug!(%addr, "refused: others need the place"),
+                greeted = timeout(deadline, greet(tcp, addr, &engine, &registry)) => if greeted.is_err() {
+                    tracing::debug!(%addr, "refused: the handshake takes too long");
+                },
             }
-            drop(permit);
         });
     }
 }

@@ -16,6 +16,7 @@ mod buffer;
 mod conn;
 mod dial;
 mod disk;
+mod doors;
 mod handshake;
 mod hashes;
 mod listen;
@@ -225,6 +226,13 @@ impl Engine {
     pub fn set_peers(&self, info_hash: InfoHash, peers: Vec<PeerAddr>) {
         if let Some(torrent) = self.registry.get(&info_hash) {
             torrent.tell(Msg::SetPeers(peers));
+        }
+    }
+
+    /// One more peer that a torrent may dial, because it asks to be dialled.
+    pub fn add_peer(&self, info_hash: InfoHash, peer: PeerAddr) {
+        if let Some(torrent) = self.registry.get(&info_hash) {
+            torrent.tell(Msg::AddPeer(peer));
         }
     }
 

@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, broadcast, mpsc};
 
 use super::api::{EngineConfig, EngineEvent, Roster, TorrentStatus};
 use super::buffer::{Pool, lock};
+use super::doors::Doors;
 use super::storage::Storage;
 use super::torrent::Msg;
 
@@ -43,7 +44,7 @@ pub(super) struct EngineShared {
     /// Connections that are admitted.
     pub(super) connections: Arc<Semaphore>,
     /// Connections that are not.
-    pub(super) handshakes: Arc<Semaphore>,
+    pub(super) doors: Arc<Doors>,
     /// Read buffers that may be out, in units of [`CHUNK_BYTES`].
     pub(super) upload_chunks: Arc<Semaphore>,
     pub(super) upload_pool: Arc<Pool>,
@@ -68,7 +69,7 @@ impl EngineShared {
             device_id: PublicKey(device.verifying_key().to_bytes()),
             events: broadcast::channel(EVENTS_MAX).0,
             connections: Arc::new(Semaphore::new(config.connections_max)),
-            handshakes: Arc::new(Semaphore::new(config.handshakes_max)),
+            doors: Arc::new(Doors::new(config.handshakes_max)),
             upload_chunks: Arc::new(Semaphore::new(chunks.clamp(1, Semaphore::MAX_PERMITS))),
             upload_pool: Pool::new(CHUNK_BYTES, UPLOAD_IDLE_BYTES_MAX),
             dials: Semaphore::new(DIALS_MAX),

@@ -27,9 +27,9 @@ use self::report::Report;
 use self::work::Work;
 use super::api::{EngineEvent, PeerAddr, TorrentState};
 use super::conn::{Cmd, FromPeer};
-use super::dial::Candidates;
+use super::dial::{Candidates, Dialled};
 use super::disk::FileStamp;
-use super::handshake::{Admitted, HandshakeFailed};
+use super::handshake::Admitted;
 use super::prepare::Kind;
 use super::shared::{Running, TorrentShared};
 
@@ -52,9 +52,11 @@ pub(super) enum Msg {
     /// Somebody has connected to us.
     Admitted(Box<Admitted>),
     /// An attempt to connect has ended.
-    Dialled { device: DeviceId, result: Result<Box<Admitted>, HandshakeFailed> },
+    Dialled { device: DeviceId, dialled: Dialled },
     /// Whom to connect to.
     SetPeers(Vec<PeerAddr>),
+    /// Somebody asks to be connected to.
+    AddPeer(PeerAddr),
     /// Somebody may not be a member any more.
     RosterChanged,
     /// Verified pieces are on disk, or not.
@@ -233,8 +235,9 @@ impl Owner {
     fn take_msg(&mut self, now: Time, msg: Msg) {
         match msg {
             Msg::Admitted(admitted) => self.connect(now, *admitted),
-            Msg::Dialled { device, result } => self.dialled(now, device, result),
+            Msg::Dialled { device, dialled } => self.dialled(now, device, dialled),
             Msg::SetPeers(peers) => self.set_peers(now, peers),
+            Msg::AddPeer(peer) => self.add_peer(now, peer),
             Msg::RosterChanged => self.roster_changed(now),
             Msg::Written(results) => self.written(now, results),
             Msg::ReadFailed(error) => self.read_failed(now, &error),

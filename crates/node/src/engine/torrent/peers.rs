@@ -14,10 +14,10 @@ use tokio::sync::mpsc;
 
 use super::records::Exchange;
 use super::{Msg, Owner};
-use crate::engine::api::{PeerAddr, TorrentState};
+use crate::engine::api::{EngineEvent, PeerAddr, TorrentState};
 use crate::engine::conn::{Cmd, Conn, Event, FromPeer, SILENCE_MAX, Wiring};
-use crate::engine::dial;
-use crate::engine::handshake::{Admitted, HandshakeFailed};
+use crate::engine::dial::{self, Dialled};
+use crate::engine::handshake::Admitted;
 use crate::engine::shared::Gate;
 
 /// A connection that was silent for this long does not stand in the way of a new one: peers say something three times
@@ -181,17 +181,30 @@ impl Owner {
         self.dial_at = Some(now);
     }
 
+    pub(super) fn add_peer(&mut self, now: Time, peer: PeerAddr) {
+        self.candidates.add(peer, &self.shared.engine.device_id, now);
+        self.dial_at = Some(now);
+    }
+
     pub(super) fn dialled(
         &mut self,
         now: Time,
         device: DeviceId,
-        result: Result<Box<Admitted>, HandshakeFailed>,
+        dialled: Dialled,
     ) {
-        self.candidates.dialled(&device, result.is_ok(), now);
+        let Dialled { result, failed } = dialled;
+        let reached = result.as_ref().ok().map(|admitted| admitted.addr);
+        self.candidates.dialled(&device, reached, &failed, now);
         self.dial_at = Some(now);
         match result {
             Ok(admitted) => self.connect(now, *admitted),
-            Err(error) => tracing::debug!(device = %device.tag(), %error, "cannot connect"),
+            Err(error) => {
+                tracing::debug!(device = %device.tag(), %error, "cannot connect");
+                let info_hash = self.shared.info_hash;
+                if !self.by_device.contains_key(&device) {
+                    self.shared.engine.emit(EngineEvent::Unreachable { info_hash, device });
+                }
+            }
         }
     }
 
@@ -216,8 +229,8 @@ impl Owner {
             tokio::spawn(async move {
                 // Waits its turn; the semaphore is never closed.
                 let _permit = shared.engine.dials.acquire().await;
-                let result = dial::dial(Arc::clone(&shared), device, addresses).await.map(Box::new);
-                shared.tell(Msg::Dialled { device, result });
+                let dialled = dial::dial(Arc::clone(&shared), device, addresses).await;
+                shared.tell(Msg::Dialled { device, dialled });
             });
         }
     }

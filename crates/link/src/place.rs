@@ -1,21 +1,23 @@
-//! Where a connection comes from, as limits see it: the host, and the network around it.
+//! Where a connection comes from, as the limits of trackers and peers see it: the host, and the network around it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The first address of a range of addresses that count as one.
-pub(crate) type Range = IpAddr;
+pub type Range = IpAddr;
 
 /// An address, cut twice. What one household or one rented machine can change at will is one host: an IPv4 address,
 /// an IPv6 /64. What one customer of a provider usually gets at most is one network: an IPv4 /24, an IPv6 /48.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
-    pub(crate) host: Range,
-    pub(crate) network: Range,
+pub struct Place {
+    /// The host.
+    pub host: Range,
+    /// The network around it.
+    pub network: Range,
 }
 
 impl Place {
     /// On loopback each address is a network of its own: 127/8 stands for the world in tests.
-    pub(crate) fn of(ip: IpAddr) -> Self {
+    pub fn of(ip: IpAddr) -> Self {
         match ip.to_canonical() {
             ip if ip.is_loopback() => Self { host: ip, network: ip },
             IpAddr::V4(v4) => {
@@ -30,7 +32,7 @@ impl Place {
     }
 
     /// 127.0.0.1 or ::1: a whole class may be behind it, and whoever is there can do worse than ask.
-    pub(crate) fn is_this_machine(&self) -> bool {
+    pub fn is_this_machine(&self) -> bool {
         self.host == IpAddr::V4(Ipv4Addr::LOCALHOST) || self.host == IpAddr::V6(Ipv6Addr::LOCALHOST)
     }
 }
