@@ -64,9 +64,14 @@ impl Reply {
 impl Client {
     /// Starts a shell with `--json`. It is ready at once: the first command waits for it.
     pub fn start(name: &str, options: &ClientOptions) -> Result<Self, DriveError> {
+        Self::start_with(name, options, &[])
+    }
+
+    /// The same with further arguments of `peerage client`.
+    pub fn start_with(name: &str, options: &ClientOptions, more: &[&str]) -> Result<Self, DriveError> {
         let mut command = Command::new(&options.program);
         command.arg("client").arg(options.listen.to_string()).arg(&options.list);
-        command.arg("--data").arg(&options.data).arg("--json");
+        command.arg("--data").arg(&options.data).arg("--json").args(more);
         Ok(Self { process: Process::start(name.to_owned(), &mut command)? })
     }
 

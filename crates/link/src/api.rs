@@ -26,10 +26,10 @@ pub use group::{
     AccountRows, GroupItem, GroupNameRequest, GroupNameResponse, GroupsRequest, GroupsResponse,
     SnapshotRequest, SnapshotResponse, Standing,
 };
-pub use peer::{PresenceRequest, PullRequest, PullResponse, PushRequest, PushResponse};
+pub use peer::{PeerDialBackRequest, PresenceRequest, PullRequest, PullResponse, PushRequest, PushResponse};
 pub use presence::{
-    AnnounceAnswer, AnnounceItem, AnnounceRequest, AnnounceResponse, FilePresence, GroupPresenceRequest,
-    GroupPresenceResponse, PeerEntry, SwarmState,
+    AnnounceAnswer, AnnounceItem, AnnounceRequest, AnnounceResponse, DialBackRequest, FilePresence,
+    GroupPresenceRequest, GroupPresenceResponse, PeerEntry, SwarmState,
 };
 pub use tracker::{BundleRequest, BundleResponse, Empty, HelloResponse, SignedRow};
 
@@ -85,6 +85,8 @@ pub mod path {
     /// Who is online in a group. [`GroupPresenceRequest`](super::GroupPresenceRequest) →
     /// [`GroupPresenceResponse`](super::GroupPresenceResponse)
     pub const PRESENCE: &str = "/v1/presence";
+    /// Ask a peer to dial. [`DialBackRequest`](super::DialBackRequest) → [`Empty`](super::Empty)
+    pub const DIAL_BACK: &str = "/v1/dialback";
     /// GET: server-sent events ([`crate::sse`]), one [`Event`](super::Event) each.
     pub const EVENTS: &str = "/v1/events";
     /// Before the id of a metainfo file in hex: PUT stores it, GET returns it, both as raw bytes.
@@ -98,6 +100,10 @@ pub mod path {
     /// Tracker to tracker: presence that changed. [`PresenceRequest`](super::PresenceRequest) →
     /// [`Empty`](super::Empty)
     pub const PEER_PRESENCE: &str = "/v1/peer/presence";
+
+    /// Tracker to tracker: ask this peer to dial. [`PeerDialBackRequest`](super::PeerDialBackRequest) →
+    /// [`Empty`](super::Empty)
+    pub const PEER_DIAL_BACK: &str = "/v1/peer/dialback";
 
     /// The path of one metainfo file.
     pub fn metainfo(id: &MetainfoId) -> String {

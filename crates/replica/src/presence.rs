@@ -299,6 +299,12 @@ impl Presence {
         live.take(limit).map(|(_, held)| &held.entry).collect()
     }
 
+    /// What one device says about one swarm.
+    pub fn entry(&self, swarm: SwarmKey, device: &DeviceId, now: Time) -> Option<&PresenceEntry> {
+        let held = self.swarms.get(&swarm)?.get(device)?;
+        (held.expires > now).then_some(&held.entry)
+    }
+
     /// Every swarm of a group that has anybody in it.
     pub fn swarms_of(&self, group: GroupId, now: Time) -> Vec<(InfoHash, SwarmSummary)> {
         let summaries = self.of_group(group).map(|((_, info_hash), held)| {

@@ -161,6 +161,10 @@ pub(crate) mod rates {
     pub(crate) const ACCOUNT_ATTEMPTS_THIS_MACHINE: Rate = rate(1_000, 100_000);
     /// What each network has for itself, strangers or not: each guess also costs the guesser 64 MiB of Argon2id.
     pub(crate) const ACCOUNT_ATTEMPTS_FIRST: Rate = rate(5, 300_000_000);
+    /// Calls to dial, by one device: a large swarm in which half cannot be reached.
+    pub(crate) const DIAL_BACKS: Rate = rate(60, 1_000_000);
+    /// The same to one other device.
+    pub(crate) const DIAL_BACKS_PAIR: Rate = rate(3, 10_000_000);
     /// What all networks share in which the account's owner is not known.
     pub(crate) const ACCOUNT_ATTEMPTS_STRANGERS: Rate = rate(300, 500_000);
 }

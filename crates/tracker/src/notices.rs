@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use peerage_ledger::Body;
 use peerage_link::api::Event;
 use peerage_replica::VerifiedRow;
-use peerage_types::{GroupId, InfoHash, Scope, UserId};
+use peerage_types::{DeviceId, GroupId, InfoHash, Scope, UserId};
 use tokio::sync::broadcast;
 
 use crate::limits::EVENTS_LAG_MAX;
@@ -26,6 +26,7 @@ pub(crate) enum Audience {
     User(UserId),
     /// Its members, and these users whether or not they are (any more).
     Group(GroupId, BTreeSet<UserId>),
+    Device(DeviceId),
 }
 
 /// The channel of all notices.
@@ -64,6 +65,11 @@ impl Notices {
     pub(crate) fn swarm(&self, group: GroupId, info_hash: InfoHash) {
         let event = Event::Swarm { group, info_hash };
         self.send(Notice { audience: Audience::Group(group, BTreeSet::new()), event });
+    }
+
+    /// A device is asked to dial another.
+    pub(crate) fn dial_back(&self, target: DeviceId, event: Event) {
+        self.send(Notice { audience: Audience::Device(target), event });
     }
 
     fn send(&self, notice: Notice) {

@@ -67,6 +67,11 @@ impl PresenceShell {
         table.peers_of(swarm, asking, limit, self.clock.now()).into_iter().cloned().collect()
     }
 
+    /// What one device says about one swarm.
+    pub(crate) fn entry(&self, swarm: SwarmKey, device: &DeviceId) -> Option<PresenceEntry> {
+        self.table().entry(swarm, device, self.clock.now()).cloned()
+    }
+
     /// Every swarm of a group that has anybody in it.
     pub(crate) fn swarms_of(&self, group: GroupId) -> Vec<(InfoHash, SwarmSummary)> {
         self.table().swarms_of(group, self.clock.now())

@@ -15,7 +15,7 @@ use governor::middleware::NoOpMiddleware;
 use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
 use peerage_link::place::{Place, Range};
-use peerage_types::UserId;
+use peerage_types::{DeviceId, UserId};
 
 use crate::accept::Remote;
 use crate::error::Failure;
@@ -117,6 +117,9 @@ pub(crate) struct Rates {
     attempts_first: RateLimit<(UserId, Range)>,
     /// Further attempts for one account from all networks in which its owner is not known.
     attempts_of_strangers: RateLimit<UserId>,
+    /// Calls to dial by one device, and to one other by it.
+    dial_backs: RateLimit<DeviceId>,
+    dial_backs_of_pair: RateLimit<(DeviceId, DeviceId)>,
     known: KnownPlaces,
 }
 
@@ -137,6 +140,8 @@ impl Default for Rates {
             attempts_of_this_machine: RateLimit::new(ACCOUNT_ATTEMPTS_THIS_MACHINE),
             attempts_first: RateLimit::new(ACCOUNT_ATTEMPTS_FIRST),
             attempts_of_strangers: RateLimit::new(ACCOUNT_ATTEMPTS_STRANGERS),
+            dial_backs: RateLimit::new(DIAL_BACKS),
+            dial_backs_of_pair: RateLimit::new(DIAL_BACKS_PAIR),
             known: KnownPlaces::default(),
         }
     }
@@ -181,6 +186,12 @@ impl Rates {
     /// Takes what one lookup without a session costs.
     pub(crate) fn lookup(&self, remote: &Remote) -> Result<(), Failure> {
         self.lookups.take(&Place::of(remote.addr.ip())).map_err(Failure::rate_limited)
+    }
+
+    /// Takes what one call to dial costs.
+    pub(crate) fn dial_back(&self, device: &DeviceId, target: &DeviceId) -> Result<(), Failure> {
+        self.dial_backs_of_pair.take(&(*device, *target)).map_err(Failure::rate_limited)?;
+        self.dial_backs.take(device).map_err(Failure::rate_limited)
     }
 
     /// Takes what one bundle costs.

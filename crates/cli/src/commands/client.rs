@@ -1,6 +1,7 @@
 //! `peerage client HOST:PORT TRACKER_INFO`: the shell of a member.
 
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,6 +16,9 @@ pub struct Args {
     /// Where this device listens for peers, such as 127.0.0.1:7600
     #[arg(value_name = "HOST:PORT")]
     listen: String,
+    /// Tell peers this address instead of the one that is listened on: the outside of a forwarded port
+    #[arg(long, value_name = "IP:PORT", env = "PEERAGE_ANNOUNCE")]
+    announce: Option<SocketAddr>,
     /// The tracker list
     #[arg(value_name = "TRACKER_INFO")]
     list: PathBuf,
@@ -28,7 +32,8 @@ pub struct Args {
 
 /// Runs the shell: with editing on a terminal, strictly line by line from a pipe or with `--json`.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let config = NodeConfig { listen: args.listen, list: args.list, data: args.data };
+    let config =
+        NodeConfig { listen: args.listen, announce: args.announce, list: args.list, data: args.data };
     let node = match Node::start(config).await {
         Ok(node) => Arc::new(node),
         Err(error) => {

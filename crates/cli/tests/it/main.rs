@@ -12,6 +12,7 @@ mod hostile;
 mod membership;
 mod operators;
 mod partition;
+mod reach;
 mod refusals;
 mod resume;
 mod stranger;

@@ -42,7 +42,7 @@ pub enum Event {
         #[n(1)]
         info_hash: InfoHash,
     },
-    /// A peer that cannot reach us asks to be dialled. Reserved: no tracker sends it yet.
+    /// A peer that cannot reach us asks to be dialled.
     #[n(5)]
     DialBack {
         /// In which group.

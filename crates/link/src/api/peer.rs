@@ -3,7 +3,7 @@
 
 use minicbor::{Decode, Encode};
 use peerage_replica::{LogRow, Vector};
-use peerage_types::TrackerId;
+use peerage_types::{DeviceId, GroupId, InfoHash, TrackerId};
 
 /// New rows, on their way to one more disk.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -66,4 +66,28 @@ pub struct PresenceRequest {
     /// The CBOR of a [`peerage_replica::PresenceUpdate`]: its owner is the sender.
     #[cbor(n(1), with = "minicbor::bytes")]
     pub deltas: Vec<u8>,
+}
+
+/// A peer is to be asked to dial; the sender has checked that it may be. Whoever has its event stream tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct PeerDialBackRequest {
+    /// The sender's installation.
+    #[n(0)]
+    pub from: TrackerId,
+    /// Which group.
+    #[n(1)]
+    pub group: GroupId,
+    /// Which content.
+    #[n(2)]
+    pub info_hash: InfoHash,
+    /// Who is to connect.
+    #[n(3)]
+    pub target: DeviceId,
+    /// Who asks.
+    #[n(4)]
+    pub device: DeviceId,
+    /// Where that device accepts peers, as `ip:port`.
+    #[n(5)]
+    pub addresses: Vec<String>,
 }

@@ -104,6 +104,22 @@ pub struct AnnounceResponse {
     pub interval_s: u32,
 }
 
+/// Asks a peer to connect to the caller, who cannot reach it. Both must be members and in the swarm; the peer is told
+/// the addresses that the caller announced. The answer says that it was passed on, not that it helped.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct DialBackRequest {
+    /// Which group.
+    #[n(0)]
+    pub group: GroupId,
+    /// Which content.
+    #[n(1)]
+    pub info_hash: InfoHash,
+    /// Who is to connect.
+    #[n(2)]
+    pub device: DeviceId,
+}
+
 /// Who is online in a group. Members only.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]

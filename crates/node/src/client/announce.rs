@@ -92,6 +92,9 @@ impl Session {
 
     /// Where peers may reach this device, best first.
     async fn addresses(&self) -> Result<Vec<String>, TrackersError> {
+        if let Some(announced) = self.announced {
+            return Ok(vec![announced.to_string()]);
+        }
         let listen = self.engine.local_addr();
         if !listen.ip().is_unspecified() {
             return Ok(vec![listen.to_string()]);

@@ -16,6 +16,7 @@ mod cluster;
 mod commands;
 mod content;
 mod destination;
+mod dial_back;
 mod downloads;
 mod exchange;
 mod folder;

@@ -28,6 +28,8 @@ const CLOSE_MAX: Duration = Duration::from_secs(2);
 pub struct NodeConfig {
     /// Where this device listens for peers, `HOST:PORT`.
     pub listen: String,
+    /// Where peers reach this device, if that is not where it listens: the outside of a forwarded port.
+    pub announce: Option<SocketAddr>,
     /// The tracker list.
     pub list: PathBuf,
     /// Where everything is kept; `None`: the user's data folder.
@@ -43,6 +45,7 @@ pub struct Node {
 /// What the node's tasks share.
 pub(super) struct Inner {
     pub(super) listen: SocketAddr,
+    pub(super) announce: Option<SocketAddr>,
     list: PathBuf,
     pub(super) root: DataRoot,
     cluster: OnceCell<Arc<Cluster>>,
@@ -66,6 +69,7 @@ impl Node {
         })?;
         let inner = Arc::new(Inner {
             listen,
+            announce: config.announce,
             list: config.list,
             root,
             cluster: OnceCell::new(),

@@ -1,6 +1,7 @@
 //! A session: one account, logged in on this device.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -50,6 +51,8 @@ pub(super) struct Session {
     pub(super) downloads: Downloads,
     pub(super) metainfo: MetainfoStore,
     pub(super) engine: Engine,
+    /// Where peers reach this device, if that is not where it listens.
+    pub(super) announced: Option<SocketAddr>,
     pub(super) notices: broadcast::Sender<Notice>,
     /// One bundle after another: each record names the one before it.
     pub(super) heads: tokio::sync::Mutex<BTreeMap<GroupId, RecordId>>,

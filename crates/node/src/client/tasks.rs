@@ -10,9 +10,9 @@ use peerage_types::{GroupId, InfoHash};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 
-use super::catch_up;
 use super::reply::Notice;
 use super::session::Session;
+use super::{catch_up, dial_back};
 use crate::engine::EngineEvent;
 
 /// Between two looks at the tracker in use, the outbox and the snapshots on disk.
@@ -32,8 +32,10 @@ impl Session {
     /// Starts all tasks. `wanted` names groups whose view is in doubt.
     pub(super) fn start_tasks(self: &Arc<Self>, wanted: mpsc::Receiver<GroupId>) {
         let hurry = mpsc::channel(64);
+        let unreachable = mpsc::channel(dial_back::QUEUE_MAX);
         self.spawn(tracker_events(Arc::clone(self), hurry.0.clone()));
-        self.spawn(engine_events(Arc::clone(self), hurry.0));
+        self.spawn(engine_events(Arc::clone(self), hurry.0, unreachable.0));
+        self.spawn(dial_back::ask(Arc::clone(self), unreachable.1));
         self.spawn(announce(Arc::clone(self), hurry.1));
         self.spawn(refresh_wanted(Arc::clone(self), wanted));
         self.spawn(housekeeping(Arc::clone(self)));
@@ -89,7 +91,10 @@ async fn take_event(session: &Arc<Session>, event: Event, hurry: &mpsc::Sender<I
                 let _ = hurry.try_send(info_hash);
             }
         }
-        Event::Account | Event::DialBack { .. } => {}
+        Event::DialBack { group, info_hash, device, addresses } => {
+            dial_back::dial(session, group, info_hash, device, &addresses);
+        }
+        Event::Account => {}
     }
 }
 
@@ -110,7 +115,11 @@ async fn refresh_wanted(session: Arc<Session>, mut wanted: mpsc::Receiver<GroupI
     }
 }
 
-async fn engine_events(session: Arc<Session>, hurry: mpsc::Sender<InfoHash>) {
+async fn engine_events(
+    session: Arc<Session>,
+    hurry: mpsc::Sender<InfoHash>,
+    unreachable: mpsc::Sender<dial_back::Unreachable>,
+) {
     let mut events = session.engine.subscribe();
     let mut leftovers = tokio::time::interval(LEFTOVERS);
     leftovers.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -127,6 +136,10 @@ async fn engine_events(session: Arc<Session>, hurry: mpsc::Sender<InfoHash>) {
             Ok(EngineEvent::WantPeers { info_hash }) => {
                 // Full means that enough is on its way.
                 let _ = hurry.try_send(info_hash);
+            }
+            Ok(EngineEvent::Unreachable { info_hash, device }) => {
+                // Full means that enough are being asked.
+                let _ = unreachable.try_send((info_hash, device));
             }
             Ok(EngineEvent::ShareBroken { info_hash, why }) => {
                 let name = session.shares.get(&info_hash).map_or_else(|| info_hash.tag(), |s| s.name);

@@ -127,7 +127,13 @@ impl Candidates {
     }
 
     /// An attempt has ended: these addresses did not lead to the peer, or one did (`ok`).
-    pub(super) fn dialled(&mut self, device: &DeviceId, ok: Option<SocketAddr>, failed: &[SocketAddr], now: Time) {
+    pub(super) fn dialled(
+        &mut self,
+        device: &DeviceId,
+        ok: Option<SocketAddr>,
+        failed: &[SocketAddr],
+        now: Time,
+    ) {
         self.dialling = self.dialling.saturating_sub(1);
         let Some(candidate) = self.known.get_mut(device) else { return };
         candidate.dialling = false;
@@ -160,7 +166,8 @@ impl Candidates {
 impl Candidate {
     /// As it is listed now, with what was known before.
     fn listed(known: Option<Self>, addresses: Vec<SocketAddr>, now: Time) -> Self {
-        let fresh = || Self { addresses: Vec::new(), wait: BackOff::none(now), dialling: false, complete: false };
+        let fresh =
+            || Self { addresses: Vec::new(), wait: BackOff::none(now), dialling: false, complete: false };
         let mut candidate = known.unwrap_or_else(fresh);
         let before = std::mem::take(&mut candidate.addresses);
         let mut moved = false;
@@ -311,7 +318,8 @@ mod tests {
     #[test]
     fn candidates_are_bounded() {
         let mut candidates = Candidates::default();
-        let id = |n: usize| PublicKey(std::array::from_fn(|at| n.to_be_bytes().get(at).copied().unwrap_or(0)));
+        let id =
+            |n: usize| PublicKey(std::array::from_fn(|at| n.to_be_bytes().get(at).copied().unwrap_or(0)));
         let many = |n: usize| PeerAddr { device: id(n), user: UserId([1; 32]), addresses: vec![at(1); 9] };
         candidates.set((0..2 * CANDIDATES_MAX).map(many).collect(), &OWN, Time(0));
         candidates.add(many(5 * CANDIDATES_MAX), &OWN, Time(0));

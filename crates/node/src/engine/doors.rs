@@ -95,7 +95,10 @@ impl Hall {
             *counts.entry(guest.place.network).or_default() += 1;
         }
         let most = counts.values().copied().max()?;
-        self.guests.values().map(|guest| guest.place.network).find(|network| counts.get(network) == Some(&most))
+        self.guests
+            .values()
+            .map(|guest| guest.place.network)
+            .find(|network| counts.get(network) == Some(&most))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Server-sent events: what concerns the session's account and groups.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -9,10 +10,13 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
+use peerage_link::api::Event;
 use peerage_link::sse;
 use tokio::sync::{broadcast, watch};
 use tokio::time::sleep;
 
+use super::presence::is_local;
+use crate::accept::Remote;
 use crate::error::Failure;
 use crate::notices::{Audience, Notice};
 use crate::session::Session;
@@ -22,6 +26,8 @@ use crate::state::{Shared, StreamSlot};
 struct Listener {
     state: Shared,
     session: Session,
+    /// Whether it is on this machine.
+    local: bool,
     notices: broadcast::Receiver<Notice>,
     closing: watch::Receiver<bool>,
     _slot: StreamSlot,
@@ -29,10 +35,15 @@ struct Listener {
 
 /// Ends when the tracker stops, when the listener lags too far behind (it must then take everything as changed, as
 /// after any reconnect), and when the device is revoked.
-pub(crate) async fn stream(State(state): State<Shared>, session: Session) -> Result<Response, Failure> {
+pub(crate) async fn stream(
+    State(state): State<Shared>,
+    remote: Remote,
+    session: Session,
+) -> Result<Response, Failure> {
     let slot = state.stream_slot(&session.device)?;
     let (notices, closing) = (state.notices.subscribe(), state.closing.clone());
-    let listener = Listener { state, session, notices, closing, _slot: slot };
+    let listener =
+        Listener { state, session, local: is_local(remote.addr.ip()), notices, closing, _slot: slot };
     // A first comment at once tells the client that the subscription stands.
     let opened = stream::iter([Ok::<_, Infallible>(sse::KEEP_ALIVE.to_owned())]);
     let lines = stream::unfold(listener, |mut listener| async move {
@@ -53,16 +64,27 @@ impl Listener {
                 () = keep_alive.as_mut() => return Some(sse::KEEP_ALIVE.to_owned()),
                 notice = self.notices.recv() => notice.ok()?,
             };
-            if self.concerns(&notice.audience).await? {
-                return Some(sse::encode(&notice.event));
+            if self.concerns(&notice.audience).await?
+                && let Some(event) = self.shown(notice.event)
+            {
+                return Some(sse::encode(&event));
             }
         }
+    }
+
+    /// The event as this listener may see it: loopback addresses mean something only on this machine.
+    fn shown(&self, event: Event) -> Option<Event> {
+        let Event::DialBack { group, info_hash, device, mut addresses } = event else { return Some(event) };
+        let local = |text: &String| text.parse::<SocketAddr>().is_ok_and(|addr| is_local(addr.ip()));
+        addresses.retain(|text| self.local || !local(text));
+        (!addresses.is_empty()).then_some(Event::DialBack { group, info_hash, device, addresses })
     }
 
     /// None: this session has ended.
     async fn concerns(&self, audience: &Audience) -> Option<bool> {
         let Session { device, user } = self.session;
         match audience {
+            Audience::Device(concerned) => Some(*concerned == device),
             Audience::User(concerned) if *concerned != user => Some(false),
             Audience::User(_) => {
                 let owner = self.state.blocking(move |state| Ok(state.views.user_of_device(&device)?)).await;

@@ -2,10 +2,12 @@
 
 use axum::extract::State;
 use peerage_link::api::{
-    Empty, ErrorCode, PresenceRequest, PullRequest, PullResponse, PushRequest, PushResponse,
+    Empty, ErrorCode, Event, PeerDialBackRequest, PresenceRequest, PullRequest, PullResponse, PushRequest,
+    PushResponse,
 };
 use peerage_replica::PeerId;
 use peerage_types::TrackerId;
+use peerage_types::limits::ADDRESSES_MAX;
 
 use crate::body::{Answer, Cbor};
 use crate::clock::unix_ms;
@@ -44,6 +46,19 @@ pub(crate) async fn presence(
 ) -> Answer<Empty> {
     sender(&state, &request.from)?;
     state.presence.heard(&state, &request.from, &request.deltas)?;
+    Ok(Cbor(Empty {}))
+}
+
+/// Another tracker has checked that this device may be asked.
+pub(crate) async fn dial_back(
+    State(state): State<Shared>,
+    _: FromTracker,
+    Cbor(request): Cbor<PeerDialBackRequest>,
+) -> Answer<Empty> {
+    sender(&state, &request.from)?;
+    let PeerDialBackRequest { group, info_hash, target, device, mut addresses, .. } = request;
+    addresses.truncate(ADDRESSES_MAX);
+    state.notices.dial_back(target, Event::DialBack { group, info_hash, device, addresses });
     Ok(Cbor(Empty {}))
 }
 

@@ -4,8 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::State;
 use peerage_link::api::{
-    ANNOUNCE_ITEMS_MAX, AnnounceAnswer, AnnounceItem, AnnounceRequest, AnnounceResponse, Empty, ErrorCode,
-    FilePresence, GroupPresenceRequest, GroupPresenceResponse, PEERS_MAX, PeerEntry, SwarmState,
+    ANNOUNCE_ITEMS_MAX, AnnounceAnswer, AnnounceItem, AnnounceRequest, AnnounceResponse, DialBackRequest,
+    Empty, ErrorCode, Event, FilePresence, GroupPresenceRequest, GroupPresenceResponse, PEERS_MAX,
+    PeerDialBackRequest, PeerEntry, SwarmState, path,
 };
 use peerage_replica::{ANNOUNCE_INTERVAL, PresenceEntry, PresenceState};
 use peerage_types::limits::ADDRESSES_MAX;
@@ -14,7 +15,7 @@ use super::metainfo::require_member;
 use crate::accept::Remote;
 use crate::body::{Answer, Cbor};
 use crate::error::Failure;
-use crate::limits::ANNOUNCE_BYTES_MAX;
+use crate::limits::{ANNOUNCE_BYTES_MAX, PEER_CALL_TIMEOUT};
 use crate::presence_shell::tell_sessions;
 use crate::session::Session;
 use crate::state::{Shared, State as Tracker};
@@ -106,7 +107,7 @@ fn shown(entry: PresenceEntry, local: bool) -> Option<PeerEntry> {
     reachable.then_some(PeerEntry { device, user, addresses, state, percent })
 }
 
-fn is_local(ip: IpAddr) -> bool {
+pub(super) fn is_local(ip: IpAddr) -> bool {
     ip.to_canonical().is_loopback()
 }
 
@@ -115,6 +116,47 @@ pub(crate) async fn withdraw(State(state): State<Shared>, session: Session, _: C
     let gone = state.presence.withdraw(&session.device);
     tell_sessions(&state, gone);
     Ok(Cbor(Empty {}))
+}
+
+/// Passes on that one peer cannot reach another. The other trackers hear it too: one of them may have the peer's
+/// event stream.
+pub(crate) async fn dial_back(
+    State(state): State<Shared>,
+    session: Session,
+    Cbor(request): Cbor<DialBackRequest>,
+) -> Answer<Empty> {
+    state.rates.dial_back(&session.device, &request.device)?;
+    let (group, info_hash, target) = (request.group, request.info_hash, request.device);
+    let caller = state.blocking(move |state| may_ask(state, &session, &request)).await?;
+    let addresses: Vec<String> = caller.addresses.iter().map(ToString::to_string).collect();
+    let device = session.device;
+    for neighbour in state.neighbours.all() {
+        let (from, addresses) = (state.tracker, addresses.clone());
+        let told = PeerDialBackRequest { from, group, info_hash, target, device, addresses };
+        tokio::spawn(async move {
+            let told = neighbour.call::<_, Empty>(path::PEER_DIAL_BACK, &told, PEER_CALL_TIMEOUT).await;
+            if let Err(error) = told {
+                tracing::debug!(tracker = %neighbour.entry(), %error, "a call to dial did not get there");
+            }
+        });
+    }
+    state.notices.dial_back(target, Event::DialBack { group, info_hash, device, addresses });
+    Ok(Cbor(Empty {}))
+}
+
+/// What the caller announced, if both sides are members and in the swarm.
+fn may_ask(state: &Tracker, session: &Session, request: &DialBackRequest) -> Result<PresenceEntry, Failure> {
+    require_member(state, &request.group, &session.user)?;
+    let swarm = (request.group, request.info_hash);
+    let caller = state.presence.entry(swarm, &session.device).filter(|entry| !entry.addresses.is_empty());
+    let caller = caller.ok_or_else(|| {
+        Failure::not_found("this device has announced no address in this swarm").hint("announce first")
+    })?;
+    let target = state.presence.entry(swarm, &request.device);
+    let target = target
+        .ok_or_else(|| Failure::not_found(format!("device {} is not in this swarm", request.device.tag())))?;
+    require_member(state, &request.group, &target.user)?;
+    Ok(caller)
 }
 
 /// Who is online with which content. Members only.

@@ -100,6 +100,7 @@ impl Node {
             downloads: Downloads::open(folder.sub("downloads").map_err(local)?, "download").map_err(local)?,
             metainfo: MetainfoStore::new(folder.sub("metainfo").map_err(local)?),
             engine,
+            announced: self.inner.announce,
             notices: self.inner.notices.clone(),
             heads: tokio::sync::Mutex::new(BTreeMap::new()),
             announcing: tokio::sync::Mutex::new(()),

@@ -5,5 +5,6 @@ mod admission;
 mod disk;
 mod hostile;
 mod raw;
+mod reach;
 mod transfer;
 mod world;

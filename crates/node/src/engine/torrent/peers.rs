@@ -186,12 +186,7 @@ impl Owner {
         self.dial_at = Some(now);
     }
 
-    pub(super) fn dialled(
-        &mut self,
-        now: Time,
-        device: DeviceId,
-        dialled: Dialled,
-    ) {
+    pub(super) fn dialled(&mut self, now: Time, device: DeviceId, dialled: Dialled) {
         let Dialled { result, failed } = dialled;
         let reached = result.as_ref().ok().map(|admitted| admitted.addr);
         self.candidates.dialled(&device, reached, &failed, now);
