@@ -4,6 +4,7 @@ mod bench;
 mod fuzz;
 mod packages;
 mod process;
+mod sim;
 mod storm;
 mod tidy;
 
@@ -31,6 +32,8 @@ enum Task {
     /// Lets failures and attacks loose on real processes; fails when a promise is broken.
     #[command(subcommand)]
     Storm(storm::Storm),
+    /// Simulates trackers and clients under faults, seed by seed.
+    Sim(sim::Sim),
     /// Fuzzes one target for a while (needs a nightly toolchain and cargo-fuzz).
     Fuzz(fuzz::Fuzz),
 }
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Task::Tidy => tidy::run(),
         Task::Bench(bench) => bench.run(),
         Task::Storm(storm) => storm.run(),
+        Task::Sim(sim) => sim.run(),
         Task::Fuzz(fuzz) => fuzz.run(),
     };
     match result {

@@ -123,7 +123,7 @@ fn file(path: &Path, text: &str) -> Vec<String> {
     }
     let this_file = path.ends_with("xtask/src/tidy.rs");
     let core = crate_of(path).is_some_and(|name| SANS_IO.contains(&name))
-        && !path.to_string_lossy().contains("tests/");
+        && !["tests/", "examples/"].iter().any(|apart| path.to_string_lossy().contains(apart));
     let mut in_tests = false;
     for (number, line) in text.lines().enumerate() {
         let number = number + 1;

@@ -1,30 +1,141 @@
-//! Several trackers' replicas with simulated disks, clocks and network, and clients that submit bundles.
+//! Several trackers with simulated disks, clocks and network, and people whose clients work on them.
 //!
-//! Faults: loss, delay, duplication, reordering, one-way partitions, clogged links, slow disks, clock jumps, crashes
-//! that lose what was not yet durable (and sometimes keep what was, untold), and disks lost for good. Checked at
-//! each step:
+//! The trackers run the real `replica` and settle the real `ledger`'s views; the clients keep real outboxes and act
+//! on what the tracker shows that they ask. Faults: loss, delay, duplication, reordering, one-way and two-way
+//! partitions, clogged links, slow and full disks, clocks off by up to an hour and jumping, crashes, power cuts that
+//! drop what was not synced, old backups put in place, disks lost for good, clients that crash, people who sign what
+//! they may not, and at times a tracker whose operator lets everything in. Checked at each step:
 //!
-//! * a log never has a gap, and one place in it never means two records, on whatever disk;
-//! * stamps rise within an origin, and across the restarts of one tracker;
-//! * a replica's vector, and every vector that it sends, is covered by its disk;
-//! * rows are applied only when they are on the disk;
-//! * an answer never claims more disks than hold the bundle;
-//! * a running replica answers every submission, about a second after its own disk at the latest.
+//! 1. no disk loses what it acknowledged, and no answer claims more disks than hold the bundle;
+//! 2. equal vectors mean equal facts, and equal facts equal views, in whatever order they came;
+//! 3. a name has one winner, the first claim, and a loser is never promoted;
+//! 4. nobody who was kicked is in without a higher incarnation;
+//! 5. nothing that a view says lacks the word of somebody entitled to it;
 //!
-//! After healing: all logs and all record sets are equal; no acknowledged record is lost while one of the disks
-//! lives that held it when it was acknowledged; and every tracker's next write is durable on all.
+//! and beneath them: a log never has a gap, one place in it never means two records, stamps rise within an origin and
+//! across the restarts of one tracker, and a running replica answers about a second after its own disk at the latest.
+//!
+//! After healing everything converges: logs, records, digests and names are equal, outboxes are empty, nothing
+//! acknowledged is lost of which an acknowledging disk lives, what strangers forged has left no mark, and every
+//! tracker's next write is durable on all.
 
+mod acts;
+mod admission;
 mod checks;
-mod client;
+mod clients;
 mod disk;
+mod event;
+mod faults;
+mod forge;
+mod healed;
 mod network;
 mod node;
+mod oracle;
+mod person;
+mod race;
+mod serving;
+mod shell;
+mod submission;
+mod views;
 mod world;
 
 use peerage_types::Time;
 
+pub use self::race::{Race, name_race};
+
+/// Rows that one bundle makes at most: an account with its first device.
+const BUNDLE_ROWS_MAX: u64 = 4;
+
+/// Which promise was broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rule {
+    /// Logs: no gaps, one record per place, rising stamps.
+    Log,
+    /// What was acknowledged stays.
+    Durability,
+    /// Equal facts, equal views.
+    EqualViews,
+    /// One winner per name, nobody promoted.
+    OneWinner,
+    /// A kick holds until a higher incarnation is let in.
+    Kicks,
+    /// Nothing takes effect without authority.
+    Authority,
+    /// Answers come, outboxes drain, trackers become equal.
+    Liveness,
+    /// The simulator itself met something impossible.
+    Simulator,
+}
+
+impl Rule {
+    fn broken<T>(self, what: impl Into<String>) -> Result<T, Broken> {
+        Err(Broken { rule: self, what: what.into() })
+    }
+}
+
+/// A rule that was broken, in words.
+#[derive(Clone, Debug)]
+pub(crate) struct Broken {
+    rule: Rule,
+    what: String,
+}
+
+/// What the simulator itself cannot do.
+impl From<String> for Broken {
+    fn from(what: String) -> Self {
+        Self { rule: Rule::Simulator, what }
+    }
+}
+
+/// A deliberate bug in the simulated tracker's shell, by which the checkers are tested. Production code knows nothing
+/// of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Sabotage {
+    /// Disks report a batch as persisted when it is written, before the sync.
+    AckBeforeSync,
+    /// The first tracker settles views by arrival instead of by receipt.
+    ArrivalOrder,
+    /// A name goes to whoever arrived first at the tracker that is asked.
+    NameByArrival,
+    /// Kicks are not among the facts that views are settled from.
+    ForgottenKick,
+    /// Admission and views take anybody's Accept.
+    UncheckedAccept,
+}
+
+impl Sabotage {
+    /// All of them, each with the rule that it breaks and its name.
+    pub const ALL: [(Self, Rule, &'static str); 5] = [
+        (Self::AckBeforeSync, Rule::Durability, "ack-before-sync"),
+        (Self::ArrivalOrder, Rule::EqualViews, "arrival-order"),
+        (Self::NameByArrival, Rule::OneWinner, "name-by-arrival"),
+        (Self::ForgottenKick, Rule::Kicks, "forgotten-kick"),
+        (Self::UncheckedAccept, Rule::Authority, "unchecked-accept"),
+    ];
+}
+
+/// Which world to make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Everything follows from it.
+    pub seed: u64,
+    /// Client operations and faults before healing.
+    pub operations: u32,
+    /// A deliberate bug.
+    pub sabotage: Option<Sabotage>,
+    /// Keep a line for everything that happens.
+    pub lines: bool,
+}
+
+impl Options {
+    /// A world without deliberate bugs.
+    pub fn new(seed: u64, operations: u32) -> Self {
+        Self { seed, operations, sabotage: None, lines: false }
+    }
+}
+
 /// What a run without a violation did.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// The seed that made it.
     pub seed: u64,
@@ -34,27 +145,41 @@ pub struct Report {
     pub events: u64,
     /// Simulated time, in milliseconds.
     pub elapsed: Time,
-    /// Bundles submitted by clients.
-    pub bundles: usize,
-    /// Submissions that were answered.
+    /// Bundles that clients put into their outboxes.
+    pub bundles: u64,
+    /// Submissions that were answered as durable.
     pub answers: u64,
+    /// Submissions that were refused.
+    pub refusals: u64,
+    /// Records that somebody signed without the right to.
+    pub forged: u64,
+    /// Of the strangers' ones: on the disks at the end, without effect.
+    pub forged_inert: u64,
     /// Log rows on every disk at the end.
     pub rows: usize,
     /// How often a tracker crashed.
     pub crashes: u64,
+    /// Of these, by power cuts that took something not yet synced.
+    pub torn: u64,
+    /// Different views that were judged by the simple rules.
+    pub judged: u64,
+    /// Views that two trackers made of equal facts.
+    pub compared: u64,
     /// Hash over everything that happened.
     pub trace: u64,
 }
 
 /// A rule was broken. The seed shows it again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("seed {seed} at {} ms: {what}", .at.0)]
+#[error("seed {seed} at {} ms breaks {rule:?}: {what}", .at.0)]
 pub struct Violation {
     /// The seed that made the world.
     pub seed: u64,
     /// When, in simulated milliseconds.
     pub at: Time,
-    /// Which rule, and by whom.
+    /// Which rule.
+    pub rule: Rule,
+    /// How, and by whom.
     pub what: String,
 }
 
@@ -63,5 +188,10 @@ pub struct Violation {
 /// # Errors
 /// The first violation.
 pub fn run(seed: u64, operations: u32) -> Result<Report, Violation> {
-    world::World::new(seed).run(operations)
+    run_with(Options::new(seed, operations)).0
+}
+
+/// Like [`run`], also with a deliberate bug, and with a line for everything that happened if these are asked for.
+pub fn run_with(options: Options) -> (Result<Report, Violation>, Vec<String>) {
+    world::World::new(options).run(options.operations)
 }

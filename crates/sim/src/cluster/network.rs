@@ -2,21 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use peerage_replica::BatchId;
+use peerage_replica::{BatchId, LogRow, Vector};
 
 use crate::rng::Rng;
 
-/// A request or an answer, as bytes of the real encodings where replicas made them.
+/// A request or an answer.
 #[derive(Clone, Debug)]
 pub(crate) enum Body {
-    /// CBOR list of log rows.
-    Push { batch: BatchId, rows: Vec<u8> },
-    /// CBOR vector.
-    PushAnswer { batch: BatchId, vector: Vec<u8> },
-    /// CBOR vector.
-    Pull { vector: Vec<u8> },
-    /// CBOR list of log rows, CBOR vector.
-    PullAnswer { rows: Vec<u8>, more: bool, vector: Vec<u8>, unix_ms: u64 },
+    Push { batch: BatchId, rows: Vec<LogRow> },
+    PushAnswer { batch: BatchId, vector: Vector },
+    Pull { vector: Vector },
+    PullAnswer { rows: Vec<LogRow>, more: bool, vector: Vector, unix_ms: u64 },
 }
 
 /// One message under way.
@@ -76,6 +72,8 @@ pub(crate) struct Network {
     twice_percent: u64,
     delay_ms_max: u64,
     blocked: BTreeSet<(usize, usize)>,
+    /// Trackers that a client does not reach: (person, tracker).
+    cut: BTreeSet<(usize, usize)>,
     clogged: BTreeMap<(usize, usize), Vec<Message>>,
 }
 
@@ -86,6 +84,7 @@ impl Network {
             twice_percent: rng.between(0, 15),
             delay_ms_max: *rng.pick(&[2, 20, 200, 1_500]).unwrap_or(&20),
             blocked: BTreeSet::new(),
+            cut: BTreeSet::new(),
             clogged: BTreeMap::new(),
         }
     }
@@ -105,6 +104,39 @@ impl Network {
 
     pub(crate) fn block(&mut self, from: usize, to: usize) {
         self.blocked.insert((from, to));
+    }
+
+    /// Splits the trackers into two sides that do not hear each other.
+    pub(crate) fn split(&mut self, rng: &mut Rng, trackers: usize) {
+        let sides: Vec<bool> = (0..trackers).map(|_| rng.chance(50)).collect();
+        for (from, to) in (0..trackers).flat_map(|from| (0..trackers).map(move |to| (from, to))) {
+            if sides[from] != sides[to] {
+                self.blocked.insert((from, to));
+            }
+        }
+    }
+
+    /// Cuts a client off from a tracker, or connects them again.
+    pub(crate) fn toggle_client(&mut self, person: usize, tracker: usize) {
+        if !self.cut.remove(&(person, tracker)) {
+            self.cut.insert((person, tracker));
+        }
+    }
+
+    /// How long a client's request or its answer takes; nothing if it gets lost.
+    pub(crate) fn client_delay(&self, rng: &mut Rng, person: usize, tracker: usize) -> Option<u64> {
+        let lost = self.cut.contains(&(person, tracker)) || rng.chance(self.loss_percent);
+        (!lost).then(|| rng.between(1, self.delay_ms_max))
+    }
+
+    /// Whether a client reaches a tracker at all.
+    pub(crate) fn reaches(&self, person: usize, tracker: usize) -> bool {
+        !self.cut.contains(&(person, tracker))
+    }
+
+    /// All links between trackers work again.
+    pub(crate) fn unblock_all(&mut self) {
+        self.blocked.clear();
     }
 
     pub(crate) fn unblock_one(&mut self, rng: &mut Rng) {
@@ -130,6 +162,7 @@ impl Network {
         self.twice_percent = 0;
         self.delay_ms_max = 20;
         self.blocked.clear();
+        self.cut.clear();
         std::mem::take(&mut self.clogged).into_values().flatten().collect()
     }
 }

@@ -1,18 +1,24 @@
 //! One tracker: a disk and a wall clock that outlive its runs, and at times a run.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ed25519_dalek::SigningKey;
-use peerage_replica::{BatchId, Config, Limits, PeerId, Replica, ReplyId, Vector, VerifiedRow};
-use peerage_types::{Stamp, Time, TrackerId};
+use peerage_replica::{BatchId, Config, Limits, PeerId, Replica, ReplyId, Ticket, Vector};
+use peerage_types::{PublicKey, RecordId, Time, TrackerId};
 
-use super::client::BUNDLE_RECORDS_MAX;
+use super::admission::Lane;
 use super::disk::Disk;
 use super::network::Body;
+use super::serving::Serving;
+use super::submission::Submission;
+use super::{BUNDLE_ROWS_MAX, Sabotage};
 use crate::rng::Rng;
 
 /// Simulated wall clocks start here: milliseconds since the Unix epoch.
 const UNIX_MS: u64 = 1_800_000_000_000;
+
+/// The furthest that a clock is off.
+pub(crate) const CLOCK_OFF_MS_MAX: u64 = 3_600_000;
 
 /// One place in the tracker list.
 #[derive(Debug)]
@@ -21,40 +27,35 @@ pub(crate) struct Node {
     pub(crate) run: Option<Run>,
     /// Counts runs; messages and timers of earlier ones are void.
     pub(crate) life: u64,
-    /// How often the disk was lost.
-    pub(crate) wipes: u64,
     pub(crate) clock_offset_ms: i64,
-    /// The slowest that a commit gets.
-    pub(crate) commit_ms_max: u64,
+    /// The others on this tracker's list.
+    pub(crate) listed: BTreeSet<usize>,
+    /// Takes whatever is a record, without asking whether it would take effect: an operator's own build.
+    pub(crate) lax: bool,
 }
 
 /// What a process has in memory.
 pub(crate) struct Run {
     pub(crate) replica: Replica,
-    /// Batches handed to the disk and not reported back, oldest first.
-    pub(crate) commits: VecDeque<Commit>,
+    pub(crate) serving: Serving,
     /// Requests of others that wait for an answer.
     pub(crate) calls: BTreeMap<ReplyId, Call>,
     pub(crate) reply_last: u64,
     pub(crate) wake_at: Option<Time>,
     /// No commit ends before the one ahead of it.
     pub(crate) disk_free_at: Time,
+    /// What a bundle on its way to the disk has decided about.
+    pub(crate) lanes: BTreeMap<Lane, Ticket>,
+    /// Of each bundle that holds lanes, the records that are not in the views yet.
+    pub(crate) held: BTreeMap<Ticket, BTreeSet<RecordId>>,
+    /// Bundles that wait for lanes, first come first.
+    pub(crate) queue: VecDeque<Submission>,
 }
 
 impl std::fmt::Debug for Run {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Run({:?})", self.replica.status())
     }
-}
-
-/// A batch on its way.
-#[derive(Debug)]
-pub(crate) struct Commit {
-    pub(crate) batch: BatchId,
-    pub(crate) rows: Vec<VerifiedRow>,
-    pub(crate) last_stamp: Stamp,
-    /// It is on the disk, the replica has not heard of it yet.
-    pub(crate) written: bool,
 }
 
 /// A request of another tracker.
@@ -73,46 +74,49 @@ pub(crate) enum CallKind {
 }
 
 impl Node {
-    pub(crate) fn new(rng: &mut Rng) -> Self {
+    pub(crate) fn new(rng: &mut Rng, listed: BTreeSet<usize>) -> Self {
         // A few trackers have clocks that are far off, most are off a little.
-        let reach = *rng.pick(&[50, 50, 50, 4_000, 900_000]).unwrap_or(&50);
+        let reach = *rng.pick(&[50, 50, 50, 4_000, CLOCK_OFF_MS_MAX]).unwrap_or(&50);
         Self {
             disk: Disk::new(tracker_id(rng)),
             run: None,
             life: 0,
-            wipes: 0,
             clock_offset_ms: offset(rng, reach),
-            commit_ms_max: 20,
+            listed,
+            lax: false,
         }
     }
 
     /// Starts a process on what the disk holds.
     pub(crate) fn start(&mut self, cluster: &Cluster, me: usize, rng: &mut Rng, now: Time) {
         self.life += 1;
-        let peers = (0..cluster.trackers).filter(|n| *n != me).map(peer_id);
+        let peers = self.listed.iter().map(|n| peer_id(*n));
+        let image = self.disk.image();
         let config = Config {
-            tracker: self.disk.tracker,
+            tracker: image.tracker,
             incarnation: rng.next(),
             peers: peers.collect(),
             signing_key: cluster.key.clone(),
-            vector: self.disk.vector(),
-            last_stamp: self.disk.last_stamp,
+            vector: image.vector().clone(),
+            last_stamp: image.last_stamp,
             limits: cluster.limits.clone(),
         };
         self.run = Some(Run {
             replica: Replica::new(config, now),
-            commits: VecDeque::new(),
+            serving: Serving::new(me, cluster.sabotage),
             calls: BTreeMap::new(),
             reply_last: 0,
             wake_at: None,
             disk_free_at: now,
+            lanes: BTreeMap::new(),
+            held: BTreeMap::new(),
+            queue: VecDeque::new(),
         });
     }
 
     /// The disk is lost with everything on it. Call it while nothing runs.
     pub(crate) fn wipe(&mut self, rng: &mut Rng) {
-        self.disk = Disk::new(tracker_id(rng));
-        self.wipes += 1;
+        self.disk.lose(tracker_id(rng));
     }
 
     pub(crate) fn unix_ms(&self, now: Time) -> u64 {
@@ -128,22 +132,25 @@ impl Node {
 /// What all trackers have in common.
 #[derive(Debug)]
 pub(crate) struct Cluster {
-    pub(crate) trackers: usize,
     pub(crate) key: SigningKey,
+    pub(crate) public_key: PublicKey,
     pub(crate) limits: Limits,
+    pub(crate) sabotage: Option<Sabotage>,
 }
 
 impl Cluster {
-    pub(crate) fn new(rng: &mut Rng) -> Self {
+    pub(crate) fn new(sabotage: Option<Sabotage>, rng: &mut Rng) -> Self {
         // Small maxima, so that answers come in parts and tails end early; yet a tail holds a whole bundle.
         let limits = Limits {
             push_rows_max: rng.between(1, 8) as usize,
-            pull_rows_max: rng.between(1, 20) as usize,
-            tail_rows_max: rng.between(BUNDLE_RECORDS_MAX, 30) as usize,
+            pull_rows_max: rng.between(1, 60) as usize,
+            tail_rows_max: rng.between(BUNDLE_ROWS_MAX, 30) as usize,
             recent_rows_max: rng.between(1, 50) as usize,
             ..Limits::default()
         };
-        Self { trackers: rng.between(1, 5) as usize, key: SigningKey::from_bytes(&rng.bytes()), limits }
+        let key = SigningKey::from_bytes(&rng.bytes());
+        let public_key = PublicKey(key.verifying_key().to_bytes());
+        Self { key, public_key, limits, sabotage }
     }
 }
 
