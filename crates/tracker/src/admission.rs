@@ -16,7 +16,8 @@ use peerage_types::{ClusterId, GroupId, Scope, UserId};
 use crate::error::Failure;
 use crate::lanes::Lane;
 use crate::state::State;
-use crate::views::AccountSet;
+use crate::limits::{FACTS_INLINE_MAX, VERIFIED_INLINE_MAX};
+use crate::views::{Account, AccountSet, Group};
 
 /// Decodes and verifies every record of a bundle.
 pub(crate) fn decode<R: AsRef<[u8]>>(
@@ -61,6 +62,19 @@ pub(crate) fn lanes(records: &[Arc<Record>]) -> BTreeSet<Lane> {
 /// Of an admitted bundle: the records that are new, and the receipts of those that are known (it was sent again).
 pub(crate) type Admitted = (Vec<Arc<Record>>, Vec<Receipt>);
 
+/// Can [`admit`] judge these records without reading the store or settling a view? Groups' business alone, all of it in
+/// memory.
+pub(crate) fn at_hand(state: &State, records: &[Arc<Record>]) -> bool {
+    records.len() <= VERIFIED_INLINE_MAX
+        && records.iter().all(|record| match (record.scope(), record.body()) {
+            (_, Body::GroupGenesis { .. }) | (Scope::Account(_), _) => false,
+            (Scope::Group(group), _) => state.views.group_at_hand(&group).is_some_and(|group| {
+                group.accounts.0.contains_key(&record.author())
+                    && (records.len() == 1 || group.data.facts.len() <= FACTS_INLINE_MAX)
+            }),
+        })
+}
+
 /// Refuses a bundle of which any record would have no effect.
 pub(crate) fn admit(state: &State, records: Vec<Arc<Record>>) -> Result<Admitted, Failure> {
     let mut bench = Bench {
@@ -70,11 +84,15 @@ pub(crate) fn admit(state: &State, records: Vec<Arc<Record>>) -> Result<Admitted
         unsettled: BTreeSet::new(),
     };
     let (mut new, mut known) = (Vec::new(), Vec::new());
-    for record in records {
+    let last = records.len() - 1;
+    for (index, record) in records.into_iter().enumerate() {
         match bench.receipt(&record)? {
             Some(receipt) => known.push(receipt),
             None => {
                 bench.admit(&record)?;
+                if index < last {
+                    bench.apply(&record);
+                }
                 new.push(record);
             }
         }
@@ -94,6 +112,8 @@ struct Bench<'a> {
 #[derive(Default)]
 struct AccountsAtHand {
     cached: AccountSet,
+    /// The groups that the bundle speaks of, with the accounts that their views read.
+    groups: Vec<Arc<Group>>,
     /// Accounts that the bundle itself adds to.
     changed: BTreeMap<UserId, Option<AccountView>>,
 }
@@ -102,8 +122,15 @@ impl Accounts for AccountsAtHand {
     fn account(&self, user: &UserId) -> Option<&AccountView> {
         match self.changed.get(user) {
             Some(view) => view.as_ref(),
-            None => self.cached.account(user),
+            None => self.held(user)?.view.as_ref(),
         }
+    }
+}
+
+impl AccountsAtHand {
+    fn held(&self, user: &UserId) -> Option<&Arc<Account>> {
+        let of_groups = || self.groups.iter().find_map(|group| group.accounts.0.get(user));
+        self.cached.0.get(user).or_else(of_groups)
     }
 }
 
@@ -124,6 +151,12 @@ impl Bench<'_> {
             Scope::Account(user) => self.admit_account(user, record)?,
             Scope::Group(group) => self.admit_group(group, record)?,
         }
+        Ok(())
+    }
+
+    /// What the bundle's next records are judged by.
+    fn apply(&mut self, record: &Arc<Record>) {
+        let scope = record.scope();
         // A Manifest alone lists nothing; in large groups that spares every upload one settlement.
         if let (Scope::Group(group), false) = (scope, matches!(record.body(), Body::Manifest { .. })) {
             self.unsettled.insert(group);
@@ -135,7 +168,6 @@ impl Bench<'_> {
             let view = self.scopes.get(&scope).and_then(|facts| AccountView::of(user, facts));
             self.accounts.changed.insert(user, view);
         }
-        Ok(())
     }
 
     /// Brings a scope onto the bench, and of a group all accounts that its view reads.
@@ -150,11 +182,9 @@ impl Bench<'_> {
             }
             Scope::Group(group) => {
                 let group = self.state.views.group(&group)?;
-                self.accounts
-                    .cached
-                    .0
-                    .extend(group.accounts.0.iter().map(|(user, a)| (*user, Arc::clone(a))));
-                group.data.facts.clone()
+                let facts = group.data.facts.clone();
+                self.accounts.groups.push(group);
+                facts
             }
         };
         self.scopes.insert(scope, facts);
@@ -162,7 +192,7 @@ impl Bench<'_> {
     }
 
     fn fetch_account(&mut self, user: &UserId) -> Result<(), Failure> {
-        if !self.accounts.cached.0.contains_key(user) {
+        if self.accounts.held(user).is_none() {
             self.accounts.cached.0.insert(*user, self.state.views.account(user)?);
         }
         Ok(())

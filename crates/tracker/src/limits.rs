@@ -71,6 +71,14 @@ pub(crate) const REPLICA_QUEUE_MAX: usize = 1_024;
 pub(crate) const COMMIT_BATCHES_MAX: usize = 256;
 /// What `append` takes in one transaction.
 pub(crate) const COMMIT_ROWS_MAX: usize = 4_096;
+/// Records of one bundle that are verified (40 µs each) and admitted where the request is; more go to a thread that may
+/// block.
+pub(crate) const VERIFIED_INLINE_MAX: usize = 2;
+/// Of a bundle with several records: facts of its group up to which it is admitted where the request is, because the
+/// second record copies their map.
+pub(crate) const FACTS_INLINE_MAX: usize = 500;
+/// Swarms of one announce that are looked up where the request is (a few µs each).
+pub(crate) const ANNOUNCED_INLINE_MAX: usize = 16;
 /// Scopes whose facts are kept in memory.
 pub(crate) const SCOPES_CACHED_MAX: usize = 4_096;
 /// Records of all cached scopes together (about 1 KiB each).

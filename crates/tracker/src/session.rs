@@ -46,7 +46,11 @@ impl FromRequestParts<Shared> for MaybeSession {
     async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, Failure> {
         let remote = remote(parts)?;
         let Some(device) = remote.key else { return Ok(Self(None)) };
-        let user = state.blocking(move |state| Ok(state.views.user_of_device(&device)?)).await?;
+        // Nearly always known: a hop to another thread would cost more than the answer.
+        let user = match state.views.user_of_device_at_hand(&device) {
+            Some(user) => user,
+            None => state.blocking(move |state| Ok(state.views.user_of_device(&device)?)).await?,
+        };
         if let Some(user) = &user {
             state.rates.session(&remote, user);
         }

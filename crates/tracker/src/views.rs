@@ -148,6 +148,30 @@ impl Views {
         Ok(None)
     }
 
+    /// The group, if nothing must be read or settled for it.
+    pub(crate) fn group_at_hand(&self, group: &GroupId) -> Option<Arc<Group>> {
+        match self.settled(&Scope::Group(*group))? {
+            Settled::Group(group) => Some(group),
+            Settled::Account(_) => None,
+        }
+    }
+
+    /// As [`Self::user_of_device`], if nothing must be read or settled for it.
+    pub(crate) fn user_of_device_at_hand(&self, device: &DeviceId) -> Option<Option<UserId>> {
+        let mut guard = self.lock();
+        let Inner { entries, devices, clock, .. } = &mut *guard;
+        for user in devices.get(device)? {
+            let entry = entries.get_mut(&Scope::Account(*user))?;
+            let Some(Settled::Account(account)) = &entry.settled else { return None };
+            *clock += 1;
+            entry.used = *clock;
+            if account.view.as_ref().is_some_and(|view| view.device_ok(device)) {
+                return Some(Some(*user));
+            }
+        }
+        Some(None)
+    }
+
     /// Takes rows that have just become durable.
     pub(crate) fn apply(&self, rows: &[VerifiedRow]) {
         let mut inner = self.lock();
@@ -282,10 +306,20 @@ impl Inner {
             return;
         }
         // The view shares the data: without letting it go first every row would copy the whole scope.
-        entry.settled = None;
+        let settled = match entry.settled.take() {
+            Some(Settled::Group(group)) => Arc::into_inner(group).and_then(|g| Some((g.accounts, g.view?))),
+            _ => None,
+        };
         let before = entry.data.receipts.len();
         Arc::make_mut(&mut entry.data).insert(receipt, record);
         self.records += entry.data.receipts.len() - before;
+        // Most rows only add to a view: settling a large group anew for each would be most of a tracker's work.
+        if let Some((accounts, mut view)) = settled
+            && view.append(&entry.data.facts, &accounts, &id)
+        {
+            let group = Group { data: Arc::clone(&entry.data), accounts, view: Some(view) };
+            entry.settled = Some(Settled::Group(Arc::new(group)));
+        }
     }
 
     /// An account's devices decide what its records in groups are worth.

@@ -98,7 +98,7 @@ fn described<'a>(scene: &Scene<'a>, manifest: &RecordId) -> Option<&'a Fact> {
     })
 }
 
-fn file(body: &Body, manifest: RecordId, shares: Vec<ShareView>) -> Option<FileView> {
+pub(super) fn file(body: &Body, manifest: RecordId, shares: Vec<ShareView>) -> Option<FileView> {
     let Body::Manifest {
         name,
         size,

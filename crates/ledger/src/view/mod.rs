@@ -6,6 +6,7 @@
 //! 3. [`members`]: who may take part, reads 1.
 //! 4. [`files`]: what they share, reads 1 and 3.
 
+mod append;
 mod files;
 mod members;
 mod outline;
@@ -21,6 +22,7 @@ pub use self::files::{FileView, ShareView};
 pub use self::members::{Member, Request, Standing};
 pub use self::outline::outline;
 
+use self::append::Tail;
 use self::members::{NEVER_SEEN, Roster};
 use self::owner::Tenure;
 use self::scene::Scene;
@@ -55,6 +57,7 @@ pub struct GroupView {
     pub files: Vec<FileView>,
     standings: BTreeMap<UserId, Standing>,
     heads: BTreeMap<UserId, Vec<(DeviceId, RecordId)>>,
+    tail: Tail,
 }
 
 impl GroupView {
@@ -80,6 +83,7 @@ impl GroupView {
             files,
             standings: roster.standings,
             heads,
+            tail: Tail::of(facts, genesis),
         })
     }
 

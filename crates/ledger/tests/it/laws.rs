@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use peerage_ledger::{AccountView, Body, Facts, GroupView, Order, Record, Standing, admit_group, outline};
+use peerage_ledger::{
+    AccountView, Body, Fact, Facts, GroupView, Order, Record, Standing, admit_group, outline,
+};
 use peerage_types::UserId;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -10,7 +12,7 @@ use proptest::test_runner::TestRunner;
 
 use crate::history::{History, OUTSIDER, PEOPLE, intrusions, membership, step, steps};
 use crate::reference;
-use crate::script::Script;
+use crate::script::{Script, manifest};
 use crate::world::{Say, device, order, user};
 
 /// The same facts, inserted in an order that follows from `seed`.
@@ -52,6 +54,50 @@ fn cases(count: u32) -> ProptestConfig {
     ProptestConfig { cases: count, ..ProptestConfig::default() }
 }
 
+/// Adds fact by fact; says how many the view took without being settled anew.
+fn appended(history: &History, facts: &[Fact]) -> Result<usize, TestCaseError> {
+    let accounts = accounts(history);
+    let (mut known, mut view, mut taken) = (Facts::new(), None::<GroupView>, 0);
+    for fact in facts {
+        known.insert(fact.record.clone(), fact.order);
+        let anew = GroupView::of(history.group, &known, &accounts);
+        let before = view.clone();
+        match view.as_mut().is_some_and(|view| view.append(&known, &accounts, &fact.record.id())) {
+            true => {
+                prop_assert_eq!(&view, &anew);
+                taken += 1;
+            }
+            false => {
+                prop_assert_eq!(&view, &before);
+                view = anew;
+            }
+        }
+    }
+    Ok(taken)
+}
+
+/// Else the law above could hold because nothing is ever appended.
+#[test]
+fn files_and_shares_are_appended() {
+    let history = History::founded();
+    let mut facts: Vec<_> = history.facts().iter().cloned().collect();
+    facts.sort_by_key(|fact| fact.rank());
+    let mut prev = history.facts().head(&device("bob/1"));
+    for n in 0..30 {
+        let body = match n % 3 {
+            0 => manifest(&format!("{n}=1")),
+            // Of a new file, then by somebody else of the same.
+            _ => Body::Share { manifest: facts[facts.len() - n % 3].record.id(), incarnation: 1 },
+        };
+        let record = history
+            .world
+            .group_record(Some(history.group), Say { author: "bob", signer: "bob/1", prev, body });
+        prev = Some(record.id());
+        facts.push(Fact { record, order: order(100 + n as u64) });
+    }
+    assert!(appended(&history, &facts).unwrap() >= 30);
+}
+
 proptest! {
     #![proptest_config(cases(64))]
 
@@ -90,6 +136,17 @@ proptest! {
     fn a_view_contradicts_itself_nowhere(steps in steps()) {
         let history = History::of(&steps);
         consistent(&history.view())?;
+    }
+
+    #[test]
+    fn appending_agrees_with_settling_anew(steps in steps(), seed in any::<u64>()) {
+        let history = History::of(&steps);
+        let mut in_order: Vec<_> = history.facts().iter().cloned().collect();
+        in_order.sort_by_key(|fact| fact.rank());
+        appended(&history, &in_order)?;
+        let mut shuffled = in_order;
+        shuffled.sort_by_key(|fact| *blake3::keyed_hash(&[seed as u8; 32], &fact.record.id().0).as_bytes());
+        appended(&history, &shuffled)?;
     }
 
     #[test]

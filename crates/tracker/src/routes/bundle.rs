@@ -8,9 +8,9 @@ use crate::accept::Remote;
 use crate::admission;
 use crate::body::{Answer, Cbor};
 use crate::error::Failure;
-use crate::limits::BUNDLE_BYTES_MAX;
+use crate::limits::{BUNDLE_BYTES_MAX, VERIFIED_INLINE_MAX};
 use crate::replica_shell::Durable;
-use crate::state::Shared;
+use crate::state::{Shared, State as Tracker};
 
 pub(crate) async fn submit(
     State(state): State<Shared>,
@@ -19,14 +19,20 @@ pub(crate) async fn submit(
 ) -> Answer<BundleResponse> {
     state.rates.bundle(&remote)?;
     state.require_space()?;
-    let records = state
-        .blocking(move |state| {
-            let bytes: Vec<&[u8]> = request.records.iter().map(|record| record.as_slice()).collect();
-            admission::decode(&state.cluster, &bytes)
-        })
-        .await?;
+    let count = request.records.len();
+    let decode = move |state: &Tracker| {
+        let bytes: Vec<&[u8]> = request.records.iter().map(|record| record.as_slice()).collect();
+        admission::decode(&state.cluster, &bytes)
+    };
+    let records = match count <= VERIFIED_INLINE_MAX {
+        true => decode(&state)?,
+        false => state.blocking(decode).await?,
+    };
     let held = state.lanes.hold(admission::lanes(&records)).await;
-    let (new, known) = state.blocking(move |state| admission::admit(state, records)).await?;
+    let (new, known) = match admission::at_hand(&state, &records) {
+        true => admission::admit(&state, records)?,
+        false => state.blocking(move |state| admission::admit(state, records)).await?,
+    };
     if new.iter().any(|record| matches!(record.body(), Body::AccountGenesis { .. })) {
         state.rates.registration(&remote)?;
     }
