@@ -15,8 +15,8 @@ use peerage_types::{ClusterId, GroupId, Scope, UserId};
 
 use crate::error::Failure;
 use crate::lanes::Lane;
-use crate::state::State;
 use crate::limits::{FACTS_INLINE_MAX, VERIFIED_INLINE_MAX};
+use crate::state::State;
 use crate::views::{Account, AccountSet, Group};
 
 /// Decodes and verifies every record of a bundle.
@@ -84,7 +84,7 @@ pub(crate) fn admit(state: &State, records: Vec<Arc<Record>>) -> Result<Admitted
         unsettled: BTreeSet::new(),
     };
     let (mut new, mut known) = (Vec::new(), Vec::new());
-    let last = records.len() - 1;
+    let last = records.len().saturating_sub(1);
     for (index, record) in records.into_iter().enumerate() {
         match bench.receipt(&record)? {
             Some(receipt) => known.push(receipt),

@@ -45,13 +45,25 @@ impl PresenceShell {
         Self { table: Mutex::new(Presence::new(owner)), clock, soon: Notify::new(), updates }
     }
 
-    /// A device is in a swarm. Tells whether its peers should hear of it.
-    pub(crate) fn announce(&self, entry: PresenceEntry) -> Result<bool, PresenceFull> {
-        let changed = self.table().announce(self.clock.now(), entry)?;
+    /// A device is in a swarm. Tells whether its peers should hear of it, and at most `want` of them.
+    pub(crate) fn announce(
+        &self,
+        entry: PresenceEntry,
+        want: usize,
+    ) -> Result<(bool, Vec<PresenceEntry>), PresenceFull> {
+        let now = self.clock.now();
+        let (device, swarm) = (entry.device, entry.swarm());
+        let mut table = self.table();
+        let changed = table.announce(now, entry)?;
+        let peers = match want {
+            0 => Vec::new(),
+            _ => table.peers_of(swarm, &device, want, now).into_iter().cloned().collect(),
+        };
+        drop(table);
         if changed {
             self.soon.notify_one();
         }
-        Ok(changed)
+        Ok((changed, peers))
     }
 
     /// A device leaves everything; returns where it was.
@@ -59,12 +71,6 @@ impl PresenceShell {
         let gone = self.table().withdraw(device);
         self.soon.notify_one();
         gone
-    }
-
-    /// Others in a swarm.
-    pub(crate) fn peers_of(&self, swarm: SwarmKey, asking: &DeviceId, limit: usize) -> Vec<PresenceEntry> {
-        let table = self.table();
-        table.peers_of(swarm, asking, limit, self.clock.now()).into_iter().cloned().collect()
     }
 
     /// What one device says about one swarm.

@@ -9,13 +9,14 @@ use peerage_link::api::{
     PeerDialBackRequest, PeerEntry, SwarmState, path,
 };
 use peerage_replica::{ANNOUNCE_INTERVAL, PresenceEntry, PresenceState};
+use peerage_types::GroupId;
 use peerage_types::limits::ADDRESSES_MAX;
 
 use super::metainfo::require_member;
 use crate::accept::Remote;
 use crate::body::{Answer, Cbor};
 use crate::error::Failure;
-use crate::limits::{ANNOUNCE_BYTES_MAX, PEER_CALL_TIMEOUT};
+use crate::limits::{ANNOUNCE_BYTES_MAX, ANNOUNCED_INLINE_MAX, PEER_CALL_TIMEOUT};
 use crate::presence_shell::tell_sessions;
 use crate::session::Session;
 use crate::state::{Shared, State as Tracker};
@@ -33,11 +34,16 @@ pub(crate) async fn announce(
         return Err(Failure::bad_request(message));
     }
     let local = is_local(remote.addr.ip());
+    // What is in memory is answered here: a hop to another thread would cost more than a few swarms.
+    let at_hand = request.items.len() <= ANNOUNCED_INLINE_MAX
+        && request.items.iter().all(|item| state.views.group_at_hand(&item.group).is_some());
     let work = move |state: &Tracker| {
         let mut changed = Vec::new();
+        // The group that was looked at last, if the caller is in it: items come group by group.
+        let mut member_of = None;
         let answers = request.items.into_iter().map(|item| {
             let swarm = (item.group, item.info_hash);
-            match take(state, &session, item, local) {
+            match take(state, &session, &mut member_of, item, local) {
                 Ok((answer, news)) => {
                     changed.extend(news.then_some(swarm));
                     answer
@@ -48,7 +54,10 @@ pub(crate) async fn announce(
         let answers = answers.collect();
         Ok((answers, changed))
     };
-    let (answers, changed) = state.blocking(work).await?;
+    let (answers, changed) = match at_hand {
+        true => work(&state)?,
+        false => state.blocking(work).await?,
+    };
     tell_sessions(&state, changed);
     let interval_s = u32::try_from(ANNOUNCE_INTERVAL.as_secs()).unwrap_or(u32::MAX);
     Ok(Cbor(AnnounceResponse { answers, interval_s }))
@@ -57,11 +66,14 @@ pub(crate) async fn announce(
 fn take(
     state: &Tracker,
     session: &Session,
+    member_of: &mut Option<GroupId>,
     item: AnnounceItem,
     local: bool,
 ) -> Result<(AnnounceAnswer, bool), Failure> {
-    require_member(state, &item.group, &session.user)?;
-    let swarm = (item.group, item.info_hash);
+    if *member_of != Some(item.group) {
+        require_member(state, &item.group, &session.user)?;
+        *member_of = Some(item.group);
+    }
     let entry = PresenceEntry {
         device: session.device,
         user: session.user,
@@ -74,10 +86,9 @@ fn take(
         },
         percent: item.percent,
     };
-    let changed =
-        state.presence.announce(entry).map_err(|full| Failure::new(ErrorCode::TooMany, full.to_string()))?;
     let want = usize::from(item.want).min(PEERS_MAX);
-    let peers = state.presence.peers_of(swarm, &session.device, want);
+    let taken = state.presence.announce(entry, want);
+    let (changed, peers) = taken.map_err(|full| Failure::new(ErrorCode::TooMany, full.to_string()))?;
     let peers = peers.into_iter().filter_map(|entry| shown(entry, local)).collect();
     Ok((AnnounceAnswer { peers, refused: None }, changed))
 }
