@@ -141,6 +141,8 @@ struct Held {
     /// The tracker that heard it from the device.
     owner: Origin,
     expires: Time,
+    /// Its place in `expiry`, never after `expires`: being announced again does not move it, only coming due does.
+    due: Time,
 }
 
 /// The table of one tracker: its own devices and those of all others.
@@ -210,8 +212,19 @@ impl Presence {
 
     /// Drops what was not announced for two intervals.
     pub fn tick(&mut self, now: Time) -> BTreeSet<SwarmKey> {
-        let due = self.expiry.iter().take_while(|(at, ..)| *at <= now);
-        self.remove_all(due.map(|(_, swarm, device)| (*device, *swarm)).collect())
+        let due: Vec<_> = self.expiry.iter().take_while(|(at, ..)| *at <= now).copied().collect();
+        let mut gone = Vec::new();
+        for (at, swarm, device) in due {
+            match self.swarms.get_mut(&swarm).and_then(|held| held.get_mut(&device)) {
+                Some(held) if held.expires > now => {
+                    held.due = held.expires;
+                    self.expiry.remove(&(at, swarm, device));
+                    self.expiry.insert((held.due, swarm, device));
+                }
+                _ => gone.push((device, swarm)),
+            }
+        }
+        self.remove_all(gone)
     }
 
     /// What our devices did since the last call; `None` when that is nothing.
@@ -335,10 +348,8 @@ impl Presence {
         let expires = now.after(2 * ANNOUNCE_INTERVAL);
         let held = self.swarms.get_mut(&swarm).and_then(|held| held.get_mut(&device));
         if let Some(held) = held {
-            self.expiry.remove(&(held.expires, swarm, device));
-            self.expiry.insert((expires, swarm, device));
             let changed = !held.entry.same_but_progress(&entry);
-            *held = Held { entry, owner, expires };
+            *held = Held { entry, owner, expires, due: held.due };
             return Ok(changed);
         }
         if self.expiry.len() >= PRESENCE_ENTRIES_MAX {
@@ -350,7 +361,7 @@ impl Presence {
         }
         swarms.insert(swarm);
         self.expiry.insert((expires, swarm, device));
-        self.swarms.entry(swarm).or_default().insert(device, Held { entry, owner, expires });
+        self.swarms.entry(swarm).or_default().insert(device, Held { entry, owner, expires, due: expires });
         Ok(true)
     }
 
@@ -370,7 +381,7 @@ impl Presence {
         if in_swarm.is_empty() {
             self.swarms.remove(&swarm);
         }
-        self.expiry.remove(&(held.expires, swarm, *device));
+        self.expiry.remove(&(held.due, swarm, *device));
         if let Some(swarms) = self.devices.get_mut(device) {
             swarms.remove(&swarm);
             if swarms.is_empty() {

@@ -192,9 +192,10 @@ impl Replica {
             stamp = stamp.max(place.stamp);
         }
         self.persist(rows);
+        // What waits for the disk is looked at when the disk has something.
+        self.unsettled |= self.durable.covers(&needs);
         let waiting = Waiting { needs, stamp, deadline: None, durable_on: BTreeSet::new() };
         self.waiting.insert(ticket, waiting);
-        self.unsettled = true;
     }
 
     /// Stages a record as the next row of the own log.
