@@ -26,10 +26,17 @@ pub(crate) struct Held {
 /// The table of lanes in use; a lane that nobody holds or waits for is forgotten.
 #[derive(Debug, Default)]
 pub(crate) struct Lanes {
-    table: Mutex<HashMap<Lane, Weak<AsyncMutex<()>>>>,
+    table: Mutex<Table>,
 }
 
-/// The table is swept for forgotten lanes from this size on.
+#[derive(Debug, Default)]
+struct Table {
+    lanes: HashMap<Lane, Weak<AsyncMutex<()>>>,
+    /// At this size it is swept for forgotten lanes: twice what was left the last time, so that each costs little.
+    sweep_at: usize,
+}
+
+/// Below this size the table is never swept.
 const SWEEP_FROM: usize = 256;
 
 impl Lanes {
@@ -44,10 +51,11 @@ impl Lanes {
 
     fn lane(&self, lane: Lane) -> Arc<AsyncMutex<()>> {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        if table.len() >= SWEEP_FROM {
-            table.retain(|_, lane| lane.strong_count() > 0);
+        if table.lanes.len() >= table.sweep_at.max(SWEEP_FROM) {
+            table.lanes.retain(|_, lane| lane.strong_count() > 0);
+            table.sweep_at = 2 * table.lanes.len();
         }
-        let slot = table.entry(lane).or_default();
+        let slot = table.lanes.entry(lane).or_default();
         slot.upgrade().unwrap_or_else(|| {
             let fresh = Arc::new(AsyncMutex::new(()));
             *slot = Arc::downgrade(&fresh);
