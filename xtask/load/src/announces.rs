@@ -16,7 +16,7 @@ use peerage_replica::{PresenceChange, PresenceEntry, PresenceState, PresenceUpda
 use peerage_types::{DeviceId, GroupId, InfoHash, TrackerId, UserId};
 use tokio::task::JoinSet;
 
-use crate::client::{Conn, Load, Measured, Target, source};
+use crate::client::{Conn, HERE, Load, Measured, Target, source};
 use crate::cluster::{Cluster, submit};
 use crate::hello::Hello;
 use crate::people::Person;
@@ -88,7 +88,7 @@ fn swarms(group: usize) -> impl Iterator<Item = InfoHash> {
 
 impl World {
     async fn found(keyring: &Keyring, target: Target) -> Result<Self> {
-        let conn = Conn::open(target, source(0), None).await?;
+        let conn = Conn::open(target, HERE, None).await?;
         let mut people = Vec::new();
         for number in 0..DEVICES {
             let person = Person::new(keyring.cluster())?;
@@ -196,7 +196,7 @@ async fn check(conn: &Conn, body: &Bytes) -> Result<()> {
 
 /// Says in another tracker's name who is online there, as that tracker would.
 async fn come_online(keyring: &Keyring, target: Target, groups: &[GroupId]) -> Result<()> {
-    let conn = Conn::open(target, source(0), Some(keyring.signing_key())).await?;
+    let conn = Conn::open(target, HERE, Some(keyring.signing_key())).await?;
     let from = TrackerId([7; 16]);
     let swarms: Vec<(GroupId, InfoHash)> = groups
         .iter()

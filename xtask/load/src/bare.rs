@@ -45,8 +45,14 @@ struct Row<'a> {
     done: Sender<usize>,
 }
 
-/// Records per second that become durable. `submitters[i]` are the records of one submitter in their order.
-pub fn rate(folder: &Path, submitters: &[Vec<Submission>], warm: Duration, window: Duration) -> Result<f64> {
+/// Records per second that become durable, and how many did in all. `submitters[i]` are the records of one submitter in
+/// their order.
+pub fn rate(
+    folder: &Path,
+    submitters: &[Vec<Submission>],
+    warm: Duration,
+    window: Duration,
+) -> Result<(f64, u64)> {
     let folder = tempfile::TempDir::with_prefix_in("bare-", folder)?;
     let mut db = open(&folder.path().join("bare.db"))?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -63,11 +69,11 @@ pub fn rate(folder: &Path, submitters: &[Vec<Submission>], warm: Duration, windo
             })
             .collect();
         drop(rows);
-        let (count, seconds) = write(&mut db, &queue, Instant::now() + warm)?;
+        let (count, all, seconds) = write(&mut db, &queue, Instant::now() + warm)?;
         for verifier in verifiers {
             verifier.join().map_err(|_| anyhow!("a verifier panicked"))??;
         }
-        Ok(count as f64 / seconds)
+        Ok((count as f64 / seconds, all))
     })
 }
 
@@ -104,9 +110,10 @@ fn submit<'a>(submitters: &'a [Vec<Submission>], rows: &Sender<Row<'a>>, until: 
     Ok(())
 }
 
-/// Writes until all verifiers are gone. How many became durable after `from`, and in how many seconds.
-fn write(db: &mut Connection, queue: &Receiver<Row<'_>>, from: Instant) -> Result<(u64, f64)> {
-    let mut count = 0;
+/// Writes until all verifiers are gone. How many became durable after `from`, how many in all, and in how many seconds
+/// the former.
+fn write(db: &mut Connection, queue: &Receiver<Row<'_>>, from: Instant) -> Result<(u64, u64, f64)> {
+    let (mut count, mut all) = (0, 0);
     let mut counting = None;
     let mut last = from;
     while let Ok(first) = queue.recv() {
@@ -121,6 +128,7 @@ fn write(db: &mut Connection, queue: &Receiver<Row<'_>>, from: Instant) -> Resul
         }
         transaction.commit()?;
         last = Instant::now();
+        all += batch.len() as u64;
         match counting {
             Some(_) => count += batch.len() as u64,
             None if last >= from => counting = Some(last),
@@ -132,5 +140,5 @@ fn write(db: &mut Connection, queue: &Receiver<Row<'_>>, from: Instant) -> Resul
         }
     }
     let started = counting.context("the bare program wrote nothing after its warm-up")?;
-    Ok((count, (last - started).as_secs_f64()))
+    Ok((count, all, (last - started).as_secs_f64()))
 }

@@ -10,7 +10,7 @@ use peerage_link::api::{BundleRequest, BundleResponse, path};
 use peerage_link::keyring::Keyring;
 use tempfile::TempDir;
 
-use crate::client::{Conn, Target, source};
+use crate::client::{Conn, HERE, Target};
 use crate::people::Person;
 
 /// How long a tracker may take to end.
@@ -57,7 +57,7 @@ impl Cluster {
     /// say less.
     pub async fn in_touch(&self, keyring: &Keyring) -> Result<()> {
         for target in &self.targets[..self.trackers.len()] {
-            let conn = Conn::open(*target, source(0), None).await?;
+            let conn = Conn::open(*target, HERE, None).await?;
             let mut probes = 0;
             loop {
                 let person = Person::new(keyring.cluster())?;

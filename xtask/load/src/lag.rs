@@ -12,7 +12,7 @@ use peerage_types::GroupId;
 use tokio::task::JoinSet;
 
 use crate::Setting;
-use crate::client::{Conn, Load, source};
+use crate::client::{Conn, HERE, Load, source};
 use crate::cluster::{Cluster, submit};
 use crate::people::Person;
 use crate::report::Figures;
@@ -66,7 +66,7 @@ async fn keep_writing(
 /// One record after the other; milliseconds, sorted.
 async fn samples(cluster: &Cluster, keyring: &Keyring, name: &str, count: usize) -> Result<Vec<f64>> {
     let person = Person::new(keyring.cluster())?;
-    let here = Conn::open(cluster.targets[0], source(3_000), None).await?;
+    let here = Conn::open(cluster.targets[0], HERE, None).await?;
     submit(&here, &person.founding(&format!("lag-{name}"))?).await?;
     let genesis = person.found(&format!("lag-{name}"))?;
     submit(&here, std::slice::from_ref(&genesis)).await?;

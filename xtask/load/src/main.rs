@@ -149,8 +149,8 @@ impl TrackerBench {
         let bare = match writers {
             Some(writers) => {
                 let bare = writers.bare(&self.folder, setting)?;
-                figures.set("bare_writes", bare);
-                Some((writers, bare))
+                figures.rate("bare_writes", bare);
+                Some((writers, bare.per_second))
             }
             None => None,
         };

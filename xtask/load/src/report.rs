@@ -13,6 +13,7 @@ pub struct Figures(BTreeMap<String, f64>);
 /// How to show a figure: name, label, unit, decimals.
 const SHOWN: &[(&str, &str, &str, usize)] = &[
     ("bare_writes", "bare verify + group commit", "records/s", 0),
+    ("bare_writes_cpu_s", "  its CPU-s per 100,000", "s", 2),
     ("writes_1", "durable writes, 1 tracker", "records/s", 0),
     ("writes_1_of_bare", "  of the bare program", "", 2),
     ("writes_1_cpu_s", "  tracker CPU-s per 100,000", "s", 2),

@@ -15,6 +15,7 @@ use crate::bare::Submission;
 use crate::client::{Conn, Load, Measured, source};
 use crate::cluster::{Cluster, submit};
 use crate::people::{Person, in_parallel};
+use crate::usage::Usage;
 use crate::{Setting, bare};
 
 /// Writers at once.
@@ -55,9 +56,12 @@ impl Writers {
         Ok(Self { scripts, submissions })
     }
 
-    /// Records per second of the bare program.
-    pub fn bare(&self, base: &Path, setting: &Setting) -> Result<f64> {
-        bare::rate(base, &self.submissions, setting.warm, setting.window)
+    /// Records per second of the bare program, and what it cost this process.
+    pub fn bare(&self, base: &Path, setting: &Setting) -> Result<Measured> {
+        let before = Usage::of(std::process::id());
+        let (per_second, all) = bare::rate(base, &self.submissions, setting.warm, setting.window)?;
+        let used = Usage::of(std::process::id()).cpu_since(&before);
+        Ok(Measured { per_second, cpu_seconds: used.map(|used| used / all as f64 * 100_000.0) })
     }
 
     /// Records per second of these trackers together; the writers are spread over them.
