@@ -17,4 +17,5 @@ mod refusals;
 mod resume;
 mod stranger;
 mod transcript;
+mod witness;
 mod world;

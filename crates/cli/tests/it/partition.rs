@@ -18,6 +18,13 @@ impl Parted {
         Self { mesh, folder }
     }
 
+    /// A file with this content.
+    pub fn file(&self, name: &str, content: &[u8]) -> std::path::PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
     /// A shell with a data folder of its own that knows only these trackers.
     pub fn client(&self, name: &str, trackers: &[usize]) -> Client {
         let options = ClientOptions {

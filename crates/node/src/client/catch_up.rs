@@ -6,13 +6,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
+use peerage_ledger::Body;
 use peerage_link::api;
 use peerage_types::{GroupId, RecordId};
 use tokio::sync::Notify;
 
 use super::reply::Notice;
 use super::session::Session;
-use super::snapshot::RefreshError;
+use super::snapshot::{GroupState, RefreshError};
+use super::trackers::TrackersError;
 
 /// Trackers get so long to hear from each other before members help.
 const GRACE: Duration = Duration::from_secs(2);
@@ -107,6 +110,7 @@ impl Session {
         let records = state.records(&lacking);
         let done = self.trackers.hand_over(&records).await?;
         tracing::info!(tracker, taken = done.taken, refused = done.refused, "gave a tracker what it lacked");
+        self.put_metainfo_of(&state, &lacking).await?;
         let state = self.groups.refresh(&self.trackers, group, &self.user).await?;
         if tracker != self.trackers.current_address() {
             // Another one took over meanwhile; what it shows is looked at when it is asked.
@@ -127,6 +131,25 @@ impl Session {
             _ => {}
         }
         Ok(false)
+    }
+
+    /// Whoever lacks the record of a file lacks its metainfo, too.
+    async fn put_metainfo_of(
+        &self,
+        state: &GroupState,
+        lacking: &BTreeSet<RecordId>,
+    ) -> Result<(), TrackersError> {
+        for fact in lacking.iter().filter_map(|id| state.facts().get(id)) {
+            let Body::Manifest { metainfo, .. } = fact.record.body() else { continue };
+            if let Some(kept) = self.metainfo.get(metainfo) {
+                let bytes = Bytes::copy_from_slice(kept.bytes());
+                match self.trackers.put_bytes(&api::path::metainfo(metainfo), &bytes).await {
+                    Err(TrackersError::Refused(error)) => tracing::info!(%error, "metainfo was not taken"),
+                    put => put?,
+                }
+            }
+        }
+        Ok(())
     }
 
     /// All kept groups are shown in full: then what was seen elsewhere in the trackers' logs is not waited for.
