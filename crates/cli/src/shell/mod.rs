@@ -49,9 +49,9 @@ fn notice_line(notice: &Notice) -> String {
 /// What the program could not finish, as lines for stderr.
 fn close_lines(report: &CloseReport) -> Vec<String> {
     let mut lines = Vec::new();
-    if report.not_on_two_trackers > 0 {
-        let bundles = human::count(report.not_on_two_trackers as u64, "change");
-        lines.push(format!("{bundles} not on two trackers yet; kept here and sent again at the next start"));
+    if !report.not_on_two_trackers.is_empty() {
+        let changes = report.not_on_two_trackers.join(", ");
+        lines.push(format!("not on two trackers yet: {changes}; kept here and sent again at the next start"));
     }
     for file in &report.downloads_cut_short {
         lines.push(format!("{file} is not complete; it resumes at the next login"));

@@ -17,7 +17,7 @@ use peerage_ledger::{Origin, Receipt, Record};
 use peerage_link::api::{ApiError, ErrorCode, SignedRow, SnapshotRequest, path};
 use peerage_link::keyring::Keyring;
 use peerage_tracker::{Reload, TrackerConfig, run_behind};
-use peerage_types::{Stamp, TrackerId};
+use peerage_types::Stamp;
 use tokio::sync::oneshot;
 
 /// No answer in these tests comes near this.
@@ -99,8 +99,7 @@ impl Double {
     }
 
     /// A record with a receipt that the cluster key signed: as genuine as a tracker can make it.
-    pub fn stamped(&self, record: &Record, seq: u64, stamp: Stamp) -> SignedRow {
-        let origin = Origin { tracker: TrackerId([0xee; 16]), incarnation: 1 };
+    pub fn stamped(&self, record: &Record, origin: Origin, seq: u64, stamp: Stamp) -> SignedRow {
         let receipt = Receipt::sign(origin, seq, stamp, record.id(), &self.cluster_key());
         SignedRow { record: record.bytes().to_vec(), receipt }
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use ed25519_dalek::SigningKey;
 use peerage_drive::Client;
-use peerage_ledger::{Body, Draft, Record};
+use peerage_ledger::{Body, Draft, Origin, Record};
 use peerage_link::api::{
     AccountRows, GroupNameRequest, GroupNameResponse, GroupsResponse, LoginResponse, SignedRow,
     SnapshotRequest, SnapshotResponse, path,
@@ -224,7 +224,7 @@ impl Stage {
             matches!(record.body(), Body::GroupGenesis { .. })
         };
         let group = old.rows.iter().find(genesis).unwrap().receipt.record.into();
-        let mallory = mallory(&double, cluster);
+        let mallory = mallory(&double, cluster, old.rows[0].receipt.origin);
         let (forged, older, eve_is_out) = (0, 0, false);
         Self {
             world,
@@ -275,7 +275,7 @@ impl Stage {
     }
 
     fn stamped(&self, record: &Record) -> SignedRow {
-        self.double.stamped(record, 1 + u64::from(record.id().0[0]), LATE)
+        self.double.stamped(record, self.old.rows[0].receipt.origin, 1, LATE)
     }
 
     fn answer_logins(&self, answer: fn(LoginResponse, LoginResponse) -> LoginResponse) {
@@ -384,7 +384,7 @@ where
     last
 }
 
-fn mallory(double: &Double, cluster: ClusterId) -> Mallory {
+fn mallory(double: &Double, cluster: ClusterId, origin: Origin) -> Mallory {
     let (identity, device) = (SigningKey::from_bytes(&[66; 32]), SigningKey::from_bytes(&[67; 32]));
     let public = |key: &SigningKey| PublicKey(key.verifying_key().to_bytes());
     let user = UserId::of_identity(&public(&identity));
@@ -393,11 +393,11 @@ fn mallory(double: &Double, cluster: ClusterId) -> Mallory {
         Body::UserNameClaim { name: "mallory".parse().unwrap() },
         Body::DeviceCert { device: public(&device), label: "x".to_owned() },
     ];
-    let row = |(seq, body)| {
+    let row = |body| {
         let draft = Draft { cluster, scope: Scope::Account(user), author: user, prev: None, body };
-        double.stamped(&Record::sign(draft, &identity), seq, LATE)
+        double.stamped(&Record::sign(draft, &identity), origin, 1, LATE)
     };
-    let account = (1_000..).zip(bodies).map(row).collect();
+    let account = bodies.map(row).into();
     Mallory { user, device, account }
 }
 

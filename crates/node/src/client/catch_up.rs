@@ -21,6 +21,8 @@ use super::trackers::TrackersError;
 const GRACE: Duration = Duration::from_secs(2);
 /// A tracker that was given the same records so often and shows none of them keeps them back.
 const GIVEN_MAX: u32 = 2;
+/// Instead of how often: what it does not show would change nothing.
+const HARMLESS: u32 = u32::MAX;
 
 /// Groups of which a tracker showed less than is known here.
 #[derive(Debug, Default)]
@@ -59,14 +61,21 @@ impl Lagging {
     fn gave(&self, tracker: &str, group: GroupId, still: BTreeSet<RecordId>) -> u32 {
         let mut state = self.lock();
         let given = state.given.entry((tracker.to_owned(), group)).or_default();
-        given.1 = if given.0 == still { given.1 + 1 } else { 1 };
+        given.1 = if given.0 == still && given.1 != HARMLESS { given.1 + 1 } else { 1 };
         given.0 = still;
         given.1
     }
 
     /// It shows everything that counts; what it still does not show would change nothing.
     fn shown(&self, tracker: &str, group: GroupId, harmless: BTreeSet<RecordId>) {
-        self.lock().given.insert((tracker.to_owned(), group), (harmless, GIVEN_MAX));
+        self.lock().given.insert((tracker.to_owned(), group), (harmless, HARMLESS));
+    }
+
+    /// Does a tracker that does not show these records show everything that counts?
+    fn harmless(&self, tracker: &str, group: GroupId, lacking: &BTreeSet<RecordId>) -> bool {
+        let state = self.lock();
+        let given = state.given.get(&(tracker.to_owned(), group));
+        lacking.is_empty() || given.is_some_and(|(ids, times)| *times == HARMLESS && lacking.is_subset(ids))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -154,8 +163,9 @@ impl Session {
 
     /// All kept groups are shown in full: then what was seen elsewhere in the trackers' logs is not waited for.
     async fn settle_seen(&self) {
-        let behind = |group: &GroupId| !self.groups.behind(group).is_empty();
-        if self.outbox.len() > 0 || self.groups.all().iter().any(|state| behind(&state.view.group)) {
+        let tracker = self.trackers.current_address();
+        let shown = |group: GroupId| self.lagging.harmless(&tracker, group, &self.groups.behind(&group));
+        if self.outbox.len() > 0 || !self.groups.all().iter().all(|state| shown(state.view.group)) {
             return;
         }
         match self.trackers.call::<_, api::HelloResponse>(api::path::HELLO, &api::Empty {}).await {

@@ -157,11 +157,14 @@ impl Node {
         let mut report = CloseReport::default();
         if let Some(session) = self.inner.take_session() {
             session.settle_outbox(CLOSE_MAX).await;
-            report.not_on_two_trackers = session.outbox.len();
+            report.not_on_two_trackers = session.outbox.described(&session.cluster.id);
             self.inner.note_cut_short(session.end().await);
         } else if let Some(cluster) = self.inner.cluster.get() {
-            let sent = tokio::time::timeout(CLOSE_MAX, flush_accounts(&self.inner, cluster)).await;
-            report.not_on_two_trackers = sent.unwrap_or_default();
+            // Whatever is left then is reported.
+            let _ = tokio::time::timeout(CLOSE_MAX, flush_accounts(&self.inner, cluster)).await;
+            let accounts = self.inner.root.accounts(&cluster.id);
+            let left = accounts.iter().filter_map(|path| OutboxFile::open(path).ok());
+            report.not_on_two_trackers = left.flat_map(|outbox| outbox.described(&cluster.id)).collect();
         }
         report.downloads_cut_short = std::mem::take(&mut self.inner.cut_short());
         report
@@ -255,9 +258,8 @@ async fn follow_list(inner: Arc<Inner>, list: TrackerList) {
     }
 }
 
-/// How many bundles are still not on two trackers, in accounts that nobody is logged in to.
-async fn flush_accounts(inner: &Inner, cluster: &Cluster) -> usize {
-    let mut left = 0;
+/// Sends what waits in accounts that nobody is logged in to.
+async fn flush_accounts(inner: &Inner, cluster: &Cluster) {
     for path in inner.root.accounts(&cluster.id) {
         if !path.join(OUTBOX_FILE).exists() {
             continue;
@@ -276,10 +278,8 @@ async fn flush_accounts(inner: &Inner, cluster: &Cluster) -> usize {
                 if let Err(error) = outbox.flush(&cluster.trackers, true, &no_supply).await {
                     tracing::info!(%error, "an outbox stays as it is");
                 }
-                left += outbox.len();
             }
             Err(error) => tracing::warn!(%error, "an outbox cannot be read"),
         }
     }
-    left
 }

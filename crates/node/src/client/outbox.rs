@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use peerage_ledger::{Body, Record};
 use peerage_link::api::{self, ErrorCode};
 use peerage_replica::{BundleId, Outbox};
-use peerage_types::RecordId;
+use peerage_types::{ClusterId, RecordId};
 
 use super::folder::{FolderError, read_file, remove_file, write_atomic};
 use super::trackers::{Trackers, TrackersError};
@@ -73,6 +74,16 @@ impl OutboxFile {
     /// The records of all waiting bundles, oldest first.
     pub fn records(&self) -> Vec<RecordBytes> {
         self.lock().pending().flat_map(|(_, bundle)| bundle.records.iter().cloned()).collect()
+    }
+
+    /// What waits, one entry per bundle: the command that made it.
+    pub fn described(&self, cluster: &ClusterId) -> Vec<String> {
+        let outbox = self.lock();
+        let bundles = outbox.pending().map(|(_, bundle)| {
+            let records = bundle.records.iter().filter_map(|bytes| Record::decode(bytes, cluster).ok());
+            records.map(|record| command_of(record.body())).max_by_key(String::len).unwrap_or_default()
+        });
+        bundles.collect()
     }
 
     /// Submits a bundle. It is on disk before a tracker sees it and until it is on two.
@@ -209,6 +220,25 @@ impl OutboxFile {
     fn lock(&self) -> MutexGuard<'_, Outbox> {
         // Every change is a single call on the outbox, which leaves it whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The command that a record comes from, as people know it.
+fn command_of(body: &Body) -> String {
+    match body {
+        Body::AccountGenesis { .. } => "create_user".to_owned(),
+        Body::UserNameClaim { name } => format!("create_user {name}"),
+        Body::DeviceCert { .. } => "login".to_owned(),
+        Body::GroupGenesis { name, .. } => format!("create_group {name}"),
+        Body::JoinRequest { .. } => "join_group".to_owned(),
+        Body::Accept { .. } => "accept_request".to_owned(),
+        Body::Reject { .. } => "reject_request".to_owned(),
+        Body::Kick { .. } => "kick".to_owned(),
+        Body::Leave { .. } | Body::Handover { stays: false, .. } => "leave_group".to_owned(),
+        Body::Manifest { name, .. } => format!("upload_file {name}"),
+        Body::Share { .. } => "upload_file".to_owned(),
+        Body::Unshare { .. } => "stop_share".to_owned(),
+        other => format!("{:?}", other.kind()),
     }
 }
 

@@ -270,8 +270,9 @@ pub enum Notice {
 /// What `close` could not finish.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CloseReport {
-    /// Commands whose records are on one tracker only so far; they are kept and sent again at the next start.
-    pub not_on_two_trackers: usize,
+    /// Commands whose records are on one tracker only so far, such as `upload_file notes.txt`; they are kept and sent
+    /// again at the next start.
+    pub not_on_two_trackers: Vec<String>,
     /// Downloads that were cut short, as `[group] file`; they resume at the next login.
     pub downloads_cut_short: Vec<String>,
 }

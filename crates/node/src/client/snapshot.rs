@@ -16,6 +16,7 @@ use peerage_types::{ClusterId, GroupId, RecordId, Scope, UserId};
 use tokio::sync::mpsc;
 
 use super::folder::{FolderError, list_files, read_file, write_atomic};
+use super::forged::forged;
 pub use super::group_state::GroupState;
 use super::group_state::KeptGroup;
 pub use super::rows::{Keys, SnapshotFault, account_of};
@@ -141,7 +142,10 @@ impl Groups {
                 let unite = move || this.unite(group, &answer);
                 let united = tokio::task::spawn_blocking(unite).await;
                 let united = united.map_err(|e| SnapshotFault::Record(e.to_string()))??;
-                trackers.seen().read(receipts.iter());
+                // Whatever a liar stamped is not waited for.
+                let all = receipts.iter().map(|receipt| receipt.record).collect();
+                let bad = forged(&united, &all);
+                trackers.seen().read(receipts.iter().filter(|receipt| !bad.contains(&receipt.record)));
                 self.note_behind(&united, me, receipts.iter().map(|receipt| receipt.record).collect());
                 united
             }

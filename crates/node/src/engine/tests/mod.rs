@@ -6,5 +6,6 @@ mod disk;
 mod hostile;
 mod raw;
 mod reach;
+mod records;
 mod transfer;
 mod world;

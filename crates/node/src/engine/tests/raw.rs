@@ -7,7 +7,9 @@ use bytes::{Bytes, BytesMut};
 use ed25519_dalek::SigningKey;
 use peerage_link::tls::{self, ClientKey, ExpectedKey};
 use peerage_types::{DeviceId, InfoHash};
-use peerage_wire::{Bitfield, BlockRef, ExtendedHandshake, HANDSHAKE_BYTES, Handshake, HashRange, Message};
+use peerage_wire::{
+    Bitfield, BlockRef, ExtendedHandshake, HANDSHAKE_BYTES, Handshake, HashRange, Message, RECORDS_EXTENSION,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
@@ -16,6 +18,9 @@ use super::world::{Person, Shared, soon};
 use crate::engine::handshake::encode_cert;
 use crate::engine::hashes;
 use crate::engine::socket::ALPN;
+
+/// Under which id a raw peer takes messages about records.
+pub const RAW_RECORDS_ID: u8 = 77;
 
 pub struct RawPeer {
     stream: TlsStream<TcpStream>,
@@ -71,6 +76,7 @@ impl RawPeer {
         let extended = ExtendedHandshake {
             peerage_cert: Some(encode_cert(shown.cert)),
             request_queue: Some(500),
+            messages: [(RECORDS_EXTENSION.to_owned(), RAW_RECORDS_ID)].into(),
             ..ExtendedHandshake::default()
         };
         self.send(&Message::Extended { id: 0, payload: extended.encode() }).await

@@ -1,22 +1,26 @@
 //! A group of members on this machine, each with an engine of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use peerage_ledger::{Body, Draft, Record};
 use peerage_metainfo::{HashJob, Hashed, Metainfo, hash_path};
-use peerage_types::{ClusterId, DeviceId, FileName, GroupId, InfoHash, PublicKey, Scope, Sha256, UserId};
+use peerage_types::{
+    ClusterId, DeviceId, FileName, GroupId, InfoHash, PublicKey, RecordId, Scope, Sha256, UserId,
+};
+use peerage_wire::{Answer, Ask, Heads};
 use tempfile::TempDir;
 use tokio::sync::broadcast::Receiver;
 
 use crate::engine::buffer::lock;
 use crate::engine::{
-    AddError, Engine, EngineConfig, EngineEvent, NotAdmitted, PeerAddr, Roster, Source, TorrentSpec,
+    AddError, Engine, EngineConfig, EngineEvent, NotAdmitted, PeerAddr, Records, Roster, Source, TorrentSpec,
     TorrentState, TorrentStatus,
 };
 
@@ -27,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Members by user; a device counts as certified if it shows a DeviceCert for itself.
 #[derive(Default)]
-pub struct TestRoster(Mutex<BTreeMap<UserId, ()>>);
+pub struct TestRoster(Mutex<BTreeMap<UserId, ()>>, pub Mutex<BTreeSet<u8>>);
 
 impl Roster for TestRoster {
     fn admits(&self, group: &GroupId, device: &DeviceId, cert: &[Record]) -> Result<UserId, NotAdmitted> {
@@ -46,6 +50,41 @@ impl Roster for TestRoster {
 
     fn cluster(&self) -> ClusterId {
         CLUSTER
+    }
+
+    fn records(&self) -> Option<&dyn Records> {
+        Some(self)
+    }
+}
+
+/// Knows as many records as it learnt; each is its own head.
+impl Records for TestRoster {
+    fn heads(&self, _: &GroupId) -> Option<Heads> {
+        Some(Heads { digest: [lock(&self.1).len() as u8; 32], ends: Vec::new() })
+    }
+
+    fn lacking(&self, _: &GroupId, theirs: &Heads) -> Option<Ask> {
+        theirs.ends.iter().any(|id| !lock(&self.1).contains(&id.0[0])).then(Ask::default)
+    }
+
+    fn ask_after(&self, _: &GroupId, after: RecordId) -> Option<Ask> {
+        Some(Ask { after: Some(after), ..Ask::default() })
+    }
+
+    fn answer(&self, _: &GroupId, _: &Ask) -> Answer {
+        Answer { rows: lock(&self.1).iter().copied().collect(), through: None }
+    }
+
+    /// A row is one byte; 0 is a forgery.
+    fn learn(&self, _: &GroupId, rows: &[Bytes]) -> Result<bool, String> {
+        let rows: Vec<u8> = rows.concat();
+        if rows.contains(&0) {
+            return Err("it sent a forgery".to_owned());
+        }
+        let mut known = lock(&self.1);
+        let before = known.len();
+        known.extend(rows);
+        Ok(known.len() > before)
     }
 }
 
