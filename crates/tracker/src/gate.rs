@@ -426,18 +426,18 @@ mod tests {
         let start = Instant::now();
         let ms = |ms: u64| start + Duration::from_millis(ms);
         // A crowd makes room before whoever came a little earlier, but alone.
-        let gate = self::gate(10, 8, 8);
-        let quiet = gate.enter_at(at("203.0.113.5"), ms(0));
-        let crowd: Vec<_> = (0..8).map(|n| gate.enter_at(at("192.0.2.1"), ms(100 + n))).collect();
+        let pools = gate(10, 8, 8);
+        let quiet = pools.enter_at(at("203.0.113.5"), ms(0));
+        let crowd: Vec<_> = (0..8).map(|n| pools.enter_at(at("192.0.2.1"), ms(100 + n))).collect();
         let others: Vec<_> =
-            (0..6_u64).map(|n| gate.enter_at(at(&format!("198.51.{n}.1")), ms(200 + n))).collect();
-        assert_eq!((evicted(&crowd), evicted(&others).len(), gate.len()), (vec![0, 1, 2, 3, 4], 0, (10, 0)));
+            (0..6_u64).map(|n| pools.enter_at(at(&format!("198.51.{n}.1")), ms(200 + n))).collect();
+        assert_eq!((evicted(&crowd), evicted(&others).len(), pools.len()), (vec![0, 1, 2, 3, 4], 0, (10, 0)));
         assert!(!is_evicted(&quiet));
         // Many who come alone and stall: two at once from one place are not the crowd.
-        let gate = self::gate(10, 8, 8);
+        let pools = gate(10, 8, 8);
         let stalled: Vec<_> =
-            (0..10_u64).map(|n| gate.enter_at(at(&format!("198.51.{n}.1")), ms(n))).collect();
-        let honest: Vec<_> = (0..3).map(|_| gate.enter_at(at("203.0.113.5"), ms(1_000))).collect();
+            (0..10_u64).map(|n| pools.enter_at(at(&format!("198.51.{n}.1")), ms(n))).collect();
+        let honest: Vec<_> = (0..3).map(|_| pools.enter_at(at("203.0.113.5"), ms(1_000))).collect();
         assert_eq!((evicted(&stalled), evicted(&honest).len()), (vec![0, 1, 2], 0));
     }
 

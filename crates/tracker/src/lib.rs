@@ -17,6 +17,7 @@ mod error;
 mod files;
 mod folder;
 mod gate;
+mod invitations;
 mod keeper;
 mod lanes;
 mod limits;

@@ -128,6 +128,8 @@ impl Rate {
     }
 }
 
+/// Accounts that may be submitted because their makers knew the registration code.
+pub(crate) const INVITED_MAX: usize = 10_000;
 /// Keys of one rate limit (accounts or places): below 8 MiB.
 pub(crate) const RATE_KEYS_MAX: usize = 65_536;
 /// Networks in which accounts had sessions, to tell owners from strangers.

@@ -65,8 +65,8 @@ fn help() -> Done {
 
 async fn account(node: &Node, command: Command) -> Result<Done, Refusal> {
     Ok(match command {
-        Command::CreateUser { user, password } => {
-            node.create_user(&user, &password.0).await?;
+        Command::CreateUser { user, password, code } => {
+            node.create_user(&user, &password.0, code.as_ref().map(|code| code.0.as_str())).await?;
             Done::say("User created!").next(format!("login {user} <passwd>"))
         }
         Command::Login { user, password } => {

@@ -12,7 +12,7 @@ use super::split::{SplitError, split};
 /// A parsed command line.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Command {
-    CreateUser { user: Name, password: Password },
+    CreateUser { user: Name, password: Password, code: Option<Password> },
     Login { user: Name, password: Password },
     Logout,
     Whoami,
@@ -94,7 +94,11 @@ fn command(spec: &'static Spec, args: &[&str]) -> Result<Command, ParseError> {
     let new_name = |text: &str| text.parse::<Name>().map_err(Refusal::from);
     Ok(match (spec.name, args) {
         ("create_user", [u, p]) => {
-            Command::CreateUser { user: new_name(u)?, password: Password((*p).into()) }
+            Command::CreateUser { user: new_name(u)?, password: Password((*p).into()), code: None }
+        }
+        ("create_user", [u, p, code]) => {
+            let code = Some(Password((*code).into()));
+            Command::CreateUser { user: new_name(u)?, password: Password((*p).into()), code }
         }
         ("login", [u, p]) => {
             let user = u.parse().map_err(|_| Refusal::UserUnknown)?;

@@ -14,6 +14,7 @@ mod operators;
 mod partition;
 mod reach;
 mod refusals;
+mod registration;
 mod resume;
 mod stranger;
 mod transcript;

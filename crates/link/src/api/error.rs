@@ -103,6 +103,8 @@ codes! {
     WrongIncarnation = 36, 409;
     /// The handover leaves out records of the owner, which [`ApiError::missing`] lists.
     StaleHandover = 37, 409;
+    /// New accounts need a registration code that the request does not have.
+    RegistrationCode = 38, 403;
 }
 
 impl<C> Encode<C> for ErrorCode {

@@ -23,6 +23,7 @@ pub(crate) async fn register(
     Cbor(request): Cbor<RegisterRequest>,
 ) -> Answer<RegisterResponse> {
     state.rates.registration_begun(&remote)?;
+    state.invitations.invite(request.user, request.code.as_deref())?;
     let (opaque_key, setup) = state.opaque_key();
     let response = opaque::register(setup, &request.user, &request.request)
         .map_err(|e| Failure::bad_request(e.to_string()))?;

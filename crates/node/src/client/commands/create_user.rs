@@ -14,7 +14,8 @@ use super::super::{Node, Refusal};
 
 impl Node {
     /// Creates an account. Its identity key leaves this function only sealed under the password.
-    pub async fn create_user(&self, name: &Name, password: &str) -> Result<(), Refusal> {
+    /// `code`: what the trackers ask of those who create accounts, if it is not in the node's configuration.
+    pub async fn create_user(&self, name: &Name, password: &str, code: Option<&str>) -> Result<(), Refusal> {
         let cluster = self.inner.cluster().await?;
         let request = api::UserNamesRequest { names: vec![name.clone()] };
         let taken: api::UserNamesResponse =
@@ -22,9 +23,10 @@ impl Node {
         if taken.users.iter().any(Option::is_some) {
             return Err(Refusal::UserExists);
         }
+        let code = code.map(str::to_owned).or_else(|| self.inner.registration_code.clone());
         let identity = new_key()?;
         let user = UserId::of_identity(&public(&identity));
-        let auth = register(&cluster, user, &identity, password).await?;
+        let auth = register(&cluster, user, &identity, password, code).await?;
         let records = sign(&cluster, user, &identity, name, auth);
 
         let folder = AccountFolder::lock(self.inner.root.account(&cluster.id, &user))
@@ -53,10 +55,11 @@ async fn register(
     user: UserId,
     identity: &SigningKey,
     password: &str,
+    code: Option<String>,
 ) -> Result<Body, Refusal> {
     let failed = |e: &dyn std::fmt::Display| Refusal::Local(e.to_string());
     let (registration, request) = opaque::Registration::start(password).map_err(|e| failed(&e))?;
-    let request = api::RegisterRequest { user, request };
+    let request = api::RegisterRequest { user, request, code };
     let answer: api::RegisterResponse =
         cluster.trackers.call(path::OPAQUE_REGISTER, &request).await.map_err(|e| cluster.refuse(e))?;
     let identity = identity.clone();
