@@ -1,6 +1,7 @@
 //! The HTTP API, one file per group of routes. `peerage_link::api` documents the messages.
 
 mod account;
+pub(crate) mod answers;
 mod bundle;
 mod events;
 mod fresh;
