@@ -21,6 +21,7 @@ mod invitations;
 mod keeper;
 mod lanes;
 mod limits;
+mod mend;
 mod names;
 mod neighbour;
 mod neighbours;

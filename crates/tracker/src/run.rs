@@ -32,7 +32,7 @@ use crate::replica_shell::{self, Done, ReplicaHandle, Shell};
 use crate::state::{Shared, State, Streams};
 use crate::views::Views;
 use crate::writer::{self, Commit, Signals};
-use crate::{accept, files, keeper, reload, routes};
+use crate::{accept, files, keeper, mend, reload, routes};
 
 /// Keys under which the store keeps who it belongs to.
 const META_CLUSTER: &str = "cluster";
@@ -303,6 +303,7 @@ impl Running {
         });
         let mut helpers = JoinSet::new();
         helpers.spawn(keeper::run(Arc::clone(&state), wanted));
+        helpers.spawn(mend::run(Arc::clone(&state)));
         helpers.spawn(presence_shell::run(Arc::clone(&state), closing_seen.clone()));
         helpers.spawn(reload::run(Arc::clone(&state), list, own, closing_seen.clone()));
         let shell =
