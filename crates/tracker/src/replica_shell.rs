@@ -50,6 +50,7 @@ pub(crate) struct Pulled {
 
 /// What a round of comparisons found.
 #[derive(Clone, Debug)]
+#[allow(dead_code, reason = "for the operators' check")]
 pub(crate) struct Compared {
     /// Own scopes whose digest did not fit what could be read.
     pub(crate) corrected: u64,

@@ -71,7 +71,13 @@ async fn a_record_that_cannot_be_read_is_fetched_when_somebody_asks_for_it() {
     let group = group_of(&world, 1, &mut ada, &mut []).await;
     world.stop(2).await;
     // A flipped bit in a signature: no digest shows it.
-    behind(&world, 2, "UPDATE records SET bytes = substr(bytes, 1, length(bytes) - 1) || x'00' WHERE n > 1");
+    let db = Connection::open(database(&world, 2)).unwrap();
+    let id: [u8; 32] = group.0;
+    let select = "SELECT bytes FROM records WHERE id = ?1";
+    let mut bytes: Vec<u8> = db.query_row(select, [&id], |row| row.get(0)).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    assert_eq!(db.execute("UPDATE records SET bytes = ?2 WHERE id = ?1", (&id, &bytes)).unwrap(), 1);
+    drop(db);
     world.start(2).await;
     world.in_touch().await;
     let reads = async {
@@ -93,10 +99,13 @@ async fn a_new_tracker_takes_a_snapshot_and_can_be_the_last_one() {
     let group = group_of(&world, 1, &mut ada, &mut []).await;
     // More than one answer to a pull holds.
     let first = world.session(1, &ada).await;
-    let many =
-        (0..2_100u32).map(|n| ada.account(Body::Unknown { kind: 0xff00, body: n.to_le_bytes().to_vec() }));
-    for bundle in many.collect::<Vec<_>>().chunks(BUNDLE_RECORDS_MAX) {
-        submit(&first, bundle).await.unwrap();
+    for name in ["bob", "cyd", "dan"] {
+        let mut person = world.person(name).await;
+        let unknown = |n: u32| Body::Unknown { kind: 0xff00, body: n.to_le_bytes().to_vec() };
+        let many: Vec<_> = (0..900).map(|n| person.account(unknown(n))).collect();
+        for bundle in many.chunks(BUNDLE_RECORDS_MAX) {
+            submit(&first, bundle).await.unwrap();
+        }
     }
     let wanted = hello(&first).await.vector;
     world.start(2).await;
