@@ -114,7 +114,9 @@ impl World {
             | Output::Look { .. }
             | Output::Ask { .. }
             | Output::Compared { .. } => {
-                return Err(format!("tracker {at} compares or takes a snapshot, and its limits say never"));
+                return Err(
+                    format!("tracker {at} compares or takes a snapshot, and its limits say never").into()
+                );
             }
         }
         Ok(())
