@@ -1,5 +1,6 @@
 //! What a replica keeps about one other tracker.
 
+use peerage_ledger::Origin;
 use peerage_types::Time;
 
 use crate::io::BatchId;
@@ -58,6 +59,12 @@ impl Peer {
             skew_ms: None,
             skew_report_at: now,
         }
+    }
+
+    /// It said what its disk holds. Whoever gets on with the log of `us` is no laggard any more.
+    pub(crate) fn heard(&mut self, vector: Vector, us: &Origin) {
+        self.lagging &= vector.get(us) <= self.vector.get(us);
+        self.vector = vector;
     }
 
     pub(crate) fn pull_now(&mut self, now: Time) {

@@ -352,14 +352,14 @@ impl Replica {
     fn push_acked(&mut self, now: Time, from: PeerId, batch: BatchId, vector: Vector) {
         let Some(peer) = self.peers.get_mut(&from) else { return };
         let reached = vector.get(&self.origin);
-        peer.vector = vector;
+        peer.heard(vector, &self.origin);
         self.unsettled = true;
         // An answer after the deadline still tells what is durable there, but not that the tracker keeps pace.
         if let Some(push) = peer.push.take_if(|push| push.batch == batch) {
             if reached <= push.base {
                 peer.push_not_before = now.after(self.limits.pull_interval);
             }
-            peer.lagging = push.gap && reached <= push.base;
+            peer.lagging |= push.gap && reached <= push.base;
             self.trust(from);
         }
     }
@@ -386,8 +386,7 @@ impl Replica {
         }
         // That it reaches us does not show that we reach it: a suspect stays one.
         if let Some(peer) = from.and_then(|from| self.peers.get_mut(&from)) {
-            peer.lagging &= vector.get(&self.origin) <= peer.vector.get(&self.origin);
-            peer.vector = vector;
+            peer.heard(vector, &self.origin);
             self.unsettled = true;
         }
     }
@@ -404,7 +403,7 @@ impl Replica {
         let taken = self.take(unix_ms, rows);
         let interval = self.limits.pull_interval;
         let Some(peer) = self.peers.get_mut(&from) else { return };
-        peer.vector = vector;
+        peer.heard(vector, &self.origin);
         peer.pull = None;
         peer.pull_at = if std::mem::take(&mut peer.pull_again) { now } else { now.after(interval) };
         // Asking again before these rows are on the disk would bring them once more. If another tracker brought

@@ -113,7 +113,7 @@ impl Replica {
         // Another tracker's log may still hold it: who is told twice in a row has waited for that long enough.
         let hopeless = told && std::mem::replace(&mut peer.snapshot_told, told);
         peer.snapshot_told = told;
-        let lacks = peer.vector.rows_beyond(&self.staged);
+        let lacks = peer.vector.rows_beyond(&self.durable);
         let empty = self.durable.is_empty();
         let min = if empty { self.limits.snapshot_rows_min_empty } else { self.limits.snapshot_rows_min };
         if self.snapshot.is_some() || !(hopeless || lacks > min) {
