@@ -370,7 +370,7 @@ pub enum Output {
         /// Where its records stand: whoever has this much of the log has them.
         places: Vector,
     },
-    /// These rows are on the disk: views may change.
+    /// These rows are on the disk: views may change. None at all: only the vector moved, by [`Output::Adopt`].
     Applied {
         /// In the order in which they were persisted.
         rows: Vec<VerifiedRow>,

@@ -274,6 +274,7 @@ impl Replica {
                 }
                 Batch::Adopt(vector) => {
                     self.durable.merge(&vector);
+                    self.outputs.push_back(Output::Applied { rows: Vec::new() });
                     continue;
                 }
             };

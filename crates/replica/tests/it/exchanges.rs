@@ -163,7 +163,7 @@ fn an_empty_tracker_takes_a_snapshot_and_goes_on_from_there() {
             told 1 page B3z C1w next / B5 C1 → keep [B3z C1w], sleep
             disk → applied [B3z C1w], ask 1 page 7, wake 10000
             told 1 page / B5 C1 → adopt [B5], sleep
-            disk → pull from 1 [B5], wake 5000
+            disk → applied [], pull from 1 [B5], wake 5000
             answered 1 C1w / B5 C1 → persist [C1w], wake 1000000
             disk → applied [C1w], wake 1000000
         "#]],
@@ -187,7 +187,7 @@ fn a_snapshot_that_breaks_off_claims_nothing_and_begins_anew() {
             answered 1 /more B4 → recovered 1, ask 1 page 0, wake 1020000
             told 1 page B1x B3z / B4 → keep [B1x B3z], sleep
             disk → applied [B1x B3z], adopt [B4], sleep
-            disk → pull from 1 [B4], wake 1015000
+            disk → applied [], pull from 1 [B4], wake 1015000
         "#]],
     );
 }
@@ -205,7 +205,7 @@ fn whose_log_has_holes_says_so_and_is_asked_for_a_snapshot_the_second_time() {
             answered 1 /snapshot B4 → ask 1 page 0, wake 1010000
             told 1 page B2y B4w / B4 → keep [B2y B4w], sleep
             disk → applied [B2y B4w], adopt [B4], sleep
-            disk → pull from 1 [B4], wake 1005000
+            disk → applied [], pull from 1 [B4], wake 1005000
             pulled 1 A1 → load after [A1], wake 1005000
             loaded snapshot → pull reply [] and a snapshot [B4], wake 1005000
         "#]],
