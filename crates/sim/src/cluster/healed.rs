@@ -100,7 +100,7 @@ impl World {
                 let Some(name) = view.name() else { continue };
                 // A bundle may be torn when the only disk that has it dies before everything was passed on.
                 let lost = self.nodes.iter().any(|node| node.disk.generation > 0);
-                if lost && view.auth.is_none() {
+                if lost && (view.auth.is_none() || view.devices.is_empty()) {
                     continue;
                 }
                 let (node, person) = (&self.nodes[at], &self.people[person]);
