@@ -10,7 +10,7 @@ use peerage_link::keyring::keyring_path;
 use peerage_link::list::{TrackerEntry, TrackerList};
 use peerage_link::tls::{self, ExpectedKey};
 use peerage_replica::Vector;
-use peerage_tracker::{Reload, TrackerConfig};
+use peerage_tracker::TrackerConfig;
 use peerage_types::{GroupId, TrackerId};
 use tempfile::TempDir;
 
