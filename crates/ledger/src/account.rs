@@ -10,6 +10,7 @@ use peerage_types::{DeviceId, Name, PublicKey, RecordId, Scope, UserId};
 
 use crate::body::Body;
 use crate::facts::{Fact, Facts, Rank};
+use crate::fork::{Fork, forks};
 use crate::receipt::Order;
 
 /// A name that an account claims. Whether it wins is decided across accounts, see
@@ -33,8 +34,8 @@ pub struct Device {
     pub cert: RecordId,
     /// When that came in.
     pub order: Order,
-    /// The first DeviceRevoke for it. Final: a revoked device never comes back.
-    pub revoked: Option<RecordId>,
+    /// The first DeviceRevoke for it, and when that came in. Final: a revoked device never comes back.
+    pub revoked: Option<Rank>,
     /// With their ancestors, all records of a revoked device that stay valid, in any scope.
     pub heads: BTreeSet<RecordId>,
 }
@@ -58,6 +59,8 @@ pub struct AccountView {
     pub superseded: BTreeSet<RecordId>,
     /// All devices ever certified.
     pub devices: BTreeMap<DeviceId, Device>,
+    /// Where the identity's chain forks.
+    pub forks: Vec<Fork>,
     /// The identity's last record here: what its next one names as `prev`.
     pub head: Option<RecordId>,
 }
@@ -90,6 +93,7 @@ impl AccountView {
             recovery,
             superseded,
             devices: settle_devices(&own),
+            forks: forks(own.iter().copied()),
             head: facts.head(&identity),
         })
     }
@@ -172,7 +176,7 @@ fn settle_devices(own: &[&Fact]) -> BTreeMap<DeviceId, Device> {
         if let Body::DeviceRevoke { device, heads } = fact.record.body()
             && let Some(device) = devices.get_mut(device)
         {
-            device.revoked.get_or_insert(fact.record.id());
+            device.revoked.get_or_insert(fact.rank());
             device.heads.extend(heads);
         }
     }

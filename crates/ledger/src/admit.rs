@@ -4,14 +4,14 @@
 //! refusal turns into [`Refusal::Missing`] when the record rests on records that are unknown here: the client
 //! should send those first.
 
-use peerage_types::limits::{ACCOUNT_SHARES_MAX, GROUP_PENDING_MAX, METAINFO_BYTES_MAX};
+use peerage_types::limits::{ACCOUNT_SHARES_MAX, GROUP_ADMINS_MAX, GROUP_PENDING_MAX, METAINFO_BYTES_MAX};
 use peerage_types::{ContentId, RecordId, Scope, UserId};
 
 use crate::account::{AccountView, Accounts};
 use crate::body::Body;
 use crate::facts::Facts;
 use crate::record::Record;
-use crate::view::{GroupView, Standing};
+use crate::view::{GroupView, Role, Standing};
 
 /// Name claims of one account.
 pub const ACCOUNT_NAMES_MAX: usize = 8;
@@ -51,16 +51,29 @@ pub enum Refusal {
     /// Only the owner can do this, in the current term.
     #[error("user {0} is not the owner of this group")]
     NotOwner(UserId),
+    /// Only the owner and admins can do this, under a grant that holds.
+    #[error("user {0} is neither owner nor admin of this group")]
+    NotAdmin(UserId),
+    /// Admins are neither kicked nor made admin again: the owner revokes the grant first.
+    #[error("user {0} is an admin of this group")]
+    IsAdmin(UserId),
+    /// The owner has every right already.
+    #[error("user {0} is the owner of this group")]
+    IsOwner(UserId),
+    /// The AdminGrant is none, or has ended.
+    #[error("record {0} is no grant that holds")]
+    NoSuchGrant(RecordId),
     /// Only members can do this, or it can be done only to members.
     #[error("user {0} is not in this group")]
     NotMember(UserId),
     /// The owner can be neither kicked nor just leave.
     #[error("the owner leaves by handing the group over")]
     OwnerMustHandOver,
-    /// The owner has acted on another device meanwhile: fetch the group anew and hand over again.
-    #[error("the handover leaves out records of the owner: {uncovered:?}")]
+    /// The owner on another device, or an admin, has decided something meanwhile: fetch the group anew and hand over
+    /// again.
+    #[error("the handover leaves out records of the owner or an admin: {uncovered:?}")]
     StaleHandover {
-        /// Last records of the owner's devices that neither `prev` nor `heads` names.
+        /// Last records of these people's devices that neither `prev` nor `heads` names.
         uncovered: Vec<RecordId>,
     },
     /// There is an open request.
@@ -216,23 +229,38 @@ impl Submission<'_> {
             Body::JoinRequest { incarnation } => self.join(incarnation),
             Body::Accept { user, incarnation, epoch, grant }
             | Body::Reject { user, incarnation, epoch, grant } => {
-                self.owner(epoch, grant)?;
+                self.decider(epoch, grant)?;
                 match self.view.standing(&user) {
                     Standing::Requested { incarnation: asked } => same(asked, incarnation),
                     _ => Err(Refusal::NotRequested(user)),
                 }
             }
             Body::Kick { user, incarnation, epoch, grant } => {
-                self.owner(epoch, grant)?;
-                self.plain_member(user, incarnation)
+                self.decider(epoch, grant)?;
+                self.plain_member(user, incarnation)?;
+                if self.view.admins.contains_key(&user) { Err(Refusal::IsAdmin(user)) } else { Ok(()) }
             }
             Body::Leave { incarnation } => self.plain_member(self.author, incarnation),
             Body::Handover { epoch, ref heirs, ref heads, .. } => {
-                self.owner(epoch, None)?;
+                self.owner(epoch)?;
                 heirs.iter().try_for_each(|(heir, incarnation)| self.plain_member(*heir, *incarnation))?;
                 self.covers_term(heads)
             }
-            Body::Close { epoch } => self.owner(epoch, None),
+            Body::Close { epoch } => self.owner(epoch),
+            Body::AdminGrant { user, incarnation, epoch } => {
+                self.owner(epoch)?;
+                self.new_admin(user, incarnation)
+            }
+            Body::AdminRevoke { grant, epoch, .. } => {
+                self.owner(epoch)?;
+                // What is not here could not be noted down.
+                let missing = missing(self.record, self.facts);
+                if !missing.is_empty() {
+                    return Err(Refusal::Missing(missing));
+                }
+                let holds = self.view.admins.values().any(|admin| admin.grants.contains(&grant));
+                if holds { Ok(()) } else { Err(Refusal::NoSuchGrant(grant)) }
+            }
             Body::Manifest { .. } => {
                 self.member()?;
                 self.description(self.record.body())
@@ -260,9 +288,30 @@ impl Submission<'_> {
         }
     }
 
-    fn owner(&self, epoch: u32, grant: Option<RecordId>) -> Result<(), Refusal> {
-        let in_office = self.view.is_owner(&self.author) && epoch == self.view.epoch && grant.is_none();
+    fn owner(&self, epoch: u32) -> Result<(), Refusal> {
+        let in_office = self.view.is_owner(&self.author) && epoch == self.view.epoch;
         if in_office { Ok(()) } else { Err(Refusal::NotOwner(self.author)) }
+    }
+
+    /// The owner, or an admin under a grant that holds.
+    fn decider(&self, epoch: u32, grant: Option<RecordId>) -> Result<(), Refusal> {
+        let Some(grant) = grant else { return self.owner(epoch) };
+        let admin = self.view.admins.get(&self.author).filter(|_| epoch == self.view.epoch);
+        let holds = admin.is_some_and(|admin| admin.grants.contains(&grant));
+        if holds { Ok(()) } else { Err(Refusal::NotAdmin(self.author)) }
+    }
+
+    fn new_admin(&self, user: UserId, incarnation: u32) -> Result<(), Refusal> {
+        match self.view.role(&user) {
+            Some(Role::Owner) => return Err(Refusal::IsOwner(user)),
+            Some(Role::Admin) => return Err(Refusal::IsAdmin(user)),
+            _ => self.plain_member(user, incarnation)?,
+        }
+        if self.view.admins.len() < GROUP_ADMINS_MAX {
+            Ok(())
+        } else {
+            Err(Refusal::TooMany { what: "admins", max: GROUP_ADMINS_MAX })
+        }
     }
 
     fn member(&self) -> Result<(), Refusal> {
@@ -286,6 +335,7 @@ impl Submission<'_> {
             return Err(Refusal::Missing(missing));
         }
         let mut uncovered = self.view.owner_heads();
+        uncovered.extend(self.view.admins.values().flat_map(|admin| &admin.heads));
         uncovered.retain(|head| self.record.prev() != Some(*head) && !heads.contains(head));
         if uncovered.is_empty() { Ok(()) } else { Err(Refusal::StaleHandover { uncovered }) }
     }

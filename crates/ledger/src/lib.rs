@@ -13,6 +13,7 @@ mod account;
 mod admit;
 mod body;
 mod facts;
+mod fork;
 #[doc(hidden)]
 pub mod fuzzing;
 mod lineage;
@@ -25,9 +26,12 @@ pub use account::{AccountView, Accounts, Device, NameClaim};
 pub use admit::{ACCOUNT_NAMES_MAX, ACCOUNT_RECORDS_MAX, Refusal, admit_account, admit_group};
 pub use body::{Body, HEADS_MAX, Kind, LABEL_BYTES_MAX, device_label};
 pub use facts::{Fact, Facts, Rank};
+pub use fork::Fork;
 pub use names::{
     Claim, GroupClaim, Holder, NameTable, Winner, settle_group_name, settle_user_name, shown_name,
 };
 pub use receipt::{Order, Origin, Receipt};
 pub use record::{Draft, FOUNDING, Record, RecordFault, VERSION};
-pub use view::{FileView, GroupView, Member, Request, ShareView, Standing, outline};
+pub use view::{
+    Admin, AuditEntry, FileView, GroupView, Member, Request, Role, ShareView, Standing, Void, audit, outline,
+};

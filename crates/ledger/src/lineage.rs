@@ -63,6 +63,20 @@ impl Lineage {
     }
 }
 
+impl Lineage {
+    /// Of these records the ones from which no other of them descends, by place.
+    pub(crate) fn leaves(&self, ids: impl IntoIterator<Item = RecordId>) -> Vec<RecordId> {
+        let mut found: Vec<(u32, u32, RecordId)> = ids
+            .into_iter()
+            .filter_map(|id| self.spans.get(&id).map(|span| (span.first, span.end, id)))
+            .collect();
+        found.sort_unstable();
+        let next = found.iter().skip(1).map(|(first, _, _)| *first).chain([u32::MAX]);
+        let leaf = |((_, end, id), next): (&(u32, u32, RecordId), u32)| (next >= *end).then_some(*id);
+        found.iter().zip(next).filter_map(leaf).collect()
+    }
+}
+
 /// Depth first without recursion: a chain may have a hundred thousand links.
 fn number(ids: &[RecordId], children: &[Vec<usize>], roots: Vec<usize>) -> BTreeMap<RecordId, Span> {
     let mut spans = BTreeMap::new();

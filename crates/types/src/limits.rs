@@ -15,6 +15,8 @@ pub const ACCOUNT_SHARES_MAX: usize = 10_000;
 pub const GROUP_PENDING_MAX: usize = 1_000;
 /// Records in one atomic bundle.
 pub const BUNDLE_RECORDS_MAX: usize = 16;
+/// Admins of a group: a bundle can end all their grants and hand the group over.
+pub const GROUP_ADMINS_MAX: usize = BUNDLE_RECORDS_MAX - 1;
 /// User and group names, in bytes (they are ASCII).
 pub const NAME_BYTES_MAX: usize = 64;
 /// A file name, in bytes of UTF-8 (the limit of ext4, APFS and NTFS is near).

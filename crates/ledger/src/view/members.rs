@@ -1,4 +1,4 @@
-//! Layer 3: who may take part.
+//! Layer 3: who may take part. Reads layers 1 and 2.
 //!
 //! A member asked *and* was accepted. A person's state is settled at the highest incarnation at which they
 //! asked; there the stricter record wins (kick, leave, reject, accept), and a kick, leave or reject also ends
@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 
 use peerage_types::UserId;
 
-use super::owner::{OwnerAct, Tenure, Verdict};
+use super::admins::Admins;
+use super::owner::{Tenure, Verdict};
+use super::ruling;
 use super::scene::Scene;
 use crate::body::Body;
 use crate::facts::Rank;
@@ -134,8 +136,8 @@ impl Dossier {
 }
 
 impl Roster {
-    pub(super) fn settle(scene: &Scene<'_>, tenure: &Tenure) -> Self {
-        let dossiers = collect(scene, tenure);
+    pub(super) fn settle(scene: &Scene<'_>, tenure: &Tenure, admins: &Admins) -> Self {
+        let dossiers = collect(scene, tenure, admins);
         let mut roster = Self { members: BTreeMap::new(), requests: Vec::new(), standings: BTreeMap::new() };
         let mut waiting: Vec<(Rank, Request)> = Vec::new();
         let ended = tenure.ended_by().is_some();
@@ -183,30 +185,26 @@ impl Roster {
     }
 }
 
-fn collect(scene: &Scene<'_>, tenure: &Tenure) -> BTreeMap<UserId, Dossier> {
+fn collect(scene: &Scene<'_>, tenure: &Tenure, admins: &Admins) -> BTreeMap<UserId, Dossier> {
     let mut dossiers: BTreeMap<UserId, Dossier> = BTreeMap::new();
-    for fact in &scene.acts {
-        let author = fact.record.author();
-        match fact.record.body() {
-            Body::JoinRequest { incarnation } => {
-                dossiers.entry(author).or_default().asked.entry(*incarnation).or_insert(fact.rank());
+    for act in &scene.signed {
+        let (author, rank) = (act.fact.record.author(), act.fact.rank());
+        match act.fact.record.body() {
+            Body::JoinRequest { incarnation } if act.cut.is_none() => {
+                dossiers.entry(author).or_default().asked.entry(*incarnation).or_insert(rank);
             }
-            Body::Leave { incarnation } => {
+            Body::Leave { .. } if tenure.is_taken_back(&act.fact.record.id()) => {}
+            Body::Leave { incarnation } if act.cut.is_none() => {
                 let left = &mut dossiers.entry(author).or_default().left;
                 *left = Some(*incarnation).max(*left);
             }
-            body => {
-                let Some(act) = OwnerAct::of(body).filter(|act| tenure.counts(scene, act, fact)) else {
-                    continue;
-                };
-                // Nobody judges themself: an owner leaves by Handover only.
-                let Some((verdict, user, incarnation)) = act.verdict.filter(|v| v.1 != author) else {
-                    continue;
-                };
-                let dossier = dossiers.entry(user).or_default();
-                match verdict {
+            _ => {
+                let Some(Ok(ruling)) = ruling(scene, tenure, admins, act) else { continue };
+                let dossier = dossiers.entry(ruling.user).or_default();
+                let incarnation = ruling.incarnation;
+                match ruling.verdict {
                     Verdict::Accept => {
-                        dossier.accepted.entry(incarnation).or_insert(fact.rank());
+                        dossier.accepted.entry(incarnation).or_insert(rank);
                     }
                     Verdict::Reject => dossier.rejected = Some(incarnation).max(dossier.rejected),
                     Verdict::Kick => dossier.kicked = Some(incarnation).max(dossier.kicked),
@@ -216,8 +214,14 @@ fn collect(scene: &Scene<'_>, tenure: &Tenure) -> BTreeMap<UserId, Dossier> {
     }
     let past = tenure.terms().count() - usize::from(tenure.ended_by().is_none());
     for term in tenure.terms().take(past) {
-        let past_term = &mut dossiers.entry(term.owner).or_default().past_term;
-        *past_term = Some(term.incarnation).max(*past_term);
+        let dossier = dossiers.entry(term.owner).or_default();
+        if term.end.as_ref().is_some_and(|end| end.stays) {
+            // As if they had asked and been accepted when they took office.
+            dossier.asked.entry(term.incarnation).or_insert(term.since);
+            dossier.accepted.entry(term.incarnation).or_insert(term.since);
+        } else {
+            dossier.past_term = Some(term.incarnation).max(dossier.past_term);
+        }
     }
     dossiers
 }

@@ -1,12 +1,13 @@
 //! What a group's facts say, settled in layers: each reads only the ones before it.
 //!
 //! 1. [`owner`]: who owns the group in which term, and whether it has ended.
-//! 2. Admins: not in this version. AdminGrant and AdminRevoke are reserved kinds without effect, and an owner
-//!    record that names a grant does not count.
-//! 3. [`members`]: who may take part, reads 1.
-//! 4. [`files`]: what they share, reads 1 and 3.
+//! 2. [`admins`]: who may decide beside the owner, reads 1.
+//! 3. [`members`]: who may take part, reads 1 and 2.
+//! 4. [`files`]: what they share, reads 3.
 
+mod admins;
 mod append;
+mod audit;
 mod files;
 mod members;
 mod outline;
@@ -18,17 +19,20 @@ use std::collections::BTreeMap;
 use peerage_types::limits::HEIRS_MAX;
 use peerage_types::{DeviceId, GroupId, Name, RecordId, UserId};
 
+pub use self::audit::{AuditEntry, Void, audit};
 pub use self::files::{FileView, ShareView};
 pub use self::members::{Member, Request, Standing};
 pub use self::outline::outline;
 
+use self::admins::Admins;
 use self::append::Tail;
 use self::members::{NEVER_SEEN, Roster};
-use self::owner::Tenure;
-use self::scene::Scene;
+use self::owner::{OwnerAct, Ruling, Tenure};
+use self::scene::{Act, Scene};
 use crate::account::Accounts;
 use crate::body::{Body, HEADS_MAX};
 use crate::facts::{Fact, Facts, tips};
+use crate::fork::{Fork, forks};
 use crate::receipt::Order;
 
 /// One group, as its facts and its authors' accounts describe it.
@@ -55,9 +59,34 @@ pub struct GroupView {
     pub requests: Vec<Request>,
     /// What a current member shares, by name; of several contents under one name the first shared comes first.
     pub files: Vec<FileView>,
+    /// Who accepts, rejects and kicks plain members beside the owner. All of them are members.
+    pub admins: BTreeMap<UserId, Admin>,
+    /// Where chains of people who have to do with the group fork.
+    pub forks: Vec<Fork>,
     standings: BTreeMap<UserId, Standing>,
     heads: BTreeMap<UserId, Vec<(DeviceId, RecordId)>>,
     tail: Tail,
+}
+
+/// What a member may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Decides about everybody, names admins and successors.
+    Owner,
+    /// Decides about plain members.
+    Admin,
+    /// Takes part.
+    Member,
+}
+
+/// A member whom the owner lets decide about plain members.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Admin {
+    /// The AdminGrants that hold, in order: their records name the first, and a revocation must end each of them.
+    pub grants: Vec<RecordId>,
+    /// The last records of each of their devices that were made under these grants and count: what an AdminRevoke
+    /// or Handover must name lest they become void.
+    pub heads: Vec<RecordId>,
 }
 
 impl GroupView {
@@ -67,9 +96,13 @@ impl GroupView {
         let genesis = scene.genesis()?;
         let Body::GroupGenesis { name, after, .. } = genesis.record.body() else { return None };
         let tenure = Tenure::settle(&scene, genesis);
-        let roster = Roster::settle(&scene, &tenure);
+        let admins = Admins::settle(&scene, &tenure);
+        let roster = Roster::settle(&scene, &tenure, &admins);
+        let signed = scene.signed.iter().map(|act| act.fact);
+        let forks = forks(signed.filter(|fact| roster.standings.contains_key(&fact.record.author())));
         let files = files::settle(&scene, &roster.members);
         let heads = heads(&scene, &roster.standings);
+        let admins = open_admins(&scene, &tenure, &admins, &roster);
         Some(Self {
             group,
             name: name.clone(),
@@ -81,6 +114,8 @@ impl GroupView {
             members: roster.members,
             requests: roster.requests,
             files,
+            admins,
+            forks,
             standings: roster.standings,
             heads,
             tail: Tail::of(facts, genesis),
@@ -107,6 +142,17 @@ impl GroupView {
         self.members.contains_key(user)
     }
 
+    /// What this member may do; nothing for who is no member.
+    pub fn role(&self, user: &UserId) -> Option<Role> {
+        let member = if self.admins.contains_key(user) { Role::Admin } else { Role::Member };
+        self.is_member(user).then_some(if self.is_owner(user) { Role::Owner } else { member })
+    }
+
+    /// What Accept, Reject and Kick by this person name as `grant`; nothing if they are no admin.
+    pub fn admin_grant(&self, user: &UserId) -> Option<RecordId> {
+        self.admins.get(user)?.grants.first().copied()
+    }
+
     /// The file with this shown name: `name`, or `name#tag` for a content that came second.
     pub fn file(&self, shown: &str) -> Option<&FileView> {
         self.files.iter().find(|file| file.shown == shown)
@@ -124,12 +170,91 @@ impl GroupView {
         self.heads.values().flatten().rev().find(|(signer, _)| signer == device).map(|(_, id)| *id)
     }
 
-    /// Whom a Handover by the owner should name as `heads`: the last records of all the owner's devices, the
-    /// latest first, at most [`HEADS_MAX`].
+    /// What the owner signs, in this order, to hand the group over to the first willing of these heirs: one Handover,
+    /// and before it an AdminRevoke for each grant if all admins' records are too many for its `heads`.
+    pub fn handover(&self, heirs: Vec<(UserId, u32)>, stays: bool) -> Vec<Body> {
+        let epoch = self.epoch;
+        let mut heads = self.owner_heads();
+        let owners = heads.len();
+        heads.extend(self.admins.values().flat_map(|admin| &admin.heads));
+        let mut bodies = Vec::new();
+        if heads.len() > HEADS_MAX {
+            heads.truncate(owners);
+            bodies = self.admins.keys().flat_map(|admin| self.admin_revokes(admin)).collect();
+        }
+        bodies.push(Body::Handover { epoch, heirs, heads, stays });
+        bodies
+    }
+
+    /// What the owner signs to end this person's grants, so that all they did so far stays valid.
+    pub fn admin_revokes(&self, user: &UserId) -> Vec<Body> {
+        let Some(admin) = self.admins.get(user) else { return Vec::new() };
+        let heads: Vec<RecordId> = admin.heads.iter().take(HEADS_MAX).copied().collect();
+        let epoch = self.epoch;
+        admin
+            .grants
+            .iter()
+            .map(|grant| Body::AdminRevoke { grant: *grant, heads: heads.clone(), epoch })
+            .collect()
+    }
+
+    /// The last records of all the owner's devices, the latest first, at most [`HEADS_MAX`]: what a Handover must
+    /// name as `heads` or rest on.
     pub fn owner_heads(&self) -> Vec<RecordId> {
         let own = self.heads.get(&self.owner).map(Vec::as_slice).unwrap_or_default();
         own.iter().rev().take(HEADS_MAX).map(|(_, id)| *id).collect()
     }
+}
+
+/// What this record says about a person, if it is of that kind and has the authority to; else why it has not.
+fn ruling(
+    scene: &Scene<'_>,
+    tenure: &Tenure,
+    admins: &Admins,
+    act: &Act<'_>,
+) -> Option<Result<Ruling, Void>> {
+    let ruling = Ruling::of(act.fact.record.body())?;
+    let verdict = match OwnerAct::of(act.fact.record.body()) {
+        None => admins.judge(scene, tenure, act, &ruling),
+        // Nobody judges themself: an owner leaves by Handover only.
+        Some(_) if ruling.user == act.fact.record.author() => Err(Void::BeyondReach),
+        Some(owner) => tenure.judge(scene, &owner, act),
+    };
+    Some(verdict.map(|()| ruling))
+}
+
+/// Members with a grant that holds.
+fn open_admins(
+    scene: &Scene<'_>,
+    tenure: &Tenure,
+    admins: &Admins,
+    roster: &Roster,
+) -> BTreeMap<UserId, Admin> {
+    let mut open: BTreeMap<UserId, Admin> = BTreeMap::new();
+    for (grant, id) in admins.open(tenure) {
+        let in_at = roster.members.get(&grant.user).map(|member| member.incarnation);
+        if in_at == Some(grant.incarnation) {
+            open.entry(grant.user).or_default().grants.push(id);
+        }
+    }
+    if open.is_empty() {
+        return open;
+    }
+    let mut under: BTreeMap<UserId, Vec<RecordId>> = BTreeMap::new();
+    for act in &scene.signed {
+        let author = act.fact.record.author();
+        let Some(admin) = open.get(&author) else { continue };
+        let Some(Ok(ruling)) = ruling(scene, tenure, admins, act) else { continue };
+        if ruling.grant.is_some_and(|grant| admin.grants.contains(&grant)) {
+            under.entry(author).or_default().push(act.fact.record.id());
+        }
+    }
+    for (user, acts) in under {
+        if let Some(admin) = open.get_mut(&user) {
+            admin.heads = scene.lineage.leaves(acts);
+        }
+    }
+    open
 }
 
 /// The ends of each person's chains, in order, for everyone whose records could matter.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use peerage_types::{GroupId, UserId};
 
-use super::owner::OwnerAct;
+use super::owner::Ruling;
 use crate::account::Accounts;
 use crate::body::Body;
 use crate::facts::Facts;
@@ -13,9 +13,9 @@ use crate::facts::Facts;
 /// The facts that tell `user` who owns the group, whether it has ended, and how `user` stands to it, and as
 /// few others as that allows: computed from them, these three come out the same as from all facts.
 ///
-/// As long as there was no Handover and the founder revoked no device, that is the genesis, a Close, and what is
-/// by or about `user`. Otherwise all records of founder and heirs are needed, because Handovers and revocations
-/// rest on unbroken chains of them.
+/// As long as there was no Handover, nobody was made admin and the founder revoked no device, that is the genesis,
+/// a Close, and what is by or about `user`. Otherwise all records of founder, heirs and admins are needed, because
+/// Handovers and revocations rest on unbroken chains of them.
 pub fn outline(group: GroupId, facts: &Facts, accounts: &dyn Accounts, user: &UserId) -> Facts {
     let mut candidates = BTreeSet::new();
     let mut chains = false;
@@ -26,15 +26,22 @@ pub fn outline(group: GroupId, facts: &Facts, accounts: &dyn Accounts, user: &Us
         chains = account.is_none_or(|account| account.devices.values().any(|d| d.revoked.is_some()));
     }
     for fact in facts.iter() {
-        if let Body::Handover { heirs, .. } = fact.record.body() {
-            candidates.insert(fact.record.author());
-            candidates.extend(heirs.iter().map(|(heir, _)| *heir));
-            chains = true;
+        match fact.record.body() {
+            Body::Handover { heirs, .. } => {
+                candidates.insert(fact.record.author());
+                candidates.extend(heirs.iter().map(|(heir, _)| *heir));
+                chains = true;
+            }
+            Body::AdminGrant { user, .. } => {
+                candidates.extend([fact.record.author(), *user]);
+                chains = true;
+            }
+            _ => {}
         }
     }
     let wanted = facts.iter().filter(|fact| {
         let record = &fact.record;
-        let about = OwnerAct::of(record.body()).and_then(|act| act.verdict).map(|(_, about, _)| about);
+        let about = Ruling::of(record.body()).map(|ruling| ruling.user);
         let ends = matches!(record.body(), Body::GroupGenesis { .. } | Body::Close { .. });
         let by_candidate = candidates.contains(&record.author()) && (chains || ends);
         by_candidate || record.author() == *user || about == Some(*user)

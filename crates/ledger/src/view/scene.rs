@@ -1,11 +1,11 @@
-//! What every layer starts from: the group's authentic facts in order.
+//! What every layer starts from: the group's facts in order, and whose devices signed them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use peerage_types::{DeviceId, GroupId, RecordId, Scope, UserId};
 
 use crate::account::Accounts;
-use crate::facts::{Fact, Facts};
+use crate::facts::{Fact, Facts, Rank};
 use crate::lineage::{Cover, Lineage};
 
 /// The facts of one group, before anyone's authority is looked at.
@@ -13,36 +13,55 @@ pub(super) struct Scene<'a> {
     pub group: GroupId,
     pub facts: &'a Facts,
     pub lineage: Lineage,
-    /// Signed by a device that the author certified and, if it is revoked, covered by a head that a revocation
-    /// names. In order.
+    /// Signed by a device that the author certified. In order.
+    pub signed: Vec<Act<'a>>,
+    /// Those of them that no revocation cuts off. In order.
     pub acts: Vec<&'a Fact>,
     /// Revoked devices with their owners: what they did may stay valid, but they share nothing any more.
     revoked: BTreeSet<(UserId, DeviceId)>,
+}
+
+/// A fact with the fate of the device that signed it.
+#[derive(Clone, Copy)]
+pub(super) struct Act<'a> {
+    pub fact: &'a Fact,
+    /// The revocation of the device, unless a head that it names covers the fact.
+    pub cut: Option<Rank>,
+}
+
+impl Act<'_> {
+    /// Did this come in before its device was revoked?
+    pub(super) fn is_timely(&self) -> bool {
+        self.cut.is_none_or(|revoked| self.fact.rank() < revoked)
+    }
+
+    /// A revocation cuts off what its device did last. It does not reach into books that others had closed and
+    /// built on by then: into what came in before it and was noted down at `closed`, also before it.
+    pub(super) fn survives(&self, closed: Option<Rank>) -> bool {
+        let spared = |revoked| self.fact.rank() < revoked && closed.is_some_and(|closed| closed < revoked);
+        self.cut.is_none_or(spared)
+    }
 }
 
 impl<'a> Scene<'a> {
     pub(super) fn of(group: GroupId, facts: &'a Facts, accounts: &dyn Accounts) -> Self {
         let lineage = Lineage::of(facts);
         let mut covers: BTreeMap<(UserId, DeviceId), Cover> = BTreeMap::new();
-        let mut authentic = |fact: &&Fact| {
-            let record = &fact.record;
-            let (author, signer) = (record.author(), record.signer());
+        let mut signed = Vec::new();
+        for fact in facts.iter().filter(|fact| fact.record.scope() == Scope::Group(group)) {
+            let (author, signer) = (fact.record.author(), fact.record.signer());
             let account = accounts.account(&author);
-            match account.and_then(|account| account.devices.get(&signer)) {
-                None => false,
-                Some(device) if device.revoked.is_none() => true,
-                Some(device) => {
-                    let cover =
-                        covers.entry((author, signer)).or_insert_with(|| lineage.cover(&device.heads));
-                    lineage.covers(cover, &record.id())
-                }
-            }
-        };
-        let here = |fact: &&Fact| fact.record.scope() == Scope::Group(group);
-        let mut acts: Vec<&Fact> = facts.iter().filter(here).filter(|fact| authentic(fact)).collect();
-        acts.sort_by_key(|fact| fact.rank());
+            let Some(device) = account.and_then(|account| account.devices.get(&signer)) else { continue };
+            let cut = device.revoked.filter(|_| {
+                let cover = covers.entry((author, signer)).or_insert_with(|| lineage.cover(&device.heads));
+                !lineage.covers(cover, &fact.record.id())
+            });
+            signed.push(Act { fact, cut });
+        }
+        signed.sort_by_key(|act| act.fact.rank());
+        let acts = signed.iter().filter(|act| act.cut.is_none()).map(|act| act.fact).collect();
         let revoked = covers.into_keys().collect();
-        Self { group, facts, lineage, acts, revoked }
+        Self { group, facts, lineage, signed, acts, revoked }
     }
 
     /// May the device that signed this still act?
@@ -50,9 +69,10 @@ impl<'a> Scene<'a> {
         !self.revoked.contains(&(fact.record.author(), fact.record.signer()))
     }
 
-    /// The record that founded the group, if it is here and authentic.
+    /// The record that founded the group. Nothing that happens to the founder's device undoes it: everybody's
+    /// membership hangs on it.
     pub(super) fn genesis(&self) -> Option<&'a Fact> {
         let id = RecordId::from(self.group);
-        self.acts.iter().copied().find(|fact| fact.record.id() == id)
+        self.signed.iter().map(|act| act.fact).find(|fact| fact.record.id() == id)
     }
 }

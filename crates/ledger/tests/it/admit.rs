@@ -135,12 +135,63 @@ fn deciding() {
     check_three("ann kick dan", expect!["user dan is not in this group"]);
     check_three("ann kick ann", expect!["the owner leaves by handing the group over"]);
     check_three("bob kick cat", expect!["user bob is not the owner of this group"]);
-    check_three("ann kick bob grant=g", expect!["user ann is not the owner of this group"]);
+    check_three("ann kick bob grant=g", expect!["user ann is neither owner nor admin of this group"]);
     check_three("ann handover bob; bob kick cat", expect!["ok"]);
     check_three("ann handover bob; bob kick cat epoch=0", expect!["user bob is not the owner of this group"]);
     check_three(
         "ann revoke 1 keep=acc; ann kick bob",
         expect!["the device is not certified by user ann, or was revoked"],
+    );
+}
+
+#[test]
+fn admins() {
+    let admin = |text: &str| format!("dan ask; ann admin bob -> a; {text}");
+    for (text, expected) in [
+        ("bob accept dan", expect!["ok"]),
+        ("bob reject dan", expect!["ok"]),
+        ("bob kick cat", expect!["ok"]),
+        ("bob accept eve inc=1", expect!["user eve has not asked to join the group"]),
+        ("bob kick ann", expect!["the owner leaves by handing the group over"]),
+        ("ann admin cat; bob kick cat", expect!["user cat is an admin of this group"]),
+        ("ann kick bob", expect!["user bob is an admin of this group"]),
+        ("ann unadmin bob; ann kick bob", expect!["ok"]),
+        ("cat kick dan", expect!["user cat is not the owner of this group"]),
+        ("cat accept dan grant=a", expect!["user cat is neither owner nor admin of this group"]),
+        ("bob accept dan epoch=1", expect!["user bob is neither owner nor admin of this group"]),
+        (
+            "ann unadmin bob; bob accept dan grant=a",
+            expect!["user bob is neither owner nor admin of this group"],
+        ),
+        ("bob leave", expect!["ok"]),
+        ("bob close", expect!["user bob is not the owner of this group"]),
+        ("bob admin cat", expect!["user bob is not the owner of this group"]),
+        ("ann admin bob", expect!["user bob is an admin of this group"]),
+        ("ann admin ann", expect!["user ann is the owner of this group"]),
+        ("ann admin dan", expect!["user dan is not in this group"]),
+        ("ann admin cat inc=2", expect!["incarnation 2 is not the current one, expected 1"]),
+        ("ann admin cat epoch=1", expect!["user ann is not the owner of this group"]),
+        ("cat unadmin bob", expect!["user cat is not the owner of this group"]),
+        ("ann unadmin bob", expect!["ok"]),
+        ("ann unadmin bob heads=none", expect!["ok"]),
+        ("ann unadmin bob; ann unadmin bob grant=a", expect!["record a is no grant that holds"]),
+        (
+            "bob accept dan -> k; ann handover cat heads=none",
+            expect!["the handover leaves out records of the owner or an admin: [k]"],
+        ),
+        ("bob accept dan -> k; ann handover cat stays=yes", expect!["ok"]),
+    ] {
+        check_three(&admin(text), expected);
+    }
+    check_without(
+        &format!("{THREE} dan ask; ann admin bob -> a; bob accept dan"),
+        &["a"],
+        expect!["records that this one rests on are missing here: [a]"],
+    );
+    check_without(
+        &format!("{THREE} dan ask; ann admin bob -> a; bob accept dan -> k; ann unadmin bob"),
+        &["k"],
+        expect!["records that this one rests on are missing here: [k]"],
     );
 }
 
@@ -158,7 +209,7 @@ fn leaving() {
     check_three("bob handover cat", expect!["user bob is not the owner of this group"]);
     check_three(
         "dan ask; ann/2 accept dan -> k; ann handover bob heads=none",
-        expect!["the handover leaves out records of the owner: [k]"],
+        expect!["the handover leaves out records of the owner or an admin: [k]"],
     );
     check_three("dan ask; ann/2 accept dan -> k; ann handover bob", expect!["ok"]);
     check_without(

@@ -204,7 +204,7 @@ fn a_past_owners_records_count_up_to_the_handover() {
     // A chain with a gap ends at the gap.
     check_three(
         "dan ask; ann accept dan -> k; ann handover bob prev=none heads=none",
-        expect!["owner bob@1 | in bob.1 | left ann.0 | waiting cat.1 dan.1"],
+        expect!["owner bob@1 | in bob.1 | left ann.0 | waiting cat.1 dan.1 | fork of ann: g 4mfvuivk"],
     );
     check_three(
         "dan ask; ann accept dan; ann handover bob; bob handover cat; bob kick dan epoch=1",
@@ -264,7 +264,7 @@ fn revoked_devices() {
     );
     check_three(
         "ann/2 kick bob prev=none; ann/2 kick cat prev=none -> l; ann revoke 2 keep=l",
-        expect!["owner ann@0 | in ann.0 bob.1 | kicked cat.1"],
+        expect!["owner ann@0 | in ann.0 bob.1 | kicked cat.1 | fork of ann: 32iz74k7 l"],
     );
     check_three(
         "ann/2 kick bob -> k; ann/2 kick cat -> l; ann revoke 2 keep=l; ann revoke 2 keep=k",
@@ -280,8 +280,100 @@ fn revoked_devices() {
         "ann kick bob -> k; ann/2 kick cat prev=k; ann revoke 2 keep=k",
         expect!["owner ann@0 | in ann.0 cat.1 | kicked bob.1"],
     );
-    check_three("ann revoke 1", expect!["no such group"]);
+    check_three("ann revoke 1", expect!["owner ann@0 | in ann.0 | waiting bob.1 cat.1"]);
     check_three("ann revoke 1 keep=g", expect!["owner ann@0 | in ann.0 | waiting bob.1 cat.1"]);
+}
+
+/// bob was handed the group, and has decided something.
+const IN_OFFICE: &str = "ann/2 handover bob,cat -> h; dan ask; bob accept dan;";
+
+#[test]
+fn a_revocation_takes_no_office_away() {
+    // Nobody had taken office: the Handover is what the device did last, and falls with it.
+    check_three("ann/2 handover bob,cat; ann revoke 2", expect!["owner ann@0 | in ann.0 bob.1 cat.1"]);
+    // Somebody had: it stands, whatever the past owner revokes.
+    check_three(
+        &format!("{IN_OFFICE} ann revoke 2"),
+        expect!["owner bob@1 | in bob.1 cat.1 dan.1 | left ann.0"],
+    );
+    check_three(
+        &format!("{IN_OFFICE} ann revoke 1; ann revoke 2"),
+        expect!["owner bob@1 | in bob.1 cat.1 dan.1 | left ann.0"],
+    );
+    check_three(
+        &format!("{IN_OFFICE} bob handover cat; bob revoke 1; ann revoke 1; ann revoke 2"),
+        expect!["owner bob@1 | in bob.1 cat.1 | left ann.0 | waiting dan.1"],
+    );
+    check_three(
+        &format!("{IN_OFFICE} bob revoke 1"),
+        expect!["owner bob@1 | in bob.1 cat.1 | left ann.0 | waiting dan.1"],
+    );
+    // What the Handover takes note of stands with it; what it does not know of fell at that time.
+    check_three(
+        "ann/3 kick cat -> k; dan ask; ann/2 accept dan; ann/2 handover bob heads=k; bob kick dan; ann revoke 2; ann revoke 3",
+        expect!["owner bob@1 | in bob.1 | kicked cat.1 dan.1 | left ann.0"],
+    );
+    // Whoever holds the device afterwards can hand over nothing, whoever plays along.
+    check_three(
+        "ann revoke 2 keep=g; ann/2 handover bob; bob kick cat epoch=1",
+        expect!["owner ann@0 | in ann.0 bob.1 cat.1"],
+    );
+    check_three(
+        "bob kick cat epoch=1; ann/2 manifest a=1; ann revoke 2; ann/2 handover bob epoch=0",
+        expect!["owner ann@0 | in ann.0 bob.1 cat.1"],
+    );
+    // Nor does the founder lose the group, nor the group its founder.
+    check_three(
+        "ann/2 accept dan; ann revoke 1; ann/2 kick bob inc=1; bob ask; ann/2 accept bob",
+        expect!["owner ann@0 | in ann.0 bob.2 | waiting cat.1"],
+    );
+}
+
+#[test]
+fn an_owner_may_hand_over_and_stay() {
+    check_three("ann handover bob stays=yes", expect!["owner bob@1 | in ann.0 bob.1 cat.1"]);
+    check_three(
+        "ann handover bob stays=yes; bob kick ann",
+        expect!["owner bob@1 | in bob.1 cat.1 | kicked ann.0"],
+    );
+    check_three(
+        "ann handover bob stays=yes; ann leave",
+        expect!["owner bob@1 | in bob.1 cat.1 | left ann.0"],
+    );
+    check_three(
+        "ann handover bob stays=yes; ann share x=1; bob handover ann stays=yes",
+        expect!["owner ann@2 | in ann.0 bob.1 cat.1 | x=1 by ann"],
+    );
+    check_three(
+        "ann handover bob stays=yes; bob handover ann; ann handover cat,bob:1",
+        expect!["owner cat@3 | in cat.1 | left ann.0 bob.1"],
+    );
+    check_three(
+        "ann handover bob stays=yes; bob admin ann; dan ask; ann accept dan",
+        expect!["owner bob@1 | admins ann | in ann.0 bob.1 cat.1 dan.1"],
+    );
+    // An owner's Leave has no effect, and who then says that they stay, stays.
+    check_three(
+        "ann leave; ann handover bob stays=yes; bob handover ann:0",
+        expect!["owner ann@2 | in ann.0 cat.1 | left bob.1"],
+    );
+    // Nobody willing: the group goes on with the owner it had, in a new term.
+    check_three(
+        "bob leave; ann handover bob:1 stays=yes; dan ask; ann accept dan",
+        expect!["owner ann@1 | in ann.0 cat.1 dan.1 | left bob.1"],
+    );
+    check_three(
+        "ann handover bob stays=yes; bob leave; dan ask; ann accept dan",
+        expect!["owner ann@1 | in ann.0 cat.1 dan.1 | left bob.1"],
+    );
+    check_three(
+        "bob leave; ann handover bob:1 -> h",
+        expect!["owner ann@0 | ended by h | left ann.0 bob.1 cat.1"],
+    );
+    check_three(
+        "ann handover bob stays=yes; ann close epoch=0",
+        expect!["owner bob@1 | in ann.0 bob.1 cat.1"],
+    );
 }
 
 #[test]

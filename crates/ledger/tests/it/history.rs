@@ -26,6 +26,8 @@ pub enum Verb {
     Leave,
     Handover,
     Close,
+    Grant,
+    Ungrant,
     Share,
     Unshare,
     Future,
@@ -63,6 +65,8 @@ pub fn step() -> impl Strategy<Value = Step> {
         2 => Just(Verb::Leave),
         2 => Just(Verb::Handover),
         1 => Just(Verb::Close),
+        4 => Just(Verb::Grant),
+        2 => Just(Verb::Ungrant),
         4 => Just(Verb::Share),
         1 => Just(Verb::Unshare),
         1 => Just(Verb::Future),
@@ -215,10 +219,16 @@ impl History {
     /// Mostly whoever may do this, so that something happens.
     fn author(&self, step: &Step, view: &GroupView) -> &'static str {
         let anyone = PEOPLE[step.who as usize % PEOPLE.len()];
+        let deciders = matches!(step.verb, Verb::Accept | Verb::Reject | Verb::Kick);
         let owners =
-            matches!(step.verb, Verb::Accept | Verb::Reject | Verb::Kick | Verb::Handover | Verb::Close);
+            deciders || matches!(step.verb, Verb::Handover | Verb::Close | Verb::Grant | Verb::Ungrant);
+        let admins: Vec<_> =
+            PEOPLE.into_iter().filter(|name| view.admins.contains_key(&user(name))).collect();
         match step.luck {
             16..32 => anyone,
+            _ if deciders && step.who % 8 < 5 && !admins.is_empty() => {
+                admins[step.who as usize % admins.len()]
+            }
             _ if owners => PEOPLE.into_iter().find(|name| user(name) == view.owner).unwrap_or(anyone),
             _ => anyone,
         }
@@ -238,19 +248,34 @@ impl History {
         let epoch = view.epoch.saturating_sub(behind);
         let own = view.standing(&user(author)).incarnation().saturating_sub(behind);
         let theirs = view.standing(&target).incarnation().saturating_sub(behind);
+        let grant = self.grant(step, author, facts, view, odd);
         Some(match step.verb {
             Verb::Ask => {
                 let next = view.next_incarnation(&user(author));
                 Body::JoinRequest { incarnation: next.saturating_sub(behind) }
             }
-            Verb::Accept => Body::Accept { user: target, incarnation: theirs, epoch, grant: None },
-            Verb::Reject => Body::Reject { user: target, incarnation: theirs, epoch, grant: None },
-            Verb::Kick => Body::Kick { user: target, incarnation: theirs, epoch, grant: None },
+            Verb::Accept => Body::Accept { user: target, incarnation: theirs, epoch, grant },
+            Verb::Reject => Body::Reject { user: target, incarnation: theirs, epoch, grant },
+            Verb::Kick => Body::Kick { user: target, incarnation: theirs, epoch, grant },
+            Verb::Grant => Body::AdminGrant { user: target, incarnation: theirs, epoch },
+            Verb::Ungrant => {
+                let mut granted = facts.iter().filter(|f| matches!(f.record.body(), Body::AdminGrant { .. }));
+                let any = granted.next().map(|fact| fact.record.id());
+                let admin = view.admins.values().nth(step.who as usize % view.admins.len().max(1));
+                let open = admin.map(|admin| admin.grants[step.device as usize % admin.grants.len()]);
+                let mut heads = admin.map(|admin| admin.heads.clone()).unwrap_or_default();
+                heads.truncate(if odd { 0 } else { HEADS_MAX });
+                Body::AdminRevoke { grant: open.or(any)?, heads, epoch }
+            }
             Verb::Leave => Body::Leave { incarnation: own },
             Verb::Close if step.luck > 40 => return None,
             Verb::Close => Body::Close { epoch },
             Verb::Handover => {
-                let mut heads = if odd { Vec::new() } else { view.owner_heads() };
+                let stays = step.device >= 128;
+                let mut heads = match view.handover(Vec::new(), stays).pop() {
+                    Some(Body::Handover { heads, .. }) if !odd => heads,
+                    _ => Vec::new(),
+                };
                 heads.retain(|head| Some(*head) != prev);
                 heads.truncate(HEADS_MAX);
                 let mut heirs = view.heirs();
@@ -260,7 +285,7 @@ impl History {
                 if heirs.is_empty() && step.luck > 16 {
                     return None;
                 }
-                Body::Handover { epoch, heirs, heads, stays: false }
+                Body::Handover { epoch, heirs, heads, stays }
             }
             Verb::Share => return share(step, own, facts),
             Verb::Unshare => {
@@ -271,6 +296,22 @@ impl History {
             Verb::Future => Body::Unknown { kind: 900, body: vec![step.target] },
             Verb::Revoke | Verb::Meet => return None,
         })
+    }
+
+    /// What an admin names; now and then somebody's grant that has ended or was never theirs.
+    fn grant(
+        &self,
+        step: &Step,
+        author: &str,
+        facts: &Facts,
+        view: &GroupView,
+        odd: bool,
+    ) -> Option<RecordId> {
+        let mut granted = facts.iter().filter(|f| matches!(f.record.body(), Body::AdminGrant { .. }));
+        match odd && step.device.is_multiple_of(2) {
+            true => granted.next().map(|fact| fact.record.id()),
+            false => view.admin_grant(&user(author)),
+        }
     }
 
     fn target(&self, step: &Step, view: &GroupView) -> UserId {
@@ -319,10 +360,20 @@ pub fn intrusions(history: &History, seed: u8) -> Vec<Fact> {
         },
         Body::Close { epoch },
         Body::Close { epoch: 0 },
+        Body::AdminGrant { user: victim, incarnation, epoch },
+        Body::AdminGrant { user: me, incarnation: 1, epoch },
         Body::Leave { incarnation },
         manifest("a=1"),
         manifest("zzz=9"),
     ];
+    for (admin, state) in &view.admins {
+        for grant in &state.grants {
+            let other = if *admin == victim { view.owner } else { victim };
+            bodies.push(Body::AdminRevoke { grant: *grant, heads: Vec::new(), epoch });
+            bodies.push(Body::Kick { user: other, incarnation, epoch, grant: Some(*grant) });
+            bodies.push(Body::Accept { user: me, incarnation: 1, epoch, grant: Some(*grant) });
+        }
+    }
     bodies.extend(share.map(|fact| Body::Unshare { share: fact.record.id() }));
     bodies.extend(manifested.map(|fact| Body::Share { manifest: fact.record.id(), incarnation }));
     let mut facts = Vec::new();

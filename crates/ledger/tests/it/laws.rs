@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use peerage_ledger::{
-    AccountView, Body, Fact, Facts, GroupView, Order, Record, Standing, admit_group, outline,
+    AccountView, Body, Fact, Facts, GroupView, Order, Record, Role, Standing, Void, admit_group, audit,
+    outline,
 };
 use peerage_types::UserId;
 use proptest::prelude::*;
@@ -128,6 +129,7 @@ proptest! {
             epoch: view.epoch,
             ended_by: view.ended_by,
             members: view.members.iter().map(|(user, member)| (*user, member.incarnation)).collect(),
+            admins: view.admins.iter().map(|(user, admin)| (*user, admin.grants.clone())).collect(),
         };
         prop_assert_eq!(found, expected);
     }
@@ -257,6 +259,15 @@ fn histories_are_eventful() {
             ("rejected", stands(|standing| matches!(standing, Standing::Rejected { .. }))),
             ("waiting", !view.requests.is_empty()),
             ("shares", !view.files.is_empty()),
+            ("admins", !view.admins.is_empty()),
+            ("admins decided", view.admins.values().any(|admin| !admin.heads.is_empty())),
+            (
+                "a past owner stayed",
+                view.epoch > 0 && view.members.get(&user("ann")).is_some_and(|m| m.incarnation == 0),
+            ),
+            ("void by an admin", voids(&history).contains(&Some(Void::GrantEnded))),
+            ("void on an admin", voids(&history).contains(&Some(Void::BeyondReach))),
+            ("forks", !view.forks.is_empty()),
             ("two contents", view.files.iter().any(|file| file.shown != file.name.as_str())),
         ];
         for (event, happened) in events {
@@ -267,11 +278,20 @@ fn histories_are_eventful() {
     assert!(rare.is_empty(), "{rare:?} of {seen:?}");
 }
 
+fn voids(history: &History) -> Vec<Option<Void>> {
+    let entries = audit(history.group, history.facts(), &accounts(history));
+    entries.into_iter().map(|entry| entry.void).collect()
+}
+
 fn consistent(view: &GroupView) -> Result<(), TestCaseError> {
     if view.ended_by.is_some() {
         prop_assert!(view.members.is_empty() && view.requests.is_empty() && view.files.is_empty());
     } else {
         prop_assert!(view.is_member(&view.owner) && view.is_owner(&view.owner));
+    }
+    for (user, admin) in &view.admins {
+        prop_assert_eq!(view.role(user), Some(Role::Admin));
+        prop_assert_eq!(view.admin_grant(user), admin.grants.first().copied());
     }
     for (user, member) in &view.members {
         prop_assert_eq!(view.standing(user), Standing::Member { incarnation: member.incarnation });
@@ -327,16 +347,29 @@ fn took_effect(
         Body::Leave { incarnation } => {
             prop_assert_eq!(after.standing(&author), Standing::Left { incarnation });
         }
-        Body::Handover { ref heirs, .. } => {
-            prop_assert!(!after.is_member(&author));
+        Body::AdminGrant { user, .. } => {
+            prop_assert!(after.admins.get(&user).is_some_and(|admin| admin.grants.contains(&record.id())));
+        }
+        Body::AdminRevoke { grant, .. } => {
+            prop_assert!(after.admins.values().all(|admin| !admin.grants.contains(&grant)));
+        }
+        Body::Handover { ref heirs, stays, .. } => {
             // What the heir decided in this term before, under a handover that has become void, counts again.
             if heirs.first().is_some_and(|(heir, _)| decided(facts, *heir, before.epoch + 1)) {
                 prop_assert!(after.epoch > before.epoch);
                 return Ok(());
             }
-            prop_assert_eq!(after.ended_by.is_some(), heirs.is_empty());
-            if let Some((heir, _)) = heirs.first() {
-                prop_assert_eq!((after.owner, after.epoch), (*heir, before.epoch + 1));
+            // Whoever asked to join while owning the group is what they asked to be.
+            let asked = |fact: &Fact| {
+                fact.record.author() == author && matches!(fact.record.body(), Body::JoinRequest { .. })
+            };
+            if !stays || !facts.iter().any(asked) {
+                prop_assert_eq!(after.is_member(&author), stays);
+            }
+            prop_assert_eq!(after.ended_by.is_some(), heirs.is_empty() && !stays);
+            if stays || !heirs.is_empty() {
+                let next = heirs.first().map_or(author, |(heir, _)| *heir);
+                prop_assert_eq!((after.owner, after.epoch), (next, before.epoch + 1));
                 // Nobody else is lost on the way.
                 for (member, state) in before.members.iter().filter(|(member, _)| **member != author) {
                     prop_assert_eq!(
@@ -361,6 +394,8 @@ fn decided(facts: &Facts, person: UserId, term: u32) -> bool {
             && match *fact.record.body() {
                 Body::Handover { epoch, .. }
                 | Body::Close { epoch }
+                | Body::AdminGrant { epoch, .. }
+                | Body::AdminRevoke { epoch, .. }
                 | Body::Accept { epoch, .. }
                 | Body::Reject { epoch, .. }
                 | Body::Kick { epoch, .. } => epoch == term,

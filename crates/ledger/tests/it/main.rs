@@ -9,6 +9,7 @@
 )]
 
 mod account;
+mod admins;
 mod admit;
 mod corpus;
 mod files;

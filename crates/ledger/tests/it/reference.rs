@@ -1,4 +1,4 @@
-//! Layers 1 and 3 once more, written for slowness and plainness: every rule looks at all facts anew.
+//! Layers 1 to 3 once more, written for slowness and plainness: every rule looks at all facts anew.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,18 +12,32 @@ pub struct Expected {
     pub epoch: u32,
     pub ended_by: Option<RecordId>,
     pub members: BTreeMap<UserId, u32>,
+    pub admins: BTreeMap<UserId, Vec<RecordId>>,
 }
 
 struct Term {
     owner: UserId,
     incarnation: u32,
-    /// The Handover that ended it, with what it rests on.
-    end: Option<BTreeSet<RecordId>>,
+    end: Option<End>,
+}
+
+/// The Handover that ended a term, what it takes note of, and since when somebody else was in office.
+struct End {
+    at: Rank,
+    noted: BTreeSet<RecordId>,
+    stays: bool,
+    closed: Option<Rank>,
+}
+
+/// A fact by a certified device, with the revocation that cuts it off.
+struct Act<'a> {
+    fact: &'a Fact,
+    cut: Option<Rank>,
 }
 
 struct Slow<'a> {
     facts: &'a Facts,
-    acts: Vec<&'a Fact>,
+    acts: Vec<Act<'a>>,
     terms: Vec<Term>,
 }
 
@@ -41,183 +55,350 @@ fn ancestry(facts: &Facts, head: &RecordId) -> BTreeSet<RecordId> {
     line
 }
 
-fn authentic(fact: &Fact, facts: &Facts, accounts: &BTreeMap<UserId, AccountView>) -> bool {
-    let record = &fact.record;
-    let device = accounts.get(&record.author()).and_then(|account| account.devices.get(&record.signer()));
-    device.is_some_and(|device| {
-        device.revoked.is_none()
-            || device.heads.iter().any(|head| {
-                facts.get(head).is_some_and(|head| head.record.signer() == record.signer())
-                    && ancestry(facts, head).contains(&record.id())
-            })
-    })
+fn ancestries<'a>(facts: &Facts, heads: impl IntoIterator<Item = &'a RecordId>) -> BTreeSet<RecordId> {
+    heads.into_iter().flat_map(|head| ancestry(facts, head)).collect()
 }
 
-/// The (user, incarnation) that a Kick or Reject puts out.
-fn puts_out(body: &Body) -> Option<(UserId, u32)> {
+/// All facts by certified devices, in order.
+fn signed<'a>(facts: &'a Facts, accounts: &BTreeMap<UserId, AccountView>) -> Vec<Act<'a>> {
+    let mut acts = Vec::new();
+    for fact in facts.iter() {
+        let record = &fact.record;
+        let account = accounts.get(&record.author());
+        let Some(device) = account.and_then(|account| account.devices.get(&record.signer())) else {
+            continue;
+        };
+        let spared = device.heads.iter().any(|head| {
+            facts.get(head).is_some_and(|head| head.record.signer() == record.signer())
+                && ancestry(facts, head).contains(&record.id())
+        });
+        acts.push(Act { fact, cut: device.revoked.filter(|_| !spared) });
+    }
+    acts.sort_by_key(|act| act.fact.rank());
+    acts
+}
+
+/// Verdicts are true for Accept. (accepts, user, incarnation, epoch, grant)
+fn about(body: &Body) -> Option<(bool, UserId, u32, u32, Option<RecordId>)> {
     match *body {
-        Body::Kick { user, incarnation, grant: None, .. }
-        | Body::Reject { user, incarnation, grant: None, .. } => Some((user, incarnation)),
+        Body::Accept { user, incarnation, epoch, grant } => Some((true, user, incarnation, epoch, grant)),
+        Body::AdminGrant { user, incarnation, epoch } => Some((true, user, incarnation, epoch, None)),
+        Body::Kick { user, incarnation, epoch, grant } | Body::Reject { user, incarnation, epoch, grant } => {
+            Some((false, user, incarnation, epoch, grant))
+        }
         _ => None,
     }
 }
 
+/// The term that an owner's record names.
 fn epoch_of(body: &Body) -> Option<u32> {
     match *body {
-        Body::Handover { epoch, .. } | Body::Close { epoch } => Some(epoch),
-        Body::Accept { epoch, grant: None, .. }
-        | Body::Reject { epoch, grant: None, .. }
-        | Body::Kick { epoch, grant: None, .. } => Some(epoch),
-        _ => None,
+        Body::Handover { epoch, .. } | Body::Close { epoch } | Body::AdminRevoke { epoch, .. } => Some(epoch),
+        _ => about(body).filter(|(.., grant)| grant.is_none()).map(|(_, _, _, epoch, _)| epoch),
+    }
+}
+
+impl Act<'_> {
+    fn body(&self) -> &Body {
+        self.fact.record.body()
+    }
+
+    fn author(&self) -> UserId {
+        self.fact.record.author()
+    }
+
+    fn id(&self) -> RecordId {
+        self.fact.record.id()
+    }
+
+    fn timely(&self) -> bool {
+        self.cut.is_none_or(|cut| self.fact.rank() < cut)
+    }
+
+    fn stands(&self, closed: Option<Rank>) -> bool {
+        self.cut.is_none() || self.timely() && closed.is_some() && closed < self.cut
     }
 }
 
 impl Slow<'_> {
-    fn counts(&self, fact: &Fact) -> bool {
-        let Some(term) = epoch_of(fact.record.body()).and_then(|epoch| self.terms.get(epoch as usize)) else {
+    /// Is this an owner's record, made with authority?
+    fn owner_said(&self, act: &Act<'_>) -> bool {
+        let Some(term) = epoch_of(act.body()).and_then(|epoch| self.terms.get(epoch as usize)) else {
             return false;
         };
-        term.owner == fact.record.author()
-            && term.end.as_ref().is_none_or(|covered| covered.contains(&fact.record.id()))
+        let stands = match &term.end {
+            None => act.stands(None),
+            Some(end) => end.noted.contains(&act.id()) && act.stands(end.closed),
+        };
+        term.owner == act.author() && stands
     }
 
-    fn counting(&self) -> impl Iterator<Item = &Fact> {
-        self.acts.iter().copied().filter(|fact| self.counts(fact))
+    fn by_owners(&self) -> impl Iterator<Item = &Act<'_>> {
+        self.acts.iter().filter(|act| self.owner_said(act))
     }
 
-    /// Was this person put out at this incarnation or a later one, by someone else?
-    fn is_out(&self, user: UserId, incarnation: u32) -> bool {
-        self.counting().filter(|fact| fact.record.author() != user).any(|fact| {
-            puts_out(fact.record.body()).is_some_and(|(out, until)| out == user && until >= incarnation)
-        })
+    /// Was this person put out at this incarnation or a later one, by somebody else who owned the group?
+    fn put_out_by_owner(&self, user: UserId, incarnation: u32) -> Vec<Rank> {
+        let out = self.by_owners().filter(|act| {
+            act.author() != user
+                && about(act.body())
+                    .is_some_and(|(accepts, whom, at, ..)| !accepts && whom == user && at >= incarnation)
+        });
+        out.map(|act| act.fact.rank()).collect()
     }
 
-    fn asked(&self, user: UserId, incarnation: u32) -> bool {
+    /// JoinRequests for exactly this coming that were in before their device was revoked.
+    fn requests(&self, user: UserId, incarnation: u32) -> Vec<&Act<'_>> {
         let wanted = Body::JoinRequest { incarnation };
-        self.acts.iter().any(|fact| fact.record.author() == user && *fact.record.body() == wanted)
+        let all = self.acts.iter().filter(|act| act.author() == user && *act.body() == wanted);
+        all.filter(|act| act.timely()).collect()
     }
 
-    fn left_before_office(&self, user: UserId, incarnation: u32, epoch: u32) -> bool {
-        let by = |fact: &&&Fact| fact.record.author() == user;
-        let office: Option<Rank> = self
-            .acts
-            .iter()
-            .filter(by)
-            .filter(|fact| epoch_of(fact.record.body()) == Some(epoch))
-            .map(|fact| fact.rank())
-            .min();
-        self.acts.iter().filter(by).any(|fact| match fact.record.body() {
-            Body::Leave { incarnation: left } => {
-                *left >= incarnation && office.is_none_or(|office| fact.rank() < office)
-            }
-            _ => false,
+    /// Did this person own the group in an earlier term than `before`, and stay?
+    fn stayed(&self, user: UserId, incarnation: u32, before: usize) -> bool {
+        self.terms.iter().take(before).any(|term| {
+            (term.owner, term.incarnation) == (user, incarnation)
+                && term.end.as_ref().is_some_and(|end| end.stays)
         })
+    }
+
+    fn left_by_handover(&self, user: UserId, incarnation: u32) -> Vec<Rank> {
+        let own = self.terms.iter().filter(|term| term.owner == user && term.incarnation >= incarnation);
+        own.filter_map(|term| term.end.as_ref()).filter(|end| !end.stays).map(|end| end.at).collect()
+    }
+
+    /// First act of this person as owner of this term.
+    fn office(&self, user: UserId, epoch: u32) -> Option<Rank> {
+        let own = self.acts.iter().filter(|act| act.author() == user && epoch_of(act.body()) == Some(epoch));
+        own.filter(|act| act.timely()).map(|act| act.fact.rank()).min()
+    }
+
+    fn leaves(&self, user: UserId, incarnation: u32) -> Vec<Rank> {
+        // What an owner wrote before handing over and staying was taken back.
+        let stays = |term: &&Term| term.owner == user && term.end.as_ref().is_some_and(|end| end.stays);
+        let ends: Vec<&End> = self.terms.iter().filter(stays).filter_map(|term| term.end.as_ref()).collect();
+        let left = self.acts.iter().filter(|act| {
+            act.author() == user
+                && act.cut.is_none()
+                && !ends.iter().any(|end| end.noted.contains(&act.id()))
+                && matches!(act.body(), Body::Leave { incarnation: at } if *at >= incarnation)
+        });
+        left.map(|act| act.fact.rank()).collect()
+    }
+
+    fn willing(&self, (user, incarnation): (UserId, u32), epoch: u32) -> bool {
+        let present =
+            !self.requests(user, incarnation).is_empty() || self.stayed(user, incarnation, self.terms.len());
+        let office = self.office(user, epoch);
+        let left = self.leaves(user, incarnation).into_iter().any(|rank| office.is_none_or(|at| rank < at));
+        present
+            && !left
+            && self.left_by_handover(user, incarnation).is_empty()
+            && self.put_out_by_owner(user, incarnation).is_empty()
     }
 
     /// Ends the last term; tells what ended the group, or nothing if it goes on.
     fn walk(&mut self) -> Option<RecordId> {
         loop {
             let epoch = self.terms.len() as u32 - 1;
-            let owner = self.terms.last().unwrap().owner;
-            let own =
-                |fact: &&&Fact| fact.record.author() == owner && epoch_of(fact.record.body()) == Some(epoch);
-            let mut handovers: Vec<&Fact> = self.acts.iter().filter(own).copied().collect();
-            handovers.retain(|fact| matches!(fact.record.body(), Body::Handover { .. }));
-            let handover = handovers.into_iter().min_by_key(|fact| fact.rank());
-            if let Some(fact) = handover {
-                let Body::Handover { heads, .. } = fact.record.body() else { unreachable!() };
-                let mut covered = ancestry(self.facts, &fact.record.id());
-                for head in heads {
-                    covered.extend(ancestry(self.facts, head));
+            let (owner, incarnation) = self.terms.last().map(|term| (term.owner, term.incarnation)).unwrap();
+            let mut handover = None;
+            for act in &self.acts {
+                let Body::Handover { epoch: at, heirs, heads, stays } = act.body() else { continue };
+                if act.author() != owner || *at != epoch || !act.timely() || handover.is_some() {
+                    continue;
                 }
-                self.terms.last_mut().unwrap().end = Some(covered);
+                let others = heirs.iter().filter(|(heir, _)| *heir != owner);
+                let office = others.filter_map(|(heir, _)| self.office(*heir, epoch + 1)).min();
+                let closed = office.map(|office| office.max(act.fact.rank()));
+                if act.stands(closed) {
+                    let noted = ancestries(self.facts, heads.iter().chain([&act.id()]));
+                    let end = End { at: act.fact.rank(), noted, stays: *stays, closed };
+                    handover = Some((act.id(), heirs.clone(), end));
+                }
             }
-            let closes = self.counting().filter(|fact| fact.record.body() == &Body::Close { epoch });
-            if let Some(close) = closes.min_by_key(|fact| fact.rank()) {
-                return Some(close.record.id());
-            }
-            let fact = handover?;
-            let Body::Handover { heirs, .. } = fact.record.body() else { unreachable!() };
-            let served = |user: UserId, incarnation: u32| {
-                self.terms.iter().any(|term| term.owner == user && term.incarnation >= incarnation)
-            };
-            let heir = heirs.iter().copied().find(|(user, incarnation)| {
-                self.asked(*user, *incarnation)
-                    && !served(*user, *incarnation)
-                    && !self.is_out(*user, *incarnation)
-                    && !self.left_before_office(*user, *incarnation, epoch + 1)
+            let ended = handover.map(|(id, heirs, end)| {
+                let last = end.stays.then_some((owner, incarnation));
+                self.terms.last_mut().unwrap().end = Some(end);
+                (id, heirs.into_iter().chain(last).collect::<Vec<_>>())
             });
-            match heir {
+            if let Some(close) = self.by_owners().find(|act| *act.body() == Body::Close { epoch }) {
+                return Some(close.id());
+            }
+            let (id, heirs) = ended?;
+            match heirs.into_iter().find(|heir| self.willing(*heir, epoch + 1)) {
                 Some((owner, incarnation)) => self.terms.push(Term { owner, incarnation, end: None }),
-                None => return Some(fact.record.id()),
+                None => return Some(id),
             }
         }
     }
 
-    fn is_member(&self, user: UserId, incarnation: u32) -> bool {
-        let accepted = self.counting().any(|fact| match *fact.record.body() {
-            Body::Accept { user: whom, incarnation: at, .. } => {
-                whom == user && at == incarnation && fact.record.author() != user
-            }
-            _ => false,
-        });
-        let left = self.acts.iter().any(|fact| match fact.record.body() {
-            Body::Leave { incarnation: at } => fact.record.author() == user && *at >= incarnation,
-            _ => false,
-        });
-        let past = &self.terms[..self.terms.len() - 1];
-        let served = past.iter().any(|term| term.owner == user && term.incarnation >= incarnation);
-        accepted && !left && !served && !self.is_out(user, incarnation)
+    /// The grant with this id: its person, incarnation and term, if the owner had the right to give it and the
+    /// person ever came.
+    fn grant(&self, id: &RecordId) -> Option<(UserId, u32, u32)> {
+        let act = self.by_owners().find(|act| act.id() == *id)?;
+        let Body::AdminGrant { user, incarnation, epoch } = *act.body() else { return None };
+        let came =
+            !self.requests(user, incarnation).is_empty() || self.stayed(user, incarnation, epoch as usize);
+        (came && act.author() != user).then_some((user, incarnation, epoch))
     }
+
+    /// When the membership ended that this grant hangs on.
+    fn out(&self, user: UserId, incarnation: u32, epoch: u32) -> Option<Rank> {
+        let mut ends = self.leaves(user, incarnation);
+        ends.extend(self.put_out_by_owner(user, incarnation));
+        ends.extend(self.left_by_handover(user, incarnation));
+        ends.extend(self.acts.iter().filter(|act| act.author() == user && act.cut.is_none()).filter_map(
+            |act| match act.body() {
+                Body::JoinRequest { incarnation: at } if *at > incarnation => Some(act.fact.rank()),
+                _ => None,
+            },
+        ));
+        if !self.stayed(user, incarnation, epoch as usize) {
+            let requests = self.requests(user, incarnation);
+            let lost = requests.iter().all(|act| act.cut.is_some());
+            ends.extend(requests.iter().filter_map(|act| act.cut).max().filter(|_| lost));
+        }
+        ends.into_iter().min()
+    }
+
+    /// The owner's revocations of this grant.
+    fn revocations(&self, id: RecordId, term: u32) -> Vec<&Act<'_>> {
+        let revokes = |act: &&Act<'_>| matches!(*act.body(), Body::AdminRevoke { grant, epoch, .. } if grant == id && epoch == term);
+        self.by_owners().filter(revokes).collect()
+    }
+
+    /// Was this admin's record made with authority?
+    fn admin_said(&self, act: &Act<'_>) -> bool {
+        let Some((accepts, target, _, epoch, Some(id))) = about(act.body()) else { return false };
+        let Some((user, incarnation, term)) = self.grant(&id) else { return false };
+        if user != act.author() || term != epoch || target == user {
+            return false;
+        }
+        let (revoked, rank) = (self.revocations(id, term), act.fact.rank());
+        let end = self.terms[term as usize].end.as_ref();
+        let in_time = match (revoked.first(), end) {
+            (Some(first), _) => {
+                let noted = |by: &&Act<'_>| match by.body() {
+                    Body::AdminRevoke { heads, .. } => ancestries(self.facts, heads).contains(&act.id()),
+                    _ => false,
+                };
+                revoked.iter().all(noted) && act.stands(Some(first.fact.rank()))
+            }
+            (None, Some(end)) => end.noted.contains(&act.id()) && act.stands(end.closed),
+            (None, None) => act.stands(None),
+        };
+        let out = self.out(user, incarnation, term);
+        in_time && out.is_none_or(|out| rank <= out) && (accepts || !self.beyond_reach(target, epoch, rank))
+    }
+
+    /// Is this person an owner or admin for a Kick or Reject of that term and place?
+    fn beyond_reach(&self, target: UserId, epoch: u32, rank: Rank) -> bool {
+        let owner = self.terms.iter().skip(epoch as usize).any(|term| term.owner == target);
+        let admin = self.acts.iter().any(|act| {
+            self.grant(&act.id()).is_some_and(|(user, incarnation, term)| {
+                let revoked = self.revocations(act.id(), term).first().map(|by| by.fact.rank());
+                let out = self.out(user, incarnation, term);
+                user == target
+                    && epoch <= term
+                    && revoked.is_none_or(|end| rank <= end)
+                    && out.is_none_or(|end| rank <= end)
+            })
+        });
+        owner || admin
+    }
+
+    fn has_authority(&self, act: &Act<'_>) -> bool {
+        self.owner_said(act) || self.admin_said(act)
+    }
+
+    fn is_member(&self, user: UserId, incarnation: u32) -> bool {
+        let past = self.terms.len() - 1;
+        let verdicts: Vec<bool> = self
+            .acts
+            .iter()
+            .filter(|act| act.author() != user && self.has_authority(act))
+            .filter_map(|act| about(act.body()))
+            .filter(|(accepts, whom, at, ..)| {
+                *whom == user && if *accepts { *at == incarnation } else { *at >= incarnation }
+            })
+            .map(|(accepts, ..)| accepts)
+            .collect();
+        (verdicts.contains(&true) || self.stayed(user, incarnation, past))
+            && !verdicts.contains(&false)
+            && self.leaves(user, incarnation).is_empty()
+            && self.left_by_handover(user, incarnation).is_empty()
+    }
+
+    fn members(&self) -> BTreeMap<UserId, u32> {
+        let (past, mut members) = (self.terms.len() - 1, BTreeMap::new());
+        for user in self.facts.authors() {
+            let asked = self.acts.iter().filter(|act| act.author() == user && act.cut.is_none());
+            let asked = asked.filter_map(|act| match act.body() {
+                Body::JoinRequest { incarnation } => Some(*incarnation),
+                _ => None,
+            });
+            let stayed = self.terms[..past].iter().filter(|term| term.owner == user);
+            let stayed = stayed.map(|term| term.incarnation).filter(|at| self.stayed(user, *at, past));
+            if let Some(incarnation) = asked.chain(stayed).max().filter(|at| self.is_member(user, *at)) {
+                members.insert(user, incarnation);
+            }
+        }
+        let last = self.terms.last().unwrap();
+        members.insert(last.owner, last.incarnation);
+        members
+    }
+
+    fn admins(&self, members: &BTreeMap<UserId, u32>) -> BTreeMap<UserId, Vec<RecordId>> {
+        let mut admins: BTreeMap<UserId, Vec<RecordId>> = BTreeMap::new();
+        for act in &self.acts {
+            let Some((user, incarnation, term)) = self.grant(&act.id()) else { continue };
+            let holds = term as usize == self.terms.len() - 1
+                && self.revocations(act.id(), term).is_empty()
+                && self.out(user, incarnation, term).is_none();
+            if holds && members.get(&user) == Some(&incarnation) {
+                admins.entry(user).or_default().push(act.id());
+            }
+        }
+        admins
+    }
+}
+
+/// The terms of a group, and what ended it.
+fn settled<'a>(
+    group: GroupId,
+    facts: &'a Facts,
+    accounts: &BTreeMap<UserId, AccountView>,
+) -> Option<(Slow<'a>, Option<RecordId>)> {
+    let mut acts = signed(facts, accounts);
+    acts.retain(|act| act.fact.record.scope() == Scope::Group(group));
+    let genesis = acts.iter().find(|act| act.id() == group.into())?;
+    let founder = Term { owner: genesis.author(), incarnation: 0, end: None };
+    let mut slow = Slow { facts, acts, terms: vec![founder] };
+    let ended_by = slow.walk();
+    Some((slow, ended_by))
 }
 
 /// Settles a group the slow way.
 pub fn expected(group: GroupId, facts: &Facts, accounts: &BTreeMap<UserId, AccountView>) -> Option<Expected> {
-    let mut acts: Vec<&Fact> = facts
-        .iter()
-        .filter(|fact| fact.record.scope() == Scope::Group(group))
-        .filter(|fact| authentic(fact, facts, accounts))
-        .collect();
-    acts.sort_by_key(|fact| fact.rank());
-    let genesis = acts.iter().find(|fact| fact.record.id() == group.into())?;
-    let founder = Term { owner: genesis.record.author(), incarnation: 0, end: None };
-    let mut slow = Slow { facts, acts, terms: vec![founder] };
-    let ended_by = slow.walk();
-    let mut members = BTreeMap::new();
-    let last = slow.terms.last().unwrap();
-    if ended_by.is_none() {
-        for user in facts.authors() {
-            let asked = slow.acts.iter().filter_map(|fact| match fact.record.body() {
-                Body::JoinRequest { incarnation } if fact.record.author() == user => Some(*incarnation),
-                _ => None,
-            });
-            if let Some(incarnation) = asked.max().filter(|at| slow.is_member(user, *at)) {
-                members.insert(user, incarnation);
-            }
-        }
-        members.insert(last.owner, last.incarnation);
-    }
-    Some(Expected { owner: last.owner, epoch: slow.terms.len() as u32 - 1, ended_by, members })
+    let (slow, ended_by) = settled(group, facts, accounts)?;
+    let members = if ended_by.is_none() { slow.members() } else { BTreeMap::new() };
+    let admins = slow.admins(&members);
+    let (owner, epoch) = (slow.terms.last()?.owner, slow.terms.len() as u32 - 1);
+    Some(Expected { owner, epoch, ended_by, members, admins })
 }
 
-/// Everyone whom a counting Kick put out, with the highest such incarnation, the current owner left aside.
+/// Everyone whom a counting Kick put out, with the highest such incarnation.
 pub fn kicked(
     group: GroupId,
     facts: &Facts,
     accounts: &BTreeMap<UserId, AccountView>,
 ) -> BTreeMap<UserId, u32> {
-    let mut acts: Vec<&Fact> = facts.iter().filter(|fact| authentic(fact, facts, accounts)).collect();
-    acts.sort_by_key(|fact| fact.rank());
-    let Some(genesis) = acts.iter().find(|fact| fact.record.id() == group.into()) else {
-        return BTreeMap::new();
-    };
-    let founder = Term { owner: genesis.record.author(), incarnation: 0, end: None };
-    let mut slow = Slow { facts, acts, terms: vec![founder] };
-    slow.walk();
     let mut kicked = BTreeMap::new();
-    for fact in slow.counting() {
-        if let Body::Kick { user, incarnation, .. } = *fact.record.body()
-            && user != fact.record.author()
+    let Some((slow, _)) = settled(group, facts, accounts) else { return kicked };
+    for act in slow.acts.iter().filter(|act| slow.has_authority(act)) {
+        if let Body::Kick { user, incarnation, .. } = *act.body()
+            && user != act.author()
         {
             let until = kicked.entry(user).or_insert(incarnation);
             *until = incarnation.max(*until);

@@ -7,7 +7,9 @@
 //! | `create` | name | `after` |
 //! | `ask`, `leave` | | `inc` |
 //! | `accept`, `reject`, `kick` | person | `inc`, `epoch`, `grant` |
-//! | `handover` | heirs `bob,cat:2` or `-` | `epoch`, `heads=LABEL,…` |
+//! | `handover` | heirs `bob,cat:2` or `-` | `epoch`, `heads=LABEL,…`, `stays=yes` |
+//! | `admin` | person | `inc`, `epoch` |
+//! | `unadmin` | person | `epoch`, `grant=LABEL`, `heads=LABEL,…` |
 //! | `close` | | `epoch` |
 //! | `manifest`, `share` | `file=content`; `share` makes its Manifest unless `of=LABEL` | `inc`, `of` |
 //! | `unshare` | label of the Share | |
@@ -106,7 +108,7 @@ impl Script {
             let prev = self.world.account(person).head;
             return (self.world.account_record(person, prev, body), at);
         }
-        if matches!(verb, "accept" | "reject" | "kick") {
+        if matches!(verb, "accept" | "reject" | "kick" | "admin" | "unadmin") {
             self.world.person(argument);
         }
         let author = words.keys.get("by").copied().unwrap_or(person);
@@ -157,11 +159,17 @@ impl Script {
         let label = |key: &str| words.keys.get(key).map(|label| self.labels[*label]);
         let target = user(words.argument);
         let incarnation = match words.verb {
-            "accept" | "reject" | "kick" => incarnation(words.argument, words, view),
+            "accept" | "reject" | "kick" | "admin" => incarnation(words.argument, words, view),
             "ask" => number("inc", view.map_or(1, |view| view.next_incarnation(&user(author)))),
             _ => incarnation(author, words, view),
         };
-        let grant = label("grant");
+        let own = view.and_then(|view| view.admin_grant(&user(author)));
+        let grant = if words.keys.get("grant") == Some(&"none") { None } else { label("grant").or(own) };
+        let heads = |default: Vec<RecordId>| match words.keys.get("heads") {
+            Some(&"none") => Vec::new(),
+            Some(labels) => labels.split(',').map(|label| self.labels[label]).collect(),
+            None => default,
+        };
         match words.verb {
             "create" => {
                 let name = words.argument.parse::<Name>().unwrap();
@@ -174,17 +182,21 @@ impl Script {
             "kick" => Body::Kick { user: target, incarnation, epoch, grant },
             "close" => Body::Close { epoch },
             "handover" => {
-                let heads = match words.keys.get("heads") {
-                    Some(&"none") => Vec::new(),
-                    Some(labels) => labels.split(',').map(|label| self.labels[label]).collect(),
-                    None => {
-                        let mut heads = view.map(GroupView::owner_heads).unwrap_or_default();
-                        heads.retain(|head| Some(*head) != facts.head(&device(signer)));
-                        heads
-                    }
+                let stays = words.keys.contains_key("stays");
+                let said = view.and_then(|view| view.handover(Vec::new(), stays).pop());
+                let mut heads = match said {
+                    Some(Body::Handover { heads: known, .. }) => heads(known),
+                    _ => heads(Vec::new()),
                 };
+                heads.retain(|head| Some(*head) != facts.head(&device(signer)));
                 assert!(heads.len() <= HEADS_MAX);
-                Body::Handover { epoch, heirs: heirs(words.argument, view), heads, stays: false }
+                Body::Handover { epoch, heirs: heirs(words.argument, view), heads, stays }
+            }
+            "admin" => Body::AdminGrant { user: target, incarnation, epoch },
+            "unadmin" => {
+                let admin = view.and_then(|view| view.admins.get(&target)).cloned().unwrap_or_default();
+                let grant = label("grant").unwrap_or_else(|| admin.grants[0]);
+                Body::AdminRevoke { grant, heads: heads(admin.heads), epoch }
             }
             "manifest" => manifest(words.argument),
             "share" => Body::Share { manifest: label("of").unwrap(), incarnation },
@@ -265,9 +277,17 @@ impl Script {
             by_standing.entry(word).or_default().push(format!("{person}.{}", standing.incarnation()));
         }
         parts.extend(by_standing.iter().map(|(word, people)| format!("{word} {}", people.join(" "))));
+        if !view.admins.is_empty() {
+            let admins: Vec<String> = view.admins.keys().map(name).collect();
+            parts.insert(1, format!("admins {}", admins.join(" ")));
+        }
         for file in &view.files {
             let sharers: Vec<String> = file.shares.iter().map(|share| name(&share.user)).collect();
             parts.push(format!("{}={} by {}", file.shown, file.content.0[0], sharers.join(" ")));
+        }
+        for fork in &view.forks {
+            let records: Vec<String> = fork.records.iter().map(|id| self.label_of(id)).collect();
+            parts.push(format!("fork of {}: {}", name(&fork.author), records.join(" ")));
         }
         parts.join(" | ")
     }

@@ -105,6 +105,14 @@ codes! {
     StaleHandover = 37, 409;
     /// New accounts need a registration code that the request does not have.
     RegistrationCode = 38, 403;
+    /// Only the owner and admins may do this.
+    NotAdmin = 39, 403;
+    /// The user is an admin: that has to be revoked first.
+    IsAdmin = 40, 409;
+    /// The user is the owner.
+    IsOwner = 41, 409;
+    /// The admin was revoked, or left, meanwhile.
+    NoSuchGrant = 42, 409;
 }
 
 impl<C> Encode<C> for ErrorCode {
@@ -176,6 +184,10 @@ impl From<Refusal> for ApiError {
             Refusal::WrongScope => ErrorCode::WrongScope,
             Refusal::GroupEnded => ErrorCode::GroupEnded,
             Refusal::NotOwner(_) => ErrorCode::NotOwner,
+            Refusal::NotAdmin(_) => ErrorCode::NotAdmin,
+            Refusal::IsAdmin(_) => ErrorCode::IsAdmin,
+            Refusal::IsOwner(_) => ErrorCode::IsOwner,
+            Refusal::NoSuchGrant(_) => ErrorCode::NoSuchGrant,
             Refusal::NotMember(_) => ErrorCode::NotMember,
             Refusal::OwnerMustHandOver => ErrorCode::OwnerMustHandOver,
             Refusal::StaleHandover { .. } => ErrorCode::StaleHandover,
