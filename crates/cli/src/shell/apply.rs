@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use peerage_node::client::{Left, MyStanding, Node, Refusal};
+use peerage_node::client::{Left, MyStanding, Node, Refusal, Role};
 use serde_json::{Value, json};
 
 use super::human;
 use super::outcome::{Done, Item, Outcome, note_stale};
 use super::parse::{Command, ParseError, parse};
 use super::progress::Progress;
+use super::roles;
 use super::spec::{SPECS, help_lines};
 use super::split::quote;
 
@@ -48,6 +49,11 @@ async fn apply(node: &Node, command: Command, progress: Progress) -> Result<Done
         | Command::AcceptRequest { .. }
         | Command::RejectRequest { .. }
         | Command::Kick { .. } => member(node, command).await,
+        Command::GrantAdmin { .. }
+        | Command::RevokeAdmin { .. }
+        | Command::HandOver { .. }
+        | Command::CloseGroup { .. }
+        | Command::Audit { .. } => roles::apply(node, command).await,
         Command::Help => Ok(help()),
         Command::Exit => Ok(Done { ends: true, ..Done::say("Goodbye") }),
         command => files(node, command, progress).await,
@@ -129,15 +135,15 @@ async fn group(node: &Node, command: Command) -> Result<Done, Refusal> {
         Command::ListMembers { group } => {
             let members = node.list_members(&group).await?.into_iter().map(|m| Item {
                 line: m.user.clone(),
-                detail: match (m.owner, m.forked) {
-                    (owner, true) => Some(format!("{}, forked", if owner { "owner" } else { "member" })),
-                    (true, false) => Some("owner".to_owned()),
-                    (false, false) => None,
+                detail: match (m.role, m.forked) {
+                    (role, true) => Some(format!("{}, forked", roles::word(role))),
+                    (Role::Member, false) => None,
+                    (role, false) => Some(roles::word(role).to_owned()),
                 },
                 json: json!({
                     "user": m.user,
                     "user_id": m.user_id.to_hex(),
-                    "role": if m.owner { "owner" } else { "member" },
+                    "role": roles::word(m.role),
                     "forked": m.forked,
                 }),
             });

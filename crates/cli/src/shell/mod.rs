@@ -9,11 +9,12 @@ mod outcome;
 mod parse;
 pub mod pipe;
 mod progress;
+mod roles;
 mod spec;
 mod split;
 pub mod terminal;
 
-use peerage_node::client::{CloseReport, Notice};
+use peerage_node::client::{CloseReport, Decision, Notice};
 
 /// A notice as one line.
 fn notice_line(notice: &Notice) -> String {
@@ -44,6 +45,15 @@ fn notice_line(notice: &Notice) -> String {
             "tracker {tracker} names group {} for {name}, which came later than the one known here; not followed",
             named.tag()
         ),
+        Notice::Decided { group, decision } => match decision {
+            Decision::Accepted => format!("you are a member of {group} now"),
+            Decision::Rejected => format!("your request to join {group} was rejected"),
+            Decision::Kicked => format!("you were removed from {group}"),
+            Decision::Admin => format!("you are an admin of {group} now: accept_request, reject_request, kick"),
+            Decision::NoAdmin => format!("you are no admin of {group} any more"),
+            Decision::Owner => format!("you own {group} now"),
+            Decision::Closed => format!("{group} was closed"),
+        },
         Notice::TrackerChanged { now } => format!("tracker {now} took over"),
         Notice::Warning(text) => text.clone(),
     }

@@ -25,6 +25,11 @@ pub enum Command {
     AcceptRequest { group: GroupRef, user: UserRef },
     RejectRequest { group: GroupRef, user: UserRef },
     Kick { group: GroupRef, user: UserRef },
+    GrantAdmin { group: GroupRef, user: UserRef },
+    RevokeAdmin { group: GroupRef, user: UserRef },
+    HandOver { group: GroupRef, user: UserRef },
+    CloseGroup { group: GroupRef },
+    Audit { group: GroupRef },
     ListFiles { group: GroupRef },
     UploadFile { path: PathBuf, group: GroupRef },
     StopShare { group: GroupRef, file: String },
@@ -119,6 +124,15 @@ fn command(spec: &'static Spec, args: &[&str]) -> Result<Command, ParseError> {
             Command::RejectRequest { group: group(g)?, user: user(u, Refusal::NotRequested)? }
         }
         ("kick", [g, u]) => Command::Kick { group: group(g)?, user: user(u, Refusal::NotInGroup)? },
+        ("grant_admin", [g, u]) => {
+            Command::GrantAdmin { group: group(g)?, user: user(u, Refusal::NotInGroup)? }
+        }
+        ("revoke_admin", [g, u]) => {
+            Command::RevokeAdmin { group: group(g)?, user: user(u, Refusal::NotInGroup)? }
+        }
+        ("hand_over", [g, u]) => Command::HandOver { group: group(g)?, user: user(u, Refusal::NotInGroup)? },
+        ("close_group", [g]) => Command::CloseGroup { group: group(g)? },
+        ("audit", [g]) => Command::Audit { group: group(g)? },
         ("list_files", [g]) => Command::ListFiles { group: group(g)? },
         ("upload_file", [p, g]) => Command::UploadFile { path: p.into(), group: group(g)? },
         ("stop_share", [g, f]) => Command::StopShare { group: group(g)?, file: (*f).into() },

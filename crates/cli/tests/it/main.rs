@@ -16,6 +16,7 @@ mod reach;
 mod refusals;
 mod registration;
 mod resume;
+mod roles;
 mod stranger;
 mod transcript;
 mod witness;

@@ -78,7 +78,11 @@ pub(crate) fn refusal(error: TrackersError, list: &Path) -> Refusal {
     match error.code {
         ErrorCode::NotLoggedIn | ErrorCode::NotCertified => Refusal::NotLoggedIn,
         ErrorCode::NotMember => Refusal::NotMember,
-        ErrorCode::NotOwner => Refusal::NotOwner,
+        // Whoever was owner or admin a moment ago.
+        ErrorCode::NotOwner | ErrorCode::NotAdmin => Refusal::NotOwner,
+        ErrorCode::IsAdmin => Refusal::AlreadyAdmin,
+        ErrorCode::IsOwner => Refusal::IsOwner,
+        ErrorCode::NoSuchGrant => Refusal::NotAnAdmin,
         ErrorCode::NotSharer => Refusal::NotSharing,
         ErrorCode::AlreadyRequested => Refusal::AlreadyRequested,
         ErrorCode::AlreadyMember => Refusal::AlreadyMember,

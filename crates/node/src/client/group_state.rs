@@ -119,8 +119,8 @@ impl GroupState {
         let devices = |accounts: &BTreeMap<UserId, Arc<AccountView>>| {
             accounts.iter().map(|(user, account)| (*user, account.devices.clone())).collect::<Vec<_>>()
         };
-        (view.owner, view.epoch, view.ended_by, &view.members, &view.requests, &view.files)
-            == (ours.owner, ours.epoch, ours.ended_by, &ours.members, &ours.requests, &ours.files)
+        (view.owner, view.epoch, view.ended_by, &view.members, &view.admins, &view.requests, &view.files)
+            == (ours.owner, ours.epoch, ours.ended_by, &ours.members, &ours.admins, &ours.requests, &ours.files)
             && devices(&accounts) == devices(&self.accounts)
     }
 

@@ -48,7 +48,8 @@ pub use commands::upload_file::HashReport;
 pub use names::{GroupRef, UserRef};
 pub use node::{Node, NodeConfig};
 pub use refusal::Refusal;
+pub use peerage_ledger::Role;
 pub use reply::{
-    CloseReport, DownloadLine, FileLine, GroupLine, Left, LoggedIn, MemberLine, MyStanding, Notice, PeerLine,
+    AuditLine, CloseReport, Decision, DownloadLine, FileLine, GroupLine, Left, LoggedIn, MemberLine, MyStanding, Notice, PeerLine,
     PieceMap, Started, Uploaded, Whoami,
 };

@@ -60,6 +60,18 @@ pub enum Refusal {
     /// `kick` of the owner.
     #[error("The owner of a group cannot be kicked")]
     OwnerStays,
+    /// `kick` of an admin.
+    #[error("An admin of a group cannot be kicked")]
+    AdminStays,
+    /// `grant_admin` or `hand_over` to the owner.
+    #[error("This user is the owner of the group")]
+    IsOwner,
+    /// `grant_admin` to an admin.
+    #[error("This user is already an admin of the group")]
+    AlreadyAdmin,
+    /// `revoke_admin` of somebody who is none.
+    #[error("This user is not an admin of the group")]
+    NotAnAdmin,
     /// `upload_file` of a path that does not exist.
     #[error("No such file")]
     NoSuchPath {
@@ -189,7 +201,11 @@ impl Refusal {
             Self::AlreadyLoggedIn => {
                 "here or in another program on this machine; `logout` there, or choose another folder with --data"
             }
-            Self::NotOwner => "`list_members <group_id>` shows who is",
+            Self::NotOwner => "`list_members <group_id>` shows who is, and who else decides as an admin",
+            Self::AdminStays => "its owner first runs `revoke_admin <group_id> <user_id>`",
+            Self::OwnerStays | Self::IsOwner | Self::AlreadyAdmin | Self::NotAnAdmin | Self::NotInGroup => {
+                "`list_members <group_id>` shows who is what"
+            }
             Self::NotLoggedIn => "`login <user_id> <passwd>`",
             Self::GroupExists => "ask to join it: `join_group <group_id>`",
             Self::GroupUnknown => "`list_groups` shows the groups there are",
@@ -238,9 +254,12 @@ impl Refusal {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Name(_) => 2,
-            Self::NotLoggedIn | Self::WrongPassword | Self::NotMember | Self::NotOwner | Self::OwnerStays => {
-                3
-            }
+            Self::NotLoggedIn
+            | Self::WrongPassword
+            | Self::NotMember
+            | Self::NotOwner
+            | Self::OwnerStays
+            | Self::AdminStays => 3,
             Self::NoTracker { .. } => 4,
             _ => 1,
         }
@@ -298,7 +317,7 @@ mod tests {
             &Refusal::NotOwner,
             expect![[r#"
             3 You are not the owner of this group
-            hint: `list_members <group_id>` shows who is"#]],
+            hint: `list_members <group_id>` shows who is, and who else decides as an admin"#]],
         );
         check(
             &Refusal::NobodySharing,

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use peerage_types::{ContentId, DeviceId, GroupId, UserId};
+use peerage_ledger::Role;
+use peerage_types::{ContentId, DeviceId, GroupId, RecordId, UserId};
 use peerage_wire::Bitfield;
 
 /// `login`.
@@ -77,10 +78,52 @@ pub struct MemberLine {
     pub user: String,
     /// The account.
     pub user_id: UserId,
-    /// Owns the group.
-    pub owner: bool,
+    /// What they may do.
+    pub role: Role,
     /// A device of theirs said two different things at one place of its chain.
     pub forked: bool,
+}
+
+/// One line of `audit`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditLine {
+    /// When the first tracker took it, milliseconds since the Unix epoch, by that tracker's clock.
+    pub unix_ms: u64,
+    /// Name as commands take it.
+    pub user: String,
+    /// The account.
+    pub user_id: UserId,
+    /// The key that signed.
+    pub device: DeviceId,
+    /// What the device's owner calls it; nothing if they never certified it.
+    pub label: Option<String>,
+    /// The record.
+    pub record: RecordId,
+    /// What it says, in words.
+    pub what: String,
+    /// Why it has no effect, if it has none.
+    pub void: Option<String>,
+    /// Another record of the same device names the same predecessor.
+    pub forked: bool,
+}
+
+/// What somebody decided about this person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// Let in.
+    Accepted,
+    /// Turned away.
+    Rejected,
+    /// Removed.
+    Kicked,
+    /// Made an admin.
+    Admin,
+    /// Made a plain member again.
+    NoAdmin,
+    /// Made the owner.
+    Owner,
+    /// The group was closed.
+    Closed,
 }
 
 /// One line of `list_files`.
@@ -266,6 +309,13 @@ pub enum Notice {
         name: String,
         /// The group that it names.
         named: GroupId,
+    },
+    /// Owner or admins of a group decided about this person.
+    Decided {
+        /// The group's name.
+        group: String,
+        /// What they decided.
+        decision: Decision,
     },
     /// Another tracker took over.
     TrackerChanged {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
-use peerage_ledger::Record;
+use peerage_ledger::{GroupView, Record, Role, Standing};
 use peerage_link::api;
 use peerage_types::{DeviceId, FoldedName, GroupId, RecordId, UserId};
 use tokio::sync::{Notify, broadcast};
@@ -23,7 +23,7 @@ use super::forged::forged;
 use super::forks::forks;
 use super::names::GroupRef;
 use super::outbox::OutboxFile;
-use super::reply::Notice;
+use super::reply::{Decision, Notice};
 use super::shares::Shares;
 use super::snapshot::{GroupState, Groups, RefreshError};
 use super::trackers::{Trackers, TrackersError};
@@ -135,6 +135,45 @@ impl Session {
         if state.view.is_owner(&self.user) { Ok(state) } else { Err(Refusal::NotOwner) }
     }
 
+    /// As [`Self::group`], for what owner and admins may do.
+    pub(super) async fn decided_group(self: &Arc<Self>, name: &GroupRef) -> Result<Arc<GroupState>, Refusal> {
+        let state = self.group(name).await?;
+        match state.view.role(&self.user) {
+            Some(Role::Owner | Role::Admin) => Ok(state),
+            _ => Err(Refusal::NotOwner),
+        }
+    }
+
+    /// After a decision: the engine learns of it at once, and not only when the tracker tells.
+    pub(super) async fn read_back(&self, group: GroupId) {
+        if let Err(error) = self.refresh(group).await {
+            tracing::info!(%error, "the decision cannot be read back yet");
+        }
+    }
+
+    /// Tells this person what others decided about them.
+    fn tell_of_decisions(&self, before: &GroupView, now: &GroupView) {
+        let group = now.name.to_string();
+        let (was, is) = (before.standing(&self.user), now.standing(&self.user));
+        let decision = match (before.role(&self.user), now.role(&self.user)) {
+            (Some(Role::Admin | Role::Member), Some(Role::Owner)) => Decision::Owner,
+            (None | Some(Role::Member), Some(Role::Admin)) => Decision::Admin,
+            (Some(Role::Admin), Some(Role::Member)) => Decision::NoAdmin,
+            _ => match (was, is) {
+                (Standing::Requested { .. }, Standing::Member { .. }) => Decision::Accepted,
+                (Standing::Requested { .. }, Standing::Rejected { .. }) => Decision::Rejected,
+                (Standing::Member { .. }, Standing::Kicked { .. }) => Decision::Kicked,
+                (Standing::Member { .. } | Standing::Requested { .. }, _)
+                    if now.ended_by.is_some() && before.ended_by.is_none() && !before.is_owner(&self.user) =>
+                {
+                    Decision::Closed
+                }
+                _ => return,
+            },
+        };
+        self.notify(Notice::Decided { group, decision });
+    }
+
     /// The newest state of a group, or what is kept when no tracker answers. The engine hears of changes.
     pub(super) async fn refresh(&self, group: GroupId) -> Result<Arc<GroupState>, Refusal> {
         let before = self.groups.get(&group);
@@ -155,6 +194,9 @@ impl Session {
             let known = |s: &Arc<GroupState>| s.heads().digest;
             Arc::ptr_eq(b, &state) || (known(b) == known(&state) && members(b) == members(&state))
         };
+        if let Some(before) = &before {
+            self.tell_of_decisions(&before.view, &state.view);
+        }
         if !before.as_ref().is_some_and(same) {
             self.warn_of_forged(&state, before.as_ref());
             self.warn_of_forks(&state, before.as_ref());

@@ -1,6 +1,6 @@
-//! `accept_request`, `reject_request` and `kick`: what the owner decides about people.
+//! `accept_request`, `reject_request` and `kick`: what owner and admins decide about people.
 
-use peerage_ledger::Body;
+use peerage_ledger::{Body, Role};
 use peerage_types::UserId;
 
 use super::super::names::UserRef;
@@ -33,7 +33,7 @@ impl Node {
 
     async fn decide(&self, name: &GroupRef, user: &UserRef, decision: Decision) -> Result<(), Refusal> {
         let session = self.inner.session()?;
-        let state = session.owned_group(name).await?;
+        let state = session.decided_group(name).await?;
         let view = &state.view;
         let requests = || view.requests.iter().map(|r| (r.user, r.incarnation));
         let members = || view.members.iter().map(|(user, m)| (*user, m.incarnation));
@@ -43,10 +43,12 @@ impl Node {
             }
             Decision::Kick => find(&state, members(), user)?.ok_or(Refusal::NotInGroup)?,
         };
-        if matches!(decision, Decision::Kick) && view.is_owner(&user) {
-            return Err(Refusal::OwnerStays);
+        match view.role(&user).filter(|_| matches!(decision, Decision::Kick)) {
+            Some(Role::Owner) => return Err(Refusal::OwnerStays),
+            Some(Role::Admin) => return Err(Refusal::AdminStays),
+            _ => {}
         }
-        let (epoch, grant) = (view.epoch, None);
+        let (epoch, grant) = (view.epoch, view.admin_grant(&session.user));
         let mut bundle = session.bundle(view.group, state.facts()).await;
         bundle.add(match decision {
             Decision::Accept => Body::Accept { user, incarnation, epoch, grant },
@@ -54,17 +56,14 @@ impl Node {
             Decision::Kick => Body::Kick { user, incarnation, epoch, grant },
         });
         bundle.submit().await?;
-        // The engine learns of it at once, and not only when the tracker tells.
-        if let Err(error) = session.refresh(view.group).await {
-            tracing::info!(%error, "the decision cannot be read back yet");
-        }
+        session.read_back(view.group).await;
         Ok(())
     }
 }
 
 /// The one of these people whom a command names. Which of two namesakes holds the name is what a tracker says,
 /// and no tracker decides who is let in: then only the tag tells them apart.
-fn find(
+pub(super) fn find(
     state: &GroupState,
     people: impl Iterator<Item = (UserId, u32)>,
     wanted: &UserRef,

@@ -1,16 +1,13 @@
 //! `leave_group`: a member just goes, an owner hands over first, and the last one closes the group.
 
-use peerage_ledger::{Body, GroupView};
+use peerage_ledger::Body;
 use peerage_link::api::ErrorCode;
-use peerage_types::RecordId;
 
 use super::super::bundle::refused;
 use super::super::outbox::Unreachable;
 use super::super::reply::Left;
 use super::super::{GroupRef, Node, Refusal};
-
-/// A handover that leaves out what the owner just did on another device is made anew.
-const TRIES: usize = 3;
+use super::hand_over::TRIES;
 
 impl Node {
     /// Leaves a group; what was shared in it is not shared any more.
@@ -29,7 +26,9 @@ impl Node {
                 }
                 (true, Some((heir, _))) => {
                     // Handing over is leaving: no Leave may follow.
-                    bundle.add(handover(view));
+                    for body in view.handover(view.heirs(), false) {
+                        bundle.add(body);
+                    }
                     Left::Left { heir: Some(state.user(heir)) }
                 }
                 (true, None) => {
@@ -57,9 +56,4 @@ impl Node {
             }
         }
     }
-}
-
-fn handover(view: &GroupView) -> Body {
-    let heads: Vec<RecordId> = view.owner_heads();
-    Body::Handover { epoch: view.epoch, heirs: view.heirs(), heads, stays: false }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use peerage_ledger::Role;
 use peerage_types::UserId;
 
 use super::super::forks::forks;
@@ -19,7 +20,7 @@ impl Node {
         let line = |user: &UserId| MemberLine {
             user: state.user(user),
             user_id: *user,
-            owner: state.view.is_owner(user),
+            role: state.view.role(user).unwrap_or(Role::Member),
             forked: forked.contains(user),
         };
         Ok(members.into_iter().map(|(user, _)| line(user)).collect())

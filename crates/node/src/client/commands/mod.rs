@@ -1,10 +1,13 @@
 //! One file per command. Each is a method of [`Node`](super::Node) that takes what was parsed and returns what is
 //! to be shown, or a [`Refusal`](super::Refusal); a refused command leaves everything as it was.
 
+mod admins;
 mod answer_request;
+mod audit;
 mod create_group;
 mod create_user;
 mod download_file;
+mod hand_over;
 mod join_group;
 mod leave_group;
 mod list_files;
