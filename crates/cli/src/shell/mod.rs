@@ -49,7 +49,9 @@ fn notice_line(notice: &Notice) -> String {
             Decision::Accepted => format!("you are a member of {group} now"),
             Decision::Rejected => format!("your request to join {group} was rejected"),
             Decision::Kicked => format!("you were removed from {group}"),
-            Decision::Admin => format!("you are an admin of {group} now: accept_request, reject_request, kick"),
+            Decision::Admin => {
+                format!("you are an admin of {group} now: accept_request, reject_request, kick")
+            }
             Decision::NoAdmin => format!("you are no admin of {group} any more"),
             Decision::Owner => format!("you own {group} now"),
             Decision::Closed => format!("{group} was closed"),

@@ -25,7 +25,8 @@ pub async fn apply(node: &Node, command: Command) -> Result<Done, Refusal> {
         }
         Command::RevokeAdmin { group, user } => {
             node.revoke_admin(&group, &user).await?;
-            Done::say("Admin removed").next(format!("{user} stays a member, and what they decided stays as it is"))
+            Done::say("Admin removed")
+                .next(format!("{user} stays a member, and what they decided stays as it is"))
         }
         Command::HandOver { group, user } => {
             node.hand_over(&group, &user).await?;
@@ -77,7 +78,7 @@ fn audit_item(entry: AuditLine) -> Item {
 #[cfg(test)]
 mod tests {
     use expect_test::expect;
-    use peerage_types::{DeviceId, RecordId, UserId};
+    use peerage_types::{PublicKey, RecordId, UserId};
 
     use super::*;
     use crate::shell::outcome;
@@ -88,7 +89,7 @@ mod tests {
             unix_ms: 1_764_028_800_007,
             user: "ada".into(),
             user_id: UserId([1; 32]),
-            device: DeviceId([2; 32]),
+            device: PublicKey([2; 32]),
             label: Some("laptop".into()),
             record: RecordId([3; 32]),
             what: "kicked ben".into(),
@@ -97,6 +98,9 @@ mod tests {
         };
         let void = AuditLine { label: None, void: Some("because".into()), forked: true, ..counts.clone() };
         let done = Ok(Done::list([counts, void].map(audit_item).into(), "record", ""));
-        expect![""].assert_eq(&format!("{}\n{}", outcome::plain(&done), outcome::json("audit", &done)));
+        expect![[r#"
+            2025-11-25 00:00:00.007 UTC	ada	laptop (aibaeaqc)	kicked ben	counts
+            2025-11-25 00:00:00.007 UTC	ada	unknown device (aibaeaqc)	kicked ben	void: because; FORK: the device has another record in this place
+            {"command":"audit","ok":true,"message":"2 records","items":[{"counts":true,"device":"0202020202020202020202020202020202020202020202020202020202020202","fork":false,"label":"laptop","record":"0303030303030303030303030303030303030303030303030303030303030303","time":"2025-11-25 00:00:00.007 UTC","unix_ms":1764028800007,"user":"ada","user_id":"0101010101010101010101010101010101010101010101010101010101010101","what":"kicked ben","why":null},{"counts":false,"device":"0202020202020202020202020202020202020202020202020202020202020202","fork":true,"label":null,"record":"0303030303030303030303030303030303030303030303030303030303030303","time":"2025-11-25 00:00:00.007 UTC","unix_ms":1764028800007,"user":"ada","user_id":"0101010101010101010101010101010101010101010101010101010101010101","what":"kicked ben","why":"because"}]}"#]].assert_eq(&format!("{}\n{}", outcome::plain(&done), outcome::json("audit", &done)));
     }
 }

@@ -123,17 +123,21 @@ impl Admins {
         Ok(())
     }
 
-    /// Is the person owner or admin, as far as a Kick or Reject with this place is concerned?
+    /// Is the person owner or admin, as far as a Kick or Reject with this place is concerned? An earlier coming of
+    /// theirs, which ended before they were, is nobody's office.
     fn is_beyond_reach(&self, tenure: &Tenure, ruling: &Ruling, rank: Rank) -> bool {
         if ruling.verdict == Verdict::Accept {
             return false;
         }
-        let in_office = (0..)
-            .zip(tenure.terms())
-            .any(|(epoch, term): (u32, _)| term.owner == ruling.user && epoch >= ruling.epoch);
+        let in_office = (0..).zip(tenure.terms()).any(|(epoch, term): (u32, _)| {
+            term.owner == ruling.user && term.incarnation <= ruling.incarnation && epoch >= ruling.epoch
+        });
         let grants = self.by_user.get(&ruling.user).into_iter().flatten();
+        let grants = grants.filter_map(|id| self.grants.get(id));
         in_office
-            || grants.filter_map(|id| self.grants.get(id)).any(|grant| !grant.is_over(ruling.epoch, rank))
+            || grants
+                .filter(|grant| grant.incarnation <= ruling.incarnation)
+                .any(|grant| !grant.is_over(ruling.epoch, rank))
     }
 }
 

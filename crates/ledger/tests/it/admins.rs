@@ -160,6 +160,11 @@ fn partitions() {
         "@500 ann admin cat; @600 ann unadmin cat; @700 bob kick cat",
         expect!["owner ann@0 | admins bob | in ann.0 bob.1 | kicked cat.1 | waiting dan.1"],
     );
+    // Who comes back and is made admin was kicked before all the same.
+    check(
+        "bob kick cat; cat ask; bob accept cat; ann admin cat; cat/2 manifest a=1 -> m; cat share a of=m inc=1",
+        expect!["owner ann@0 | admins cat bob | in ann.0 bob.1 cat.2 | waiting dan.1"],
+    );
     // Two admins who kick each other both stay.
     check(
         "ann admin cat -> b; bob kick cat grant=a; cat kick bob grant=b",

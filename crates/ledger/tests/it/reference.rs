@@ -270,7 +270,7 @@ impl Slow<'_> {
 
     /// Was this admin's record made with authority?
     fn admin_said(&self, act: &Act<'_>) -> bool {
-        let Some((accepts, target, _, epoch, Some(id))) = about(act.body()) else { return false };
+        let Some((accepts, target, at, epoch, Some(id))) = about(act.body()) else { return false };
         let Some((user, incarnation, term)) = self.grant(&id) else { return false };
         if user != act.author() || term != epoch || target == user {
             return false;
@@ -289,17 +289,21 @@ impl Slow<'_> {
             (None, None) => act.stands(None),
         };
         let out = self.out(user, incarnation, term);
-        in_time && out.is_none_or(|out| rank <= out) && (accepts || !self.beyond_reach(target, epoch, rank))
+        in_time
+            && out.is_none_or(|out| rank <= out)
+            && (accepts || !self.beyond_reach(target, at, epoch, rank))
     }
 
-    /// Is this person an owner or admin for a Kick or Reject of that term and place?
-    fn beyond_reach(&self, target: UserId, epoch: u32, rank: Rank) -> bool {
-        let owner = self.terms.iter().skip(epoch as usize).any(|term| term.owner == target);
+    /// Is this person an owner or admin for a Kick or Reject of that coming, term and place?
+    fn beyond_reach(&self, target: UserId, at: u32, epoch: u32, rank: Rank) -> bool {
+        let mut terms = self.terms.iter().skip(epoch as usize);
+        let owner = terms.any(|term| term.owner == target && term.incarnation <= at);
         let admin = self.acts.iter().any(|act| {
             self.grant(&act.id()).is_some_and(|(user, incarnation, term)| {
                 let revoked = self.revocations(act.id(), term).first().map(|by| by.fact.rank());
                 let out = self.out(user, incarnation, term);
                 user == target
+                    && incarnation <= at
                     && epoch <= term
                     && revoked.is_none_or(|end| rank <= end)
                     && out.is_none_or(|end| rank <= end)

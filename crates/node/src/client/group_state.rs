@@ -120,7 +120,15 @@ impl GroupState {
             accounts.iter().map(|(user, account)| (*user, account.devices.clone())).collect::<Vec<_>>()
         };
         (view.owner, view.epoch, view.ended_by, &view.members, &view.admins, &view.requests, &view.files)
-            == (ours.owner, ours.epoch, ours.ended_by, &ours.members, &ours.admins, &ours.requests, &ours.files)
+            == (
+                ours.owner,
+                ours.epoch,
+                ours.ended_by,
+                &ours.members,
+                &ours.admins,
+                &ours.requests,
+                &ours.files,
+            )
             && devices(&accounts) == devices(&self.accounts)
     }
 

@@ -47,9 +47,9 @@ pub use cluster::{StartError, Trusted, trust};
 pub use commands::upload_file::HashReport;
 pub use names::{GroupRef, UserRef};
 pub use node::{Node, NodeConfig};
-pub use refusal::Refusal;
 pub use peerage_ledger::Role;
+pub use refusal::Refusal;
 pub use reply::{
-    AuditLine, CloseReport, Decision, DownloadLine, FileLine, GroupLine, Left, LoggedIn, MemberLine, MyStanding, Notice, PeerLine,
-    PieceMap, Started, Uploaded, Whoami,
+    AuditLine, CloseReport, Decision, DownloadLine, FileLine, GroupLine, Left, LoggedIn, MemberLine,
+    MyStanding, Notice, PeerLine, PieceMap, Started, Uploaded, Whoami,
 };

@@ -164,7 +164,9 @@ impl Session {
                 (Standing::Requested { .. }, Standing::Rejected { .. }) => Decision::Rejected,
                 (Standing::Member { .. }, Standing::Kicked { .. }) => Decision::Kicked,
                 (Standing::Member { .. } | Standing::Requested { .. }, _)
-                    if now.ended_by.is_some() && before.ended_by.is_none() && !before.is_owner(&self.user) =>
+                    if now.ended_by.is_some()
+                        && before.ended_by.is_none()
+                        && !before.is_owner(&self.user) =>
                 {
                     Decision::Closed
                 }

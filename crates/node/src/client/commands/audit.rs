@@ -42,7 +42,8 @@ fn line(state: &GroupState, entry: &AuditEntry) -> AuditLine {
 /// The record in words, to follow its author's name.
 fn what(state: &GroupState, body: &Body) -> String {
     let by = |grant: &Option<_>| if grant.is_some() { " as admin" } else { "" };
-    let again = |incarnation: u32| if incarnation > 1 { format!(" (time {incarnation})") } else { String::new() };
+    let again =
+        |incarnation: u32| if incarnation > 1 { format!(" (time {incarnation})") } else { String::new() };
     match body {
         Body::GroupGenesis { name, .. } => format!("founded {name}"),
         Body::Handover { heirs, stays, .. } => {
@@ -70,7 +71,9 @@ fn what(state: &GroupState, body: &Body) -> String {
             format!("kicked {}{}{}", state.user(user), again(*incarnation), by(grant))
         }
         Body::Leave { incarnation } => format!("left{}", again(*incarnation)),
-        Body::Manifest { name, size, .. } => format!("described {name:?}, {size} bytes", name = name.as_str()),
+        Body::Manifest { name, size, .. } => {
+            format!("described {name:?}, {size} bytes", name = name.as_str())
+        }
         Body::Share { manifest, .. } => format!("shared {}", file(state, manifest)),
         Body::Unshare { share } => match state.facts().get(share).map(|fact| fact.record.body()) {
             Some(Body::Share { manifest, .. }) => format!("stopped sharing {}", file(state, manifest)),
