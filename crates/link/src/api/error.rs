@@ -103,6 +103,8 @@ codes! {
     WrongIncarnation = 36, 409;
     /// The handover leaves out records of the owner, which [`ApiError::missing`] lists.
     StaleHandover = 37, 409;
+    /// The TLS client key was a device of an account, which has removed it for good.
+    DeviceRevoked = 38, 401;
 }
 
 impl<C> Encode<C> for ErrorCode {
