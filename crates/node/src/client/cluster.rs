@@ -77,6 +77,7 @@ pub(crate) fn refusal(error: TrackersError, list: &Path) -> Refusal {
     };
     match error.code {
         ErrorCode::NotLoggedIn | ErrorCode::NotCertified => Refusal::NotLoggedIn,
+        ErrorCode::DeviceRevoked => Refusal::DeviceRemoved,
         ErrorCode::NotMember => Refusal::NotMember,
         ErrorCode::NotOwner => Refusal::NotOwner,
         ErrorCode::NotSharer => Refusal::NotSharing,

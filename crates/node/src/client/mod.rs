@@ -28,6 +28,7 @@ mod names;
 mod node;
 mod outbox;
 mod own_account;
+mod own;
 mod pin;
 mod refusal;
 mod reply;
@@ -40,6 +41,7 @@ mod snapshot;
 mod tasks;
 mod trackers;
 mod transfers;
+mod unlock;
 mod usernames;
 
 pub use cluster::{StartError, Trusted, trust};
@@ -48,6 +50,6 @@ pub use names::{GroupRef, UserRef};
 pub use node::{Node, NodeConfig};
 pub use refusal::Refusal;
 pub use reply::{
-    CloseReport, DownloadLine, FileLine, GroupLine, Left, LoggedIn, MemberLine, MyStanding, Notice, PeerLine,
-    PieceMap, Started, Uploaded, Whoami,
+    CloseReport, DeviceLine, DownloadLine, FileLine, GroupLine, Left, LoggedIn, MemberLine, MyStanding,
+    Notice, PeerLine, PieceMap, Started, Uploaded, Whoami,
 };

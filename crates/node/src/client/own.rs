@@ -15,14 +15,26 @@ use peerage_types::{DeviceId, Name, RecordId, UserId};
 
 use super::Refusal;
 use super::folder::{FolderError, read_file, write_atomic};
+use super::own_account;
 use super::reply::Notice;
 use super::session::Session;
-use super::snapshot::{Keys, account_of};
+use super::snapshot::Keys;
 use super::unlock::{Attempt, Opened, attempt};
 use super::usernames::UserNames;
 
 /// The file's name in an account's folder.
-const FILE: &str = "account";
+const FILE: &str = "remembered";
+
+/// Of two changes of the password that did not know of each other, the earlier one counts.
+const SUPERSEDED: &str =
+    "password change superseded: another device changed it first, and the password that was set there counts";
+
+fn name_lost(name: &str, now: &str) -> String {
+    format!(
+        "another account claimed `{name}` first; you are now `{now}`; `claim_name <name> <passwd>` gives you \
+         another name"
+    )
+}
 
 /// What this machine remembers of an account without a session.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
@@ -118,8 +130,8 @@ impl Session {
     /// What the owner should know about the account now, a sentence each.
     pub(super) fn account_notes(&self) -> Vec<String> {
         let said = self.own.lock().said_now(self.groups.names());
-        let lost = said.lost.map(|name| Notice::NameLost { name, now: said.shown }.to_string());
-        let superseded = said.superseded.then(|| Notice::PasswordSuperseded.to_string());
+        let lost = said.lost.as_deref().map(|name| name_lost(name, &said.shown));
+        let superseded = said.superseded.then(|| SUPERSEDED.to_owned());
         lost.into_iter().chain(superseded).collect()
     }
 
@@ -152,8 +164,10 @@ impl Session {
         let answer = self.trackers.call::<_, api::AccountResponse>(api::path::ACCOUNT, &request).await;
         let api::AccountResponse { rows, secrets } = answer.map_err(|e| self.refuse(e))?;
         let keys = Keys { cluster: self.cluster.id, cluster_key: self.cluster.key };
-        let (facts, _) =
-            account_of(self.user, &rows, &keys).map_err(|e| Refusal::Untrusted(e.to_string()))?;
+        let (folder, user) = (self.folder.path().to_owned(), self.user);
+        let unite = move || own_account::unite(&folder, user, &rows, &keys);
+        let united = tokio::task::spawn_blocking(unite).await.map_err(|e| Refusal::Local(e.to_string()))?;
+        let (facts, _) = united.map_err(|e| Refusal::Untrusted(e.to_string()))?;
         let names = self.groups.names();
         let known = self.own.view();
         let claimed = facts.iter().filter_map(|fact| match fact.record.body() {
@@ -164,7 +178,7 @@ impl Session {
             known.names.iter().map(|claim| claim.name.clone()).chain(claimed).collect();
         names.learn_again(&self.trackers, claimed.into_iter()).await;
         let (view, notices) = self.own.lock().update(&facts, secrets, names, &self.device);
-        notices.into_iter().for_each(|notice| self.notify(notice));
+        notices.into_iter().for_each(|text| self.notify(Notice::Account(text)));
         Ok(view)
     }
 
@@ -190,7 +204,7 @@ impl State {
         secrets: Secrets,
         names: &UserNames,
         this: &DeviceId,
-    ) -> (Arc<AccountView>, Vec<Notice>) {
+    ) -> (Arc<AccountView>, Vec<String>) {
         let before = Arc::clone(&self.view);
         let auth_before = self.secrets.auth;
         self.facts.merge(facts);
@@ -203,28 +217,29 @@ impl State {
         if now != self.said {
             match &now.lost {
                 Some(name) if now.lost != self.said.lost => {
-                    notices.push(Notice::NameLost { name: name.clone(), now: now.shown.clone() });
+                    notices.push(name_lost(name, &now.shown));
                 }
                 _ if now.shown != self.said.shown && !self.said.shown.is_empty() => {
-                    notices.push(Notice::Warning(format!("this account is called {} now", now.shown)));
+                    notices.push(format!("this account is called {} now", now.shown));
                 }
                 _ => {}
             }
             if now.superseded && !self.said.superseded {
-                notices.push(Notice::PasswordSuperseded);
+                notices.push(SUPERSEDED.to_owned());
             }
             self.said = now;
         }
-        if self.secrets.auth != auth_before && self.secrets.auth != self.remembered.auth && !self.said.superseded
+        if self.secrets.auth != auth_before
+            && self.secrets.auth != self.remembered.auth
+            && !self.said.superseded
         {
-            let text = "the password of this account was changed on another device";
-            notices.push(Notice::Warning(text.to_owned()));
+            notices.push("the password of this account was changed on another device".to_owned());
         }
         (Arc::clone(&self.view), notices)
     }
 }
 
-fn device_notices(before: &AccountView, now: &AccountView, this: &DeviceId) -> Vec<Notice> {
+fn device_notices(before: &AccountView, now: &AccountView, this: &DeviceId) -> Vec<String> {
     let mut notices = Vec::new();
     for (id, device) in now.devices.iter().filter(|(id, _)| *id != this) {
         let (tag, label) = (id.tag(), &device.label);
@@ -239,7 +254,7 @@ fn device_notices(before: &AccountView, now: &AccountView, this: &DeviceId) -> V
             }
             _ => continue,
         };
-        notices.push(Notice::Warning(text));
+        notices.push(text);
     }
     notices
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ed25519_dalek::SigningKey;
 use peerage_ledger::{AccountView, Body, Draft, Facts, Record};
-use peerage_link::api::{self, ErrorCode, Secrets, path};
+use peerage_link::api::{self, ErrorCode, Secrets, SignedRow, path};
 use peerage_link::{opaque, vault};
 use peerage_types::{ClusterId, PublicKey, RecordId, Scope, UserId};
 
@@ -39,8 +39,7 @@ impl Identity {
     /// Signs the next record of the account.
     pub(super) fn sign(&mut self, body: Body) -> Arc<Record> {
         let (user, prev) = (self.user, self.head);
-        let draft =
-            Draft { cluster: self.cluster, scope: Scope::Account(user), author: user, prev, body };
+        let draft = Draft { cluster: self.cluster, scope: Scope::Account(user), author: user, prev, body };
         let record = Arc::new(Record::sign(draft, &self.key));
         self.head = Some(record.id());
         record
@@ -53,6 +52,8 @@ pub(super) struct Opened {
     pub(super) facts: Facts,
     pub(super) view: AccountView,
     pub(super) secrets: Secrets,
+    /// What the tracker showed of it.
+    pub(super) rows: Vec<SignedRow>,
 }
 
 /// An account whose password was wrong, as far as that tells whose it is.
@@ -96,7 +97,7 @@ pub(super) async fn attempt(
     Ok(match key {
         Some(key) => {
             let identity = Identity::of(cluster.id, user, key, secrets.head.or(view.head));
-            Attempt::Opened(Box::new(Opened { identity, facts, view, secrets }))
+            Attempt::Opened(Box::new(Opened { identity, facts, view, secrets, rows: account }))
         }
         None => Attempt::Wrong(Box::new(Wrong { view, secrets, namesakes })),
     })

@@ -26,7 +26,7 @@ impl Node {
             }
             error => session.refuse_send(error),
         })?;
-        session.look_at_account().await;
+        session.read_account_back().await;
         Ok(())
     }
 }
@@ -42,8 +42,8 @@ impl super::super::session::Session {
         self.outbox.send(&self.trackers, records, Unreachable::GiveUp, &supply).await
     }
 
-    /// After a change of our own: the next event would bring it, but the next command should know it already.
-    pub(in super::super) async fn look_at_account(&self) {
+    /// After a change of our own: an event will bring it, but the next command should know it already.
+    pub(in super::super) async fn read_account_back(&self) {
         if let Err(error) = self.refresh_account().await {
             tracing::info!(%error, "the change cannot be read back yet");
         }

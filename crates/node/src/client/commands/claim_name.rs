@@ -30,7 +30,7 @@ impl Node {
             }
             error => session.refuse_send(error),
         })?;
-        session.look_at_account().await;
+        session.read_account_back().await;
         Ok(())
     }
 }

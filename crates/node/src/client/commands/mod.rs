@@ -2,11 +2,14 @@
 //! to be shown, or a [`Refusal`](super::Refusal); a refused command leaves everything as it was.
 
 mod answer_request;
+mod change_password;
+mod claim_name;
 mod create_group;
 mod create_user;
 mod download_file;
 mod join_group;
 mod leave_group;
+mod list_devices;
 mod list_files;
 mod list_groups;
 mod list_members;
@@ -14,6 +17,8 @@ mod list_peers;
 mod list_requests;
 mod login;
 mod logout;
+mod recovery;
+mod revoke_device;
 mod show_downloads;
 mod stop_share;
 pub mod upload_file;

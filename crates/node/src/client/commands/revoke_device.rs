@@ -36,7 +36,7 @@ impl Node {
         for some in records.chunks(BUNDLE_RECORDS_MAX) {
             session.send_account(some.to_vec()).await.map_err(|error| session.refuse_send(error))?;
         }
-        session.look_at_account().await;
+        session.read_account_back().await;
         // Our own connections with it end at once, and not only when the tracker tells.
         session.groups.all().iter().for_each(|state| session.groups.doubt(state.view.group));
         Ok(())
