@@ -65,7 +65,7 @@ pub struct LoginResponse {
     pub namesakes: Vec<UserId>,
 }
 
-/// About the AuthRecords of an account, which trackers keep to themselves. Nothing proves it: at worst the next
+/// About the AuthRecords and Recoveries of an account, which trackers keep to themselves. Nothing proves it: at worst the next
 /// record of the identity is refused.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
@@ -79,6 +79,9 @@ pub struct Secrets {
     /// Password changes that lost against an earlier one, at most [`super::SUPERSEDED_MAX`].
     #[n(2)]
     pub superseded: Vec<RecordId>,
+    /// The Recovery whose code opens the account: what the next one names as `previous`.
+    #[n(3)]
+    pub recovery: Option<RecordId>,
 }
 
 /// The identity key as it is sealed under the recovery code. By name, without a session.

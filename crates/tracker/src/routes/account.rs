@@ -74,7 +74,7 @@ fn answer_login(state: &Tracker, user: UserId, ke1: &[u8]) -> Result<LoginRespon
 fn secrets(account: &Account) -> Secrets {
     let Some(view) = &account.view else { return Secrets::default() };
     let superseded = view.superseded.iter().copied().take(SUPERSEDED_MAX).collect();
-    Secrets { auth: view.auth, head: view.head, superseded }
+    Secrets { auth: view.auth, head: view.head, superseded, recovery: view.recovery }
 }
 
 /// The sealed identity key for who has the recovery code. As costly as a password attempt, though a code cannot be

@@ -21,7 +21,7 @@ impl Node {
         let identity = &opened.identity;
         let vault = vault::seal_recovery(&code, &identity.key, &identity.user)
             .map_err(|error| Refusal::Local(error.to_string()))?;
-        let record = opened.identity.sign(Body::Recovery { vault, previous: opened.view.recovery });
+        let record = opened.identity.sign(Body::Recovery { vault, previous: opened.secrets.recovery });
         session.send_account(vec![record]).await.map_err(|error| match error {
             SendError::Trackers(TrackersError::Refused(e)) if e.code == ErrorCode::Superseded => {
                 Refusal::CodeSuperseded
