@@ -27,7 +27,10 @@ pub use group::{
     AccountRows, GroupItem, GroupNameRequest, GroupNameResponse, GroupsRequest, GroupsResponse,
     SnapshotRequest, SnapshotResponse, Standing,
 };
-pub use peer::{PeerDialBackRequest, PresenceRequest, PullRequest, PullResponse, PushRequest, PushResponse};
+pub use peer::{
+    AskRequest, AskResponse, PeerDialBackRequest, PresenceRequest, PullRequest, PullResponse, PushRequest,
+    PushResponse,
+};
 pub use presence::{
     AnnounceAnswer, AnnounceItem, AnnounceRequest, AnnounceResponse, DialBackRequest, FilePresence,
     GroupPresenceRequest, GroupPresenceResponse, PeerEntry, SwarmState,
@@ -108,6 +111,9 @@ pub mod path {
     /// Tracker to tracker: give me rows. [`PullRequest`](super::PullRequest) →
     /// [`PullResponse`](super::PullResponse)
     pub const PEER_PULL: &str = "/v1/peer/pull";
+    /// Tracker to tracker: digests, what lies below them, and snapshots. [`AskRequest`](super::AskRequest) →
+    /// [`AskResponse`](super::AskResponse)
+    pub const PEER_ASK: &str = "/v1/peer/ask";
     /// Tracker to tracker: presence that changed. [`PresenceRequest`](super::PresenceRequest) →
     /// [`Empty`](super::Empty)
     pub const PEER_PRESENCE: &str = "/v1/peer/presence";

@@ -21,9 +21,18 @@ impl Digest {
 
     /// Puts a fact in. The caller makes sure that it was not in yet.
     pub fn add(&mut self, record: &RecordId, order: &Order) {
+        self.sum(&fact_hash(record, order));
+    }
+
+    /// Puts all facts of another digest in: the digest of two scopes together.
+    pub fn merge(&mut self, other: &Self) {
+        self.sum(&other.0);
+    }
+
+    fn sum(&mut self, hash: &[u8; 32]) {
         let mut carry = 0;
-        for (sum, byte) in self.0.iter_mut().zip(fact_hash(record, order)) {
-            carry += u16::from(*sum) + u16::from(byte);
+        for (sum, byte) in self.0.iter_mut().zip(hash) {
+            carry += u16::from(*sum) + u16::from(*byte);
             *sum = carry as u8;
             carry >>= 8;
         }
@@ -88,6 +97,10 @@ mod tests {
             let (record, order) = fact(extra);
             with_extra.remove(&record, &order);
             prop_assert_eq!(with_extra, forwards);
+            let (head, tail) = facts.split_at(facts.len() / 2);
+            let mut both = sum(head);
+            both.merge(&sum(tail));
+            prop_assert_eq!(both, sum(&facts));
         }
     }
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
 use peerage_ledger::{Origin, Receipt, Record};
-use peerage_types::{RecordId, Stamp, Time, TrackerId};
+use peerage_types::{RecordId, Scope, Stamp, Time, TrackerId};
 
+use crate::exchange::{Ask, Told};
 use crate::row::{LogRow, VerifiedRow};
 use crate::vector::Vector;
 
@@ -26,6 +27,10 @@ pub struct BatchId(pub u64);
 /// One request of another tracker that waits for its answer. The shell chooses the number and uses it once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReplyId(pub u64);
+
+/// One question to the own store or to another tracker. The replica chooses the number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ExchangeId(pub u64);
 
 /// Every deadline and maximum of a replica.
 #[derive(Clone, Debug)]
@@ -51,6 +56,20 @@ pub struct Limits {
     pub tail_bytes_max: usize,
     /// Rows whose ids are remembered, to recognise a record that was submitted twice at nearly the same time.
     pub recent_rows_max: usize,
+    /// A tracker with an empty disk takes a snapshot when it lacks more rows than this: more than one answer holds.
+    pub snapshot_rows_min_empty: u64,
+    /// Any other one does when it lacks more rows than this.
+    pub snapshot_rows_min: u64,
+    /// From the start to the first comparison of digests.
+    pub compare_first: Duration,
+    /// Between two comparisons.
+    pub compare_interval: Duration,
+    /// From the end of a comparison to the next one that another tracker may ask for.
+    pub compare_pause: Duration,
+    /// From the end of a comparison to the next one for damaged records.
+    pub mend_pause: Duration,
+    /// An answer about digests or a page of a snapshot that is not there by then has failed.
+    pub exchange_timeout: Duration,
     /// A clock that is further off is worth a warning.
     pub skew_max: Duration,
     /// Between two warnings about one tracker's clock.
@@ -70,6 +89,13 @@ impl Default for Limits {
             tail_rows_max: 8_192,
             tail_bytes_max: 16 * 1024 * 1024,
             recent_rows_max: 8_192,
+            snapshot_rows_min_empty: 2_000,
+            snapshot_rows_min: 50_000,
+            compare_first: Duration::from_secs(300),
+            compare_interval: Duration::from_secs(3_600),
+            compare_pause: Duration::from_secs(600),
+            mend_pause: Duration::from_secs(10),
+            exchange_timeout: Duration::from_secs(10),
             skew_max: Duration::from_secs(5),
             skew_interval: Duration::from_secs(60),
         }
@@ -163,6 +189,8 @@ pub enum Input {
         rows: Vec<VerifiedRow>,
         /// There is more than it sent.
         more: bool,
+        /// It cannot serve all that we lack from its log: a snapshot brings it.
+        snapshot: bool,
         /// What its disk holds.
         vector: Vector,
         /// Its wall clock when it answered, milliseconds since the Unix epoch.
@@ -181,6 +209,38 @@ pub enum Input {
         rows: Vec<LogRow>,
         /// There is more than fits.
         more: bool,
+        /// The asker lacks rows that the log does not hold: see [`Output::Adopt`].
+        snapshot: bool,
+    },
+    /// Compare digests with every other tracker now; a round that runs already is finished first.
+    CompareNow {
+        /// Named in [`Output::Compared`]; `None` when nobody waits for it.
+        ticket: Option<Ticket>,
+        /// Records that the store has and cannot read: they are fetched whatever the digests say.
+        damaged: Vec<RecordId>,
+    },
+    /// The own store answers an [`Output::Look`].
+    Looked {
+        /// Which.
+        exchange: ExchangeId,
+        /// `None`: it could not be read.
+        told: Option<Told>,
+    },
+    /// The own store was scrubbed as [`Output::Scrub`] asked.
+    Scrubbed {
+        /// Which.
+        exchange: ExchangeId,
+        /// Where to go on, and how many digests were put right; `None`: it could not be read.
+        found: Option<(Option<Scope>, u64)>,
+    },
+    /// Another tracker answers an [`Output::Ask`].
+    Told {
+        /// Who.
+        peer: PeerId,
+        /// Which.
+        exchange: ExchangeId,
+        /// Its rows verified; `None`: it did not answer, or not what was asked.
+        told: Option<Told<VerifiedRow>>,
     },
     /// Somebody waits for what other trackers have: ask all of them at once.
     PullNow,
@@ -200,6 +260,55 @@ pub enum Output {
         rows: Vec<VerifiedRow>,
         /// The clock's reading.
         last_stamp: Stamp,
+    },
+    /// Write genuine rows wherever they stand, below the vector or above it, in one durable transaction that leaves the
+    /// vector alone; in its turn among the batches, then [`Input::Persisted`].
+    Keep {
+        /// Ascending, one sequence with [`Output::Persist`].
+        batch: BatchId,
+        /// Of any origins.
+        rows: Vec<VerifiedRow>,
+    },
+    /// Raise the vector to cover this one, durably; in its turn among the batches, then [`Input::Persisted`]. Of the
+    /// origins that it moves, the log holds only some rows up to there (the lowest receipts): who lacks others cannot be
+    /// served from it.
+    Adopt {
+        /// Ascending, one sequence with [`Output::Persist`].
+        batch: BatchId,
+        /// Every record in it has been kept.
+        vector: Vector,
+    },
+    /// Make the digests of some scopes true to what can be read, behind this one, then [`Input::Scrubbed`].
+    Scrub {
+        /// Named in the answer.
+        exchange: ExchangeId,
+        /// Scopes up to this one are done.
+        after: Option<Scope>,
+    },
+    /// Put a question to the own store, then [`Input::Looked`].
+    Look {
+        /// Named in the answer.
+        exchange: ExchangeId,
+        /// The question.
+        ask: Ask,
+    },
+    /// Put a question to another tracker, then [`Input::Told`].
+    Ask {
+        /// To whom.
+        peer: PeerId,
+        /// Named in the answer.
+        exchange: ExchangeId,
+        /// The question.
+        ask: Ask,
+    },
+    /// A round of comparisons is over.
+    Compared {
+        /// Who waited for it.
+        tickets: Vec<Ticket>,
+        /// Own scopes whose digest did not fit what could be read.
+        corrected: u64,
+        /// One for each other tracker.
+        peers: Vec<Comparison>,
     },
     /// Send rows to another tracker, then [`Input::PushAcked`] or [`Input::PushFailed`].
     Push {
@@ -243,6 +352,8 @@ pub enum Output {
         rows: Vec<LogRow>,
         /// There is more.
         more: bool,
+        /// A snapshot must bring the rest.
+        snapshot: bool,
         /// What our disk holds.
         vector: Vector,
     },
@@ -259,7 +370,7 @@ pub enum Output {
         /// Where its records stand: whoever has this much of the log has them.
         places: Vector,
     },
-    /// These rows are on the disk: views may change.
+    /// These rows are on the disk: views may change. None at all: only the vector moved, by [`Output::Adopt`].
     Applied {
         /// In the order in which they were persisted.
         rows: Vec<VerifiedRow>,
@@ -308,6 +419,52 @@ pub struct Status {
     pub waiting: usize,
     /// One per other tracker.
     pub peers: Vec<PeerReport>,
+    /// Log positions that were seen to hold two records, since the start: see [`Output::Equivocation`].
+    pub equivocations: u64,
+    /// From whom a snapshot is being taken.
+    pub snapshot_from: Option<PeerId>,
+}
+
+/// What a comparison of digests with one tracker found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Comparison {
+    /// With whom.
+    pub peer: PeerId,
+    /// What.
+    pub outcome: Outcome,
+}
+
+/// How a comparison ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Both hold the same, but for rows that are on their way.
+    Equal,
+    /// They did not.
+    Differed {
+        /// Records that our disk had lost and has again.
+        repaired: u64,
+        /// Records that the other one lost; it was told, and fetches them itself.
+        lacks: u64,
+    },
+    /// There was nothing to compare with.
+    Failed(CompareFault),
+}
+
+/// Why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CompareFault {
+    /// The environment: it is down, out of reach or too slow.
+    #[error("it does not answer")]
+    Unreachable,
+    /// It answered something else than it was asked.
+    #[error("its answers do not fit together")]
+    Confused,
+    /// It left the list meanwhile.
+    #[error("it left the list")]
+    Removed,
+    /// The environment: the own database cannot be read.
+    #[error("this tracker cannot read its own database")]
+    OwnStore,
 }
 
 /// What a replica knows about another tracker.

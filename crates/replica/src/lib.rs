@@ -5,11 +5,13 @@
 //! are *staged*, persisted in one transaction, and only then applied to views, acknowledged and passed on.
 //!
 //! Beside the log there is what trackers share without keeping it ([`Presence`]), the running digest by which
-//! they compare scopes ([`Digest`]), and the client's side of the acknowledgement rule ([`Outbox`]).
+//! they compare scopes ([`Digest`], [`Ask`]), and the client's side of the acknowledgement rule ([`Outbox`]).
 //!
 //! Nothing here does I/O, reads a clock or draws random numbers.
 
+mod compare;
 mod digest;
+mod exchange;
 mod hlc;
 mod io;
 mod log;
@@ -18,11 +20,20 @@ mod peer;
 mod presence;
 mod replica;
 mod row;
+mod snapshot;
 mod vector;
+mod walk;
 
 pub use digest::Digest;
+pub use exchange::{
+    Ask, FACTS_PAGE_MAX, Place, ROWS_PAGE_BYTES_MAX, ROWS_PAGE_MAX, SCOPES_PAGE_MAX, SCRUB_RECORDS_MAX, Told,
+};
 pub use hlc::{ADOPT_AHEAD_MAX, Hlc};
-pub use io::{BatchId, Config, Input, Limits, Output, PeerId, PeerReport, ReplyId, Status, Ticket};
+pub use io::Config;
+pub use io::{
+    BatchId, CompareFault, Comparison, ExchangeId, Input, Limits, Outcome, Output, PeerId, PeerReport,
+    ReplyId, Status, Ticket,
+};
 pub use outbox::{Bundle, BundleId, Outbox, OutboxError, durable_enough};
 pub use presence::{
     ANNOUNCE_INTERVAL, DEVICE_SWARMS_MAX, PRESENCE_ENTRIES_MAX, Presence, PresenceApplied, PresenceChange,

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use peerage_ledger::{Origin, Receipt};
-use peerage_types::{RecordId, Stamp};
+use peerage_types::RecordId;
 
+use crate::exchange::Place;
 use crate::row::LogRow;
 
 /// The last rows of the own origin that are on the disk, for pushing.
@@ -12,47 +13,44 @@ use crate::row::LogRow;
 /// Invariant: sequence numbers are contiguous and end where the own durable log ends.
 #[derive(Debug, Default)]
 pub(crate) struct Tail {
-    rows: VecDeque<LogRow>,
+    /// Each with whether a bundle ends with it.
+    rows: VecDeque<(LogRow, bool)>,
     bytes: usize,
 }
 
 impl Tail {
-    pub(crate) fn push(&mut self, row: LogRow, rows_max: usize, bytes_max: usize) {
-        let follows = self.rows.back().is_none_or(|last| last.receipt.seq + 1 == row.receipt.seq);
+    /// `ends`: a bundle ends with this row.
+    pub(crate) fn push(&mut self, row: LogRow, ends: bool, rows_max: usize, bytes_max: usize) {
+        let follows = self.rows.back().is_none_or(|(last, _)| last.receipt.seq + 1 == row.receipt.seq);
         assert!(follows, "the own log has a gap before row {}", row.receipt.seq);
         self.bytes += row.record.len();
-        self.rows.push_back(row);
+        self.rows.push_back((row, ends));
         while self.rows.len() > rows_max || (self.bytes > bytes_max && self.rows.len() > 1) {
-            if let Some(row) = self.rows.pop_front() {
+            if let Some((row, _)) = self.rows.pop_front() {
                 self.bytes -= row.record.len();
             }
         }
     }
 
-    /// The rows that follow number `seq`, as many as fit. If they are gone already, the oldest that are left:
+    /// The rows that follow number `seq`, as many as fit, but whole bundles: receivers apply them in one step. If they
+    /// are gone already, the oldest that are left:
     /// the receiver notices the gap and pulls.
     pub(crate) fn after(&self, seq: u64, rows_max: usize, bytes_max: usize) -> Vec<LogRow> {
-        let Some(first) = self.rows.front() else { return Vec::new() };
+        let Some((first, _)) = self.rows.front() else { return Vec::new() };
         let skip = usize::try_from((seq + 1).saturating_sub(first.receipt.seq)).unwrap_or(usize::MAX);
         let mut bytes = 0;
         let mut picked = Vec::new();
-        for row in self.rows.iter().skip(skip).take(rows_max) {
+        let mut between = false;
+        for (row, ends) in self.rows.iter().skip(skip) {
             bytes += row.record.len();
-            if bytes > bytes_max && !picked.is_empty() {
+            if between && (picked.len() >= rows_max || bytes > bytes_max) {
                 break;
             }
             picked.push(row.clone());
+            between = *ends;
         }
         picked
     }
-}
-
-/// Where a record stands in the log.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
-    pub(crate) origin: Origin,
-    pub(crate) seq: u64,
-    pub(crate) stamp: Stamp,
 }
 
 /// Records that were staged lately, by id and by place. The oldest are forgotten first.
@@ -65,8 +63,8 @@ pub(crate) struct Recent {
 
 impl Recent {
     pub(crate) fn insert(&mut self, receipt: &Receipt, rows_max: usize) {
-        let Receipt { origin, seq, stamp, record, .. } = *receipt;
-        self.by_id.entry(record).or_insert(Place { origin, seq, stamp });
+        let Receipt { origin, seq, record, .. } = *receipt;
+        self.by_id.entry(record).or_insert(Place::of(receipt));
         self.by_place.insert((origin, seq), record);
         self.arrival.push_back((origin, seq));
         while self.arrival.len() > rows_max {
@@ -92,7 +90,7 @@ impl Recent {
 mod tests {
     use std::sync::Arc;
 
-    use peerage_types::TrackerId;
+    use peerage_types::{Stamp, TrackerId};
 
     use super::*;
 
@@ -114,7 +112,7 @@ mod tests {
         };
         assert!(after(&tail, 0, 9, 99).is_empty());
         for seq in 1..=6 {
-            tail.push(row(seq), 4, 1_000);
+            tail.push(row(seq), true, 4, 1_000);
         }
         assert_eq!(after(&tail, 0, 9, 999), [3, 4, 5, 6]);
         assert_eq!(after(&tail, 3, 2, 999), [4, 5]);
@@ -122,8 +120,23 @@ mod tests {
         assert_eq!(after(&tail, 4, 9, 1), [5]);
         assert!(after(&tail, 6, 9, 999).is_empty());
         assert!(after(&tail, 99, 9, 999).is_empty());
-        tail.push(row(7), 4, 15);
+        tail.push(row(7), true, 4, 15);
         assert_eq!(after(&tail, 0, 9, 999), [7]);
+    }
+
+    #[test]
+    fn tail_does_not_part_a_bundle() {
+        let mut tail = Tail::default();
+        for (seq, ends) in [(1, true), (2, false), (3, true), (4, false), (5, false), (6, true)] {
+            tail.push(row(seq), ends, 9, 1_000);
+        }
+        let after = |seq, rows, bytes| -> Vec<u64> {
+            tail.after(seq, rows, bytes).iter().map(|row| row.receipt.seq).collect()
+        };
+        assert_eq!(after(0, 1, 999), [1]);
+        assert_eq!(after(0, 2, 999), [1, 2, 3]);
+        assert_eq!(after(1, 9, 1), [2, 3]);
+        assert_eq!(after(3, 1, 1), [4, 5, 6]);
     }
 
     #[test]

@@ -12,12 +12,19 @@ use ed25519_dalek::SigningKey;
 use peerage_ledger::{Origin, Receipt, Record};
 use peerage_types::{Stamp, Time};
 
+use crate::compare::Compare;
+use crate::exchange::Place;
 use crate::hlc::Hlc;
-use crate::io::{BatchId, Config, Input, Limits, Output, PeerId, PeerReport, ReplyId, Status, Ticket};
+use crate::io::{
+    BatchId, Config, ExchangeId, Input, Limits, Output, PeerId, PeerReport, ReplyId, Status, Ticket,
+};
 use crate::log::{Recent, Tail};
 use crate::peer::{Peer, Push};
 use crate::row::VerifiedRow;
+use crate::snapshot::Snapshot;
 use crate::vector::Vector;
+
+mod exchanges;
 
 /// One tracker's part of the replication. Driven by a shell that owns the disk and the network.
 ///
@@ -31,7 +38,7 @@ pub struct Replica {
     clock: Hlc,
     durable: Vector,
     staged: Vector,
-    batches: VecDeque<(BatchId, Vec<VerifiedRow>)>,
+    batches: VecDeque<(BatchId, Batch)>,
     batch_last: BatchId,
     peers: BTreeMap<PeerId, Peer>,
     waiting: BTreeMap<Ticket, Waiting>,
@@ -39,9 +46,24 @@ pub struct Replica {
     replies: BTreeMap<ReplyId, Vector>,
     tail: Tail,
     recent: Recent,
+    compare: Compare,
+    snapshot: Option<Snapshot>,
+    exchange_last: ExchangeId,
+    equivocations: u64,
     outputs: VecDeque<Output>,
     /// Something changed on which answers may depend.
     unsettled: bool,
+}
+
+/// What is on its way to the disk.
+#[derive(Debug)]
+enum Batch {
+    /// Rows that continue their origins.
+    Append(Vec<VerifiedRow>),
+    /// Rows wherever they stand.
+    Keep(Vec<VerifiedRow>),
+    /// A vector whose records have been kept.
+    Adopt(Vector),
 }
 
 /// A submission without an answer.
@@ -62,11 +84,21 @@ struct Taken {
     fresh: bool,
 }
 
+impl Batch {
+    fn rows(&self) -> usize {
+        match self {
+            Self::Append(rows) | Self::Keep(rows) => rows.len(),
+            Self::Adopt(_) => 0,
+        }
+    }
+}
+
 impl Replica {
     /// Starts from what the disk holds; asks every other tracker at once.
     pub fn new(config: Config, now: Time) -> Self {
         let Config { tracker, incarnation, peers, signing_key, vector, last_stamp, limits } = config;
         let origin = Origin { tracker, incarnation };
+        let compare_first = limits.compare_first;
         let mut replica = Self {
             origin,
             signing_key,
@@ -82,11 +114,16 @@ impl Replica {
             replies: BTreeMap::new(),
             tail: Tail::default(),
             recent: Recent::default(),
+            compare: exchanges::first_comparison(now, compare_first),
+            snapshot: None,
+            exchange_last: ExchangeId(0),
+            equivocations: 0,
             outputs: VecDeque::new(),
             unsettled: false,
         };
         assert_eq!(replica.durable.get(&origin), 0, "the incarnation {incarnation} was used before");
-        replica.advance(now);
+        // A new replica has nothing to compare or to keep: the wall clock does not matter.
+        replica.advance(now, 0);
         replica
     }
 
@@ -98,24 +135,29 @@ impl Replica {
             Input::Submit { ticket, records, known } => self.submit(unix_ms, ticket, records, &known),
             Input::PeerAdded { peer } => self.peer_added(now, peer),
             Input::PeerRemoved { peer } => self.peer_removed(peer),
-            Input::Persisted { batch } => self.persisted(batch),
+            Input::Persisted { batch } => self.persisted(now, batch),
             Input::PushReceived { from, rows, reply } => self.push_received(now, unix_ms, from, rows, reply),
             Input::PushAcked { peer, batch, vector } => self.push_acked(now, peer, batch, vector),
             Input::PushFailed { peer, batch } => self.push_failed(peer, batch),
             Input::PullReceived { from, vector, reply } => self.pull_received(from, vector, reply),
-            Input::PullAnswered { peer, rows, more, vector, unix_ms: theirs_ms } => {
+            Input::PullAnswered { peer, rows, more, snapshot, vector, unix_ms: theirs_ms } => {
                 self.clock_compared(now, peer, unix_ms, theirs_ms);
                 self.pull_answered(now, unix_ms, peer, rows, more, vector);
+                self.consider_snapshot(now, peer, snapshot);
             }
             Input::PullFailed { peer } => self.pull_failed(now, peer),
-            Input::RowsLoaded { reply, rows, more } => {
+            Input::RowsLoaded { reply, rows, more, snapshot } => {
                 let vector = self.durable.clone();
-                self.outputs.push_back(Output::PullReply { reply, rows, more, vector });
+                self.outputs.push_back(Output::PullReply { reply, rows, more, snapshot, vector });
             }
             Input::PullNow => self.peers.values_mut().for_each(|peer| peer.pull_now(now)),
+            Input::CompareNow { ticket, damaged } => self.compare_now(now, ticket, damaged),
+            Input::Looked { exchange, told } => self.looked(exchange, told),
+            Input::Scrubbed { exchange, found } => self.scrubbed(exchange, found),
+            Input::Told { peer, exchange, told } => self.told(now, unix_ms, peer, exchange, told),
             Input::Timeout => {}
         }
-        self.advance(now);
+        self.advance(now, unix_ms);
     }
 
     /// The next thing to do. Drain until [`Output::WakeAt`].
@@ -149,9 +191,11 @@ impl Replica {
         });
         Status {
             origin: self.origin,
-            staged_rows: self.batches.iter().map(|(_, rows)| rows.len()).sum(),
+            staged_rows: self.batches.iter().map(|(_, batch)| batch.rows()).sum(),
             waiting: self.waiting.len(),
             peers: peers.collect(),
+            equivocations: self.equivocations,
+            snapshot_from: self.snapshot.as_ref().map(|snapshot| snapshot.peer),
         }
     }
 
@@ -162,6 +206,7 @@ impl Replica {
     /// What it acknowledged is still true, but it is not one of `of` any more.
     fn peer_removed(&mut self, peer: PeerId) {
         self.peers.remove(&peer);
+        self.exchange_without(peer);
         for waiting in self.waiting.values_mut() {
             waiting.durable_on.remove(&peer);
         }
@@ -180,11 +225,7 @@ impl Replica {
             // The store may not know yet what was staged a moment ago.
             let place = self.recent.place_of(&record.id()).unwrap_or_else(|| {
                 let row = self.accept_own(record, unix_ms);
-                let place = crate::log::Place {
-                    origin: self.origin,
-                    seq: row.receipt().seq,
-                    stamp: row.receipt().stamp,
-                };
+                let place = Place::of(row.receipt());
                 rows.push(row);
                 place
             });
@@ -213,7 +254,7 @@ impl Replica {
             return;
         }
         let batch = self.next_batch();
-        self.batches.push_back((batch, rows.clone()));
+        self.batches.push_back((batch, Batch::Append(rows.clone())));
         self.outputs.push_back(Output::Persist { batch, rows, last_stamp: self.clock.last() });
     }
 
@@ -222,19 +263,33 @@ impl Replica {
         self.batch_last
     }
 
-    fn persisted(&mut self, batch: BatchId) {
-        while let Some((_, rows)) = self.batches.pop_front_if(|(first, _)| *first <= batch) {
-            for row in &rows {
+    fn persisted(&mut self, now: Time, batch: BatchId) {
+        while let Some((_, done)) = self.batches.pop_front_if(|(first, _)| *first <= batch) {
+            self.unsettled = true;
+            let rows = match done {
+                Batch::Append(rows) => rows,
+                Batch::Keep(rows) => {
+                    self.outputs.push_back(Output::Applied { rows });
+                    continue;
+                }
+                Batch::Adopt(vector) => {
+                    self.durable.merge(&vector);
+                    self.outputs.push_back(Output::Applied { rows: Vec::new() });
+                    continue;
+                }
+            };
+            for (index, row) in rows.iter().enumerate() {
                 let Receipt { origin, seq, .. } = *row.receipt();
                 assert_eq!(self.durable.get(&origin) + 1, seq, "persisted with a gap in {origin:?}");
                 self.durable.raise(origin, seq);
                 if origin == self.origin {
-                    self.tail.push(row.row(), self.limits.tail_rows_max, self.limits.tail_bytes_max);
+                    let ends = index + 1 == rows.len();
+                    self.tail.push(row.row(), ends, self.limits.tail_rows_max, self.limits.tail_bytes_max);
                 }
             }
             self.outputs.push_back(Output::Applied { rows });
-            self.unsettled = true;
         }
+        self.exchange_persisted(now, batch);
     }
 
     /// Stages what continues an origin; looks at what is known already; leaves what is behind a gap.
@@ -271,6 +326,7 @@ impl Replica {
         if !(foreign || ours.is_some_and(|ours| ours != record)) {
             return None;
         }
+        self.equivocations += 1;
         self.outputs.push_back(Output::Equivocation { origin, seq, ids: (ours, record) });
         let known = self.recent.place_of(&record).is_some();
         (!known).then(|| self.accept_own(Arc::clone(row.record()), unix_ms))
@@ -297,13 +353,14 @@ impl Replica {
     fn push_acked(&mut self, now: Time, from: PeerId, batch: BatchId, vector: Vector) {
         let Some(peer) = self.peers.get_mut(&from) else { return };
         let reached = vector.get(&self.origin);
-        peer.vector = vector;
+        peer.heard(vector, &self.origin);
         self.unsettled = true;
         // An answer after the deadline still tells what is durable there, but not that the tracker keeps pace.
         if let Some(push) = peer.push.take_if(|push| push.batch == batch) {
             if reached <= push.base {
                 peer.push_not_before = now.after(self.limits.pull_interval);
             }
+            peer.lagging |= push.gap && reached <= push.base;
             self.trust(from);
         }
     }
@@ -318,7 +375,8 @@ impl Replica {
     fn pull_received(&mut self, from: Option<PeerId>, vector: Vector, reply: ReplyId) {
         if vector.covers(&self.durable) {
             let ours = self.durable.clone();
-            self.outputs.push_back(Output::PullReply { reply, rows: Vec::new(), more: false, vector: ours });
+            let (rows, vector) = (Vec::new(), ours);
+            self.outputs.push_back(Output::PullReply { reply, rows, more: false, snapshot: false, vector });
         } else {
             self.outputs.push_back(Output::LoadRows {
                 reply,
@@ -329,7 +387,7 @@ impl Replica {
         }
         // That it reaches us does not show that we reach it: a suspect stays one.
         if let Some(peer) = from.and_then(|from| self.peers.get_mut(&from)) {
-            peer.vector = vector;
+            peer.heard(vector, &self.origin);
             self.unsettled = true;
         }
     }
@@ -346,7 +404,7 @@ impl Replica {
         let taken = self.take(unix_ms, rows);
         let interval = self.limits.pull_interval;
         let Some(peer) = self.peers.get_mut(&from) else { return };
-        peer.vector = vector;
+        peer.heard(vector, &self.origin);
         peer.pull = None;
         peer.pull_at = if std::mem::take(&mut peer.pull_again) { now } else { now.after(interval) };
         // Asking again before these rows are on the disk would bring them once more. If another tracker brought
@@ -393,8 +451,9 @@ impl Replica {
     }
 
     /// Everything that follows from the new state and the time.
-    fn advance(&mut self, now: Time) {
+    fn advance(&mut self, now: Time, unix_ms: u64) {
         self.expire(now);
+        self.expire_exchanges(now);
         self.start_pushes(now);
         if self.unsettled || self.deadlines.first().is_some_and(|(at, _)| *at <= now) {
             self.unsettled = false;
@@ -402,6 +461,7 @@ impl Replica {
             self.answer_submissions(now);
         }
         self.start_pulls(now);
+        self.drive_comparison(now, unix_ms);
     }
 
     fn expire(&mut self, now: Time) {
@@ -433,7 +493,8 @@ impl Replica {
             }
             let rows = self.tail.after(base, self.limits.push_rows_max, self.limits.push_bytes_max);
             let batch = self.next_batch();
-            let push = Push { batch, deadline: now.after(self.limits.push_timeout), base };
+            let gap = rows.first().is_some_and(|first| first.receipt.seq > base + 1);
+            let push = Push { batch, deadline: now.after(self.limits.push_timeout), base, gap };
             if let Some(peer) = self.peers.get_mut(&id) {
                 peer.push = Some(push);
             }
@@ -462,7 +523,9 @@ impl Replica {
             });
             let holders = peers.iter().filter(|(_, peer)| peer.vector.covers(&waiting.needs));
             waiting.durable_on.extend(holders.map(|(id, _)| *id));
-            let settled = |(id, peer): (&PeerId, &Peer)| peer.suspected || waiting.durable_on.contains(id);
+            let settled = |(id, peer): (&PeerId, &Peer)| {
+                peer.suspected || peer.lagging || waiting.durable_on.contains(id)
+            };
             let done = deadline <= now || peers.iter().all(settled);
             if done {
                 deadlines.remove(&(deadline, *ticket));
@@ -475,7 +538,11 @@ impl Replica {
         }
     }
 
+    /// Not while a snapshot brings everything: each answer would bring a part of it once more.
     fn start_pulls(&mut self, now: Time) {
+        if self.snapshot.is_some() {
+            return;
+        }
         for (id, peer) in &mut self.peers {
             let continues = peer.pull_when.as_ref().is_some_and(|needs| self.durable.covers(needs));
             if peer.pull.is_none() && (continues || peer.pull_at <= now) {
@@ -491,8 +558,13 @@ impl Replica {
         let of_peers = self.peers.values().flat_map(|peer| {
             let push_due = !peer.suspected && peer.push.is_none() && peer.vector.get(&self.origin) < reached;
             let push = peer.push.map(|push| push.deadline).or(push_due.then_some(peer.push_not_before));
-            [push, peer.pull.or(Some(peer.pull_at))]
+            let pull_due = self.snapshot.is_none().then_some(peer.pull_at);
+            [push, peer.pull.or(pull_due)]
         });
-        of_peers.flatten().chain(self.deadlines.first().map(|(at, _)| *at)).min()
+        of_peers
+            .flatten()
+            .chain(self.exchange_wake_at())
+            .chain(self.deadlines.first().map(|(at, _)| *at))
+            .min()
     }
 }

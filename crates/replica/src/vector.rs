@@ -29,6 +29,11 @@ impl Vector {
         }
     }
 
+    /// Takes one origin out.
+    pub(crate) fn forget(&mut self, origin: &Origin) {
+        self.0.remove(origin);
+    }
+
     /// Does this vector reach at least as far as `other` everywhere?
     pub fn covers(&self, other: &Self) -> bool {
         other.0.iter().all(|(origin, seq)| self.get(origin) >= *seq)

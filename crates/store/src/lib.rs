@@ -9,7 +9,10 @@ mod error;
 mod sqlite;
 
 use peerage_ledger::{Claim, GroupClaim};
-use peerage_replica::{Digest, LogRow, Vector, VerifiedRow};
+use peerage_replica::{
+    Ask, Digest, LogRow, Place, ROWS_PAGE_BYTES_MAX, ROWS_PAGE_MAX, SCOPES_PAGE_MAX, Told, Vector,
+    VerifiedRow,
+};
 use peerage_types::{DeviceId, FoldedName, GroupId, MetainfoId, RecordId, Scope, Stamp, UserId};
 
 pub use error::StoreError;
@@ -25,13 +28,60 @@ pub trait Store: Send + Sync {
     /// nothing of the call is there.
     fn append(&self, rows: &[VerifiedRow], last_stamp: Stamp) -> Result<(), StoreError>;
 
+    /// Makes rows durable wherever they stand, below the vector or above it, and leaves the vector alone: what was lost
+    /// and is fetched again, and the pages of a snapshot. Puts damaged records right, and digests and indexes with
+    /// them. A place that holds another genuine row keeps it. One writer at a time.
+    ///
+    /// # Errors
+    /// As from [`append`](Store::append).
+    fn keep(&self, rows: &[VerifiedRow]) -> Result<(), StoreError>;
+
+    /// Raises the vector to cover this one, durably: all records in it have been kept. From then on
+    /// [`rows_after`](Store::rows_after) serves the origins that this moved only to whoever has their rows up to here.
+    ///
+    /// # Errors
+    /// As from [`append`](Store::append).
+    fn adopt(&self, vector: &Vector) -> Result<(), StoreError>;
+
+    /// From where on each origin's log is complete: origins that were adopted.
+    fn floors(&self) -> Result<Vector, StoreError>;
+
+    /// The digest of all scopes together.
+    fn root_digest(&self) -> Result<Digest, StoreError>;
+
+    /// A page of a scope's readable records in the ids' order, behind `after`, each with the place of its lowest
+    /// receipt, and whether there are more. At most [`FACTS_PAGE_MAX`](peerage_replica::FACTS_PAGE_MAX). A record
+    /// that is not what its id says is left out.
+    fn facts(
+        &self,
+        scope: &Scope,
+        after: Option<&RecordId>,
+    ) -> Result<(Vec<(RecordId, Place)>, bool), StoreError>;
+
+    /// These records with their lowest receipts, as many as fit, but at least one if any is readable.
+    fn rows_of(
+        &self,
+        ids: &[RecordId],
+        limit_rows: usize,
+        limit_bytes: usize,
+    ) -> Result<Vec<LogRow>, StoreError>;
+
+    /// A page of all readable records with their lowest receipts, behind a place that an earlier page named (0: from the
+    /// beginning), in an order in which new ones come last.
+    fn snapshot(&self, after: u64, limit_rows: usize, limit_bytes: usize) -> Result<Snapshot, StoreError>;
+
+    /// Reads the records of some scopes behind `after`, and makes digests true that do not fit what is readable there.
+    /// Returns where to go on and how many digests it put right.
+    fn scrub(&self, after: Option<&Scope>) -> Result<(Option<Scope>, u64), StoreError>;
+
     /// How far each origin's log reaches.
     fn vector(&self) -> Result<Vector, StoreError>;
 
     /// The clock's reading at the last append; 0 before the first.
     fn last_stamp(&self) -> Result<Stamp, StoreError>;
 
-    /// Rows beyond `vector`, contiguous per origin, and whether there are more than fit. At most `limit_rows`
+    /// Rows beyond `vector`, contiguous per origin, and whether there are more than fit; nothing of an origin whose rows
+    /// up to its [floor](Store::floors) the asker lacks. At most `limit_rows`
     /// rows and `limit_bytes` record bytes, but at least one row if there is any.
     fn rows_after(
         &self,
@@ -98,4 +148,44 @@ pub trait Store: Send + Sync {
 
     /// Sets such a value, durably.
     fn set_meta(&self, key: &str, value: &[u8]) -> Result<(), StoreError>;
+}
+
+/// A page of a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Records with their lowest receipts.
+    pub rows: Vec<LogRow>,
+    /// Where to go on; nothing behind the last page.
+    pub next: Option<u64>,
+    /// How far each origin's log reached when the page was read.
+    pub vector: Vector,
+}
+
+/// Answers a question about this store, its own tracker's or another one's.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn answer(store: &dyn Store, ask: &Ask) -> Result<Told, StoreError> {
+    Ok(match ask {
+        Ask::Root => Told::Root(store.root_digest()?),
+        Ask::Scopes(after) => {
+            let page = store.scope_digests(after.as_ref(), SCOPES_PAGE_MAX)?;
+            let more = page.len() >= SCOPES_PAGE_MAX;
+            Told::Scopes(page, more)
+        }
+        Ask::Facts(scope, after) => {
+            let (page, more) = store.facts(scope, after.as_ref())?;
+            Told::Facts(page, more)
+        }
+        Ask::Rows(ids) => {
+            let ids = &ids[..ids.len().min(ROWS_PAGE_MAX)];
+            Told::Rows(store.rows_of(ids, ROWS_PAGE_MAX, ROWS_PAGE_BYTES_MAX)?)
+        }
+        Ask::Snapshot(after) => {
+            let Snapshot { rows, next, vector } =
+                store.snapshot(*after, ROWS_PAGE_MAX, ROWS_PAGE_BYTES_MAX)?;
+            Told::Snapshot { rows, next, vector }
+        }
+        Ask::Compare => Told::Noted,
+    })
 }

@@ -11,7 +11,7 @@ use peerage_ledger::{
     admit_group,
 };
 use peerage_types::limits::BUNDLE_RECORDS_MAX;
-use peerage_types::{ClusterId, GroupId, Scope, UserId};
+use peerage_types::{ClusterId, GroupId, Scope, Stamp, UserId};
 
 use crate::error::Failure;
 use crate::lanes::Lane;
@@ -81,7 +81,9 @@ pub(crate) fn admit(state: &State, records: Vec<Arc<Record>>) -> Result<Admitted
         state,
         scopes: BTreeMap::new(),
         accounts: AccountsAtHand::default(),
-        unsettled: BTreeSet::new(),
+        touched: BTreeSet::new(),
+        views: BTreeMap::new(),
+        applied: 0,
     };
     let (mut new, mut known) = (Vec::new(), Vec::new());
     let last = records.len().saturating_sub(1);
@@ -105,8 +107,11 @@ struct Bench<'a> {
     state: &'a State,
     scopes: BTreeMap<Scope, Facts>,
     accounts: AccountsAtHand,
-    /// Groups in which the bundle has changed what admission reads.
-    unsettled: BTreeSet<GroupId>,
+    /// Groups to which the bundle has added, and their views if these took everything so far.
+    touched: BTreeSet<GroupId>,
+    views: BTreeMap<GroupId, GroupView>,
+    /// Records of the bundle on the bench.
+    applied: u64,
 }
 
 #[derive(Default)]
@@ -128,6 +133,11 @@ impl Accounts for AccountsAtHand {
 }
 
 impl AccountsAtHand {
+    /// The group's view before the bundle.
+    fn view(&self, group: &GroupId) -> Option<GroupView> {
+        self.groups.iter().filter_map(|held| held.view.as_ref()).find(|view| view.group == *group).cloned()
+    }
+
     fn held(&self, user: &UserId) -> Option<&Arc<Account>> {
         let of_groups = || self.groups.iter().find_map(|group| group.accounts.0.get(user));
         self.cached.0.get(user).or_else(of_groups)
@@ -157,16 +167,27 @@ impl Bench<'_> {
     /// What the bundle's next records are judged by.
     fn apply(&mut self, record: &Arc<Record>) {
         let scope = record.scope();
-        // A Manifest alone lists nothing; in large groups that spares every upload one settlement.
-        if let (Scope::Group(group), false) = (scope, matches!(record.body(), Body::Manifest { .. })) {
-            self.unsettled.insert(group);
-        }
-        if let Some(facts) = self.scopes.get_mut(&scope) {
-            facts.insert(Arc::clone(record), Order::LAST);
-        }
-        if let Scope::Account(user) = scope {
-            let view = self.scopes.get(&scope).and_then(|facts| AccountView::of(user, facts));
-            self.accounts.changed.insert(user, view);
+        self.applied += 1;
+        let order =
+            Order { stamp: Stamp(u64::MAX - BUNDLE_RECORDS_MAX as u64 + self.applied), ..Order::LAST };
+        let Some(facts) = self.scopes.get_mut(&scope) else { return };
+        facts.insert(Arc::clone(record), order);
+        match scope {
+            Scope::Account(user) => _ = self.accounts.changed.insert(user, AccountView::of(user, facts)),
+            Scope::Group(group) => {
+                let known = match self.touched.insert(group) {
+                    true => self.accounts.view(&group),
+                    false => self.views.remove(&group),
+                };
+                let Some(mut view) = known.filter(|_| self.accounts.changed.is_empty()) else { return };
+                // A Manifest alone lists nothing. Behind anything else that is not taken the next record has the
+                // group settled anew.
+                if view.append(facts, &self.accounts, &record.id())
+                    || matches!(record.body(), Body::Manifest { .. })
+                {
+                    self.views.insert(group, view);
+                }
+            }
         }
     }
 
@@ -215,11 +236,16 @@ impl Bench<'_> {
         let cached = self.state.views.group(&group)?;
         self.fetch_account(&record.author())?;
         let Some(facts) = self.scopes.get(&scope) else { return Ok(()) };
-        // Most bundles begin with the group as the cache has it; settle anew only behind a record that counts.
+        // Bundles begin with the group as the cache has it, and most records are taken by its view as they come.
         let fresh;
-        let view = match !self.unsettled.contains(&group) && self.accounts.changed.is_empty() {
-            true => cached.view.as_ref(),
-            false => {
+        let kept = match self.touched.contains(&group) {
+            true => self.views.get(&group),
+            false => cached.view.as_ref(),
+        };
+        let gone = self.touched.contains(&group) && kept.is_none();
+        let view = match gone || !self.accounts.changed.is_empty() {
+            false => kept,
+            true => {
                 fresh = GroupView::of(group, facts, &self.accounts);
                 fresh.as_ref()
             }

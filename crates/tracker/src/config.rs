@@ -23,6 +23,8 @@ pub struct TrackerConfig {
     pub data: Option<PathBuf>,
     /// Where to listen; by default what the list's line says.
     pub listen: Option<SocketAddr>,
+    /// A file with the code that whoever creates an account must know; without one everybody may create accounts.
+    pub registration_code: Option<PathBuf>,
     /// Asks the running tracker to read the list again; keep a clone. It also looks by itself every two seconds.
     pub reload: Reload,
 }
@@ -61,6 +63,14 @@ pub enum TrackerError {
         number: usize,
         /// How many there are.
         trackers: usize,
+    },
+    /// The registration code cannot be used.
+    #[error("the registration code cannot be read from `{}`: {source}", .path.display())]
+    RegistrationCode {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: io::Error,
     },
     /// The keyring cannot be used.
     #[error(transparent)]

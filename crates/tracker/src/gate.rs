@@ -2,8 +2,7 @@
 //!
 //! A connection begins in the pool of unfinished ones and moves to the other with its first request. So what
 //! stalls in a handshake never holds a place of those who work, and the pool of unfinished ones never turns
-//! anybody away: the oldest of whoever has the most there goes, and a newcomer needs only a few round trips to be
-//! through. Driven by the accept loop and by each connection; evictions reach a connection through its [`Activity`].
+//! anybody away: what has stalled the most goes, and a newcomer needs only a few round trips to be through. Driven by the accept loop and by each connection; evictions reach a connection through its [`Activity`].
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -67,24 +66,28 @@ impl Gate {
 
     /// A new connection. It always gets in; an older unfinished one may have to go for it.
     pub(crate) fn enter(self: &Arc<Self>, place: Place) -> Ticket {
+        self.enter_at(place, Instant::now())
+    }
+
+    fn enter_at(self: &Arc<Self>, place: Place, now: Instant) -> Ticket {
         let activity = Arc::new(Activity::default());
         let mut pools = self.lock();
         while let Some(full) = pools.unfinished.full_for(&place) {
-            let Some(oldest) = pools.unfinished.oldest_of(full) else { break };
-            pools.unfinished.evict(oldest);
+            let Some(stalled) = pools.unfinished.most_stalled_of(full, now) else { break };
+            pools.unfinished.evict(stalled);
         }
         let id = pools.next;
         pools.next += 1;
-        pools.unfinished.add(id, Member { place, activity: Arc::clone(&activity) });
+        pools.unfinished.add(id, Member { place, since: now, activity: Arc::clone(&activity) });
         drop(pools);
         Ticket { gate: Arc::clone(self), id, activity }
     }
 
-    /// The system has no room for one more: the oldest unfinished one goes.
+    /// The system has no room for one more: an unfinished one goes.
     pub(crate) fn relieve(&self) {
         let mut pools = self.lock();
-        if let Some(oldest) = pools.unfinished.oldest_of(Full::Total) {
-            pools.unfinished.evict(oldest);
+        if let Some(stalled) = pools.unfinished.most_stalled_of(Full::Total, Instant::now()) {
+            pools.unfinished.evict(stalled);
         }
     }
 
@@ -147,9 +150,20 @@ enum Full {
     Total,
 }
 
+impl Full {
+    fn counts(self, place: &Place) -> bool {
+        match self {
+            Self::Host(host) => place.host == host,
+            Self::Network(network) => place.network == network,
+            Self::Total => true,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Member {
     place: Place,
+    since: Instant,
     activity: Arc<Activity>,
 }
 
@@ -182,26 +196,21 @@ impl Pool {
         (self.members.len() >= self.caps.total).then_some(Full::Total)
     }
 
-    /// The oldest member that counts against a cap. Of all: the oldest of the network with the most, so that
-    /// whoever brings many makes room for whoever brings few.
-    fn oldest_of(&self, full: Full) -> Option<u64> {
-        let most = self.networks.values().copied().max().unwrap_or(0);
-        let of = |member: &Member| match full {
-            Full::Host(host) => member.place.host == host,
-            Full::Network(network) => member.place.network == network,
-            Full::Total => self.networks.get(&member.place.network) == Some(&most),
+    /// Who has stalled the most of those that count against a cap: its age, times how many its network has here. So a
+    /// crowd makes room before whoever brings few, and nobody goes who has only just come while others stall.
+    fn most_stalled_of(&self, full: Full, now: Instant) -> Option<u64> {
+        let weight = |member: &Member| {
+            let crowd = self.networks.get(&member.place.network).copied().unwrap_or(1);
+            now.saturating_duration_since(member.since).as_micros() * crowd as u128
         };
-        self.members.iter().find(|(_, member)| of(member)).map(|(id, _)| *id)
+        let counted = self.members.iter().filter(|(_, member)| full.counts(&member.place));
+        // Of equals the first to come.
+        counted.max_by_key(|(id, member)| (weight(member), std::cmp::Reverse(**id))).map(|(id, _)| *id)
     }
 
     /// Who has gone without a request for the longest, of those that count against a cap.
     fn longest_idle_of(&self, full: Full) -> Option<u64> {
-        let of = |place: &Place| match full {
-            Full::Host(host) => place.host == host,
-            Full::Network(network) => place.network == network,
-            Full::Total => true,
-        };
-        let idle = self.members.iter().filter(|(_, member)| of(&member.place));
+        let idle = self.members.iter().filter(|(_, member)| full.counts(&member.place));
         let idle = idle.filter_map(|(id, member)| Some((member.activity.idle_since()?, *id)));
         idle.min().map(|(_, id)| id)
     }
@@ -398,7 +407,12 @@ mod tests {
     fn the_oldest_of_the_same_host_makes_room_first() {
         let gate = gate(10, 2, 3);
         let from = ["192.0.2.1", "192.0.2.1", "192.0.2.2", "198.51.100.1", "192.0.2.1", "192.0.2.3"];
-        let tickets = from.map(|from| gate.enter(at(from)));
+        let start = Instant::now();
+        let mut after = 0;
+        let tickets = from.map(|from| {
+            after += 1;
+            gate.enter_at(at(from), start + Duration::from_millis(after))
+        });
         // The third of 192.0.2.1 costs its first; the fourth of 192.0.2/24 costs its oldest.
         assert_eq!(evicted(&tickets), [0, 1]);
         assert_eq!(gate.len(), (4, 0));
@@ -408,14 +422,23 @@ mod tests {
     }
 
     #[test]
-    fn whoever_brings_many_makes_room_for_whoever_brings_few() {
-        let gate = gate(10, 8, 8);
-        let quiet = gate.enter(at("203.0.113.5"));
-        let crowd: Vec<_> = (0..40).map(|_| gate.enter(at("192.0.2.1"))).collect();
-        assert_eq!(evicted(&crowd), (0..32).collect::<Vec<_>>(), "its own cap");
-        let others: Vec<_> = (0..8).map(|n| gate.enter(at(&format!("198.51.{n}.1")))).collect();
-        assert_eq!((evicted(&others).len(), gate.len()), (0, (10, 0)));
-        assert!(!is_evicted(&quiet), "the oldest of all, but alone in its network");
+    fn what_stalls_the_most_goes_and_not_who_has_just_come() {
+        let start = Instant::now();
+        let ms = |ms: u64| start + Duration::from_millis(ms);
+        // A crowd makes room before whoever came a little earlier, but alone.
+        let pools = gate(10, 8, 8);
+        let quiet = pools.enter_at(at("203.0.113.5"), ms(0));
+        let crowd: Vec<_> = (0..8).map(|n| pools.enter_at(at("192.0.2.1"), ms(100 + n))).collect();
+        let others: Vec<_> =
+            (0..6_u64).map(|n| pools.enter_at(at(&format!("198.51.{n}.1")), ms(200 + n))).collect();
+        assert_eq!((evicted(&crowd), evicted(&others).len(), pools.len()), (vec![0, 1, 2, 3, 4], 0, (10, 0)));
+        assert!(!is_evicted(&quiet));
+        // Many who come alone and stall: two at once from one place are not the crowd.
+        let pools = gate(10, 8, 8);
+        let stalled: Vec<_> =
+            (0..10_u64).map(|n| pools.enter_at(at(&format!("198.51.{n}.1")), ms(n))).collect();
+        let honest: Vec<_> = (0..3).map(|_| pools.enter_at(at("203.0.113.5"), ms(1_000))).collect();
+        assert_eq!((evicted(&stalled), evicted(&honest).len()), (vec![0, 1, 2], 0));
     }
 
     #[test]

@@ -83,6 +83,8 @@ pub(crate) const ANNOUNCED_INLINE_MAX: usize = 16;
 pub(crate) const SCOPES_CACHED_MAX: usize = 4_096;
 /// Records of all cached scopes together (about 1 KiB each).
 pub(crate) const RECORDS_CACHED_MAX: usize = 400_000;
+/// Damaged records that are asked for at once.
+pub(crate) const DAMAGED_MAX: usize = 1_000;
 /// Devices whose account is remembered.
 pub(crate) const DEVICES_CACHED_MAX: usize = 65_536;
 /// Group records that are read from the store at once for a page of the group list.
@@ -128,6 +130,8 @@ impl Rate {
     }
 }
 
+/// Accounts that may be submitted because their makers knew the registration code.
+pub(crate) const INVITED_MAX: usize = 10_000;
 /// Keys of one rate limit (accounts or places): below 8 MiB.
 pub(crate) const RATE_KEYS_MAX: usize = 65_536;
 /// Networks in which accounts had sessions, to tell owners from strangers.

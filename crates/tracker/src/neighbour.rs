@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use minicbor::{Decode, Encode};
-use peerage_link::api::{Empty, HelloResponse, PullRequest, PullResponse, PushRequest, PushResponse, path};
+use peerage_link::api::{
+    AskRequest, AskResponse, Empty, HelloResponse, PullRequest, PullResponse, PushRequest, PushResponse, path,
+};
 use peerage_link::http::{CallError, ConnectError, TrackerConn};
 use peerage_link::list::TrackerEntry;
-use peerage_replica::{BatchId, Input, LogRow, PeerId, Vector, VerifiedRow};
+use peerage_replica::{Ask, BatchId, ExchangeId, Input, LogRow, PeerId, Vector, VerifiedRow};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::timeout;
 
@@ -205,6 +207,35 @@ pub(crate) fn spawn_pull(state: &Shared, peer: PeerId, vector: Vector, report: U
     });
 }
 
+/// Puts a question to one tracker, verifies the rows of its answer, and reports it.
+pub(crate) fn spawn_ask(
+    state: &Shared,
+    peer: PeerId,
+    exchange: ExchangeId,
+    ask: Ask,
+    report: UnboundedSender<Done>,
+) {
+    let state = Arc::clone(state);
+    tokio::spawn(async move {
+        let request = AskRequest { from: state.tracker, ask };
+        let told = match self::ask::<_, AskResponse>(&state, peer, path::PEER_ASK, &request).await {
+            None => None,
+            Some(AskResponse { told }) => {
+                let verified = state.blocking(move |state| {
+                    let verify = |row: LogRow| VerifiedRow::verify(&row, &state.cluster, &state.cluster_key);
+                    let told = told.try_map(verify);
+                    told.map_err(|fault| crate::error::Failure::bad_request(fault.to_string()))
+                });
+                let refused = |failure: &crate::error::Failure| {
+                    tracing::warn!(?peer, reason = %failure.0, "another tracker sent rows that cannot be");
+                };
+                verified.await.inspect_err(refused).ok()
+            }
+        };
+        let _ = report.send(Done::Input(Input::Told { peer, exchange, told }));
+    });
+}
+
 /// Connects. Trackers that are started together find each other a moment later than the first one asks: a few quick
 /// attempts spare them a suspicion and a whole pull interval.
 async fn reach(state: &Shared, peer: PeerId) -> bool {
@@ -231,10 +262,10 @@ async fn reach(state: &Shared, peer: PeerId) -> bool {
 }
 
 async fn verified(state: &Shared, peer: PeerId, answer: PullResponse) -> Input {
-    let PullResponse { rows, more, vector, unix_ms } = answer;
+    let PullResponse { rows, more, vector, unix_ms, snapshot } = answer;
     let verified = state.blocking(move |state| verify_rows(state, &rows)).await;
     match verified {
-        Ok(rows) => Input::PullAnswered { peer, rows, more, vector, unix_ms },
+        Ok(rows) => Input::PullAnswered { peer, rows, more, snapshot, vector, unix_ms },
         Err(failure) => {
             tracing::warn!(?peer, reason = %failure.0, "another tracker sent rows that cannot be");
             Input::PullFailed { peer }

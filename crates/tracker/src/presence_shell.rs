@@ -22,6 +22,7 @@ use crate::clock::Monotonic;
 use crate::error::Failure;
 use crate::limits::{PEER_CALL_TIMEOUT, PRESENCE_TICK};
 use crate::neighbour::Neighbour;
+use crate::routes::answers::Peers;
 use crate::state::Shared;
 
 /// Changes in one request to another tracker: about 300 bytes each, far below the body's limit.
@@ -45,19 +46,21 @@ impl PresenceShell {
         Self { table: Mutex::new(Presence::new(owner)), clock, soon: Notify::new(), updates }
     }
 
-    /// A device is in a swarm. Tells whether its peers should hear of it, and at most `want` of them.
+    /// A device is in a swarm. Tells whether its peers should hear of it, and at most `want` of them, as
+    /// a caller on this machine (`local`) or elsewhere may see them.
     pub(crate) fn announce(
         &self,
         entry: PresenceEntry,
         want: usize,
-    ) -> Result<(bool, Vec<PresenceEntry>), PresenceFull> {
+        local: bool,
+    ) -> Result<(bool, Peers), PresenceFull> {
         let now = self.clock.now();
         let (device, swarm) = (entry.device, entry.swarm());
         let mut table = self.table();
         let changed = table.announce(now, entry)?;
         let peers = match want {
-            0 => Vec::new(),
-            _ => table.peers_of(swarm, &device, want, now).into_iter().cloned().collect(),
+            0 => Peers::default(),
+            _ => Peers::of(table.peers_of(swarm, &device, want, now).into_iter(), local),
         };
         drop(table);
         if changed {

@@ -10,8 +10,12 @@ use std::sync::mpsc::Sender as CommitSender;
 use std::time::Duration;
 
 use peerage_ledger::{Receipt, Record};
-use peerage_replica::{Input, LogRow, Output, PeerId, Replica, ReplyId, Ticket, Vector, VerifiedRow};
-use peerage_types::{RecordId, Stamp, Time};
+use peerage_replica::{
+    Ask, Comparison, ExchangeId, Input, LogRow, Outcome, Output, PeerId, Replica, ReplyId, Ticket, Vector,
+    VerifiedRow,
+};
+use peerage_store::StoreError;
+use peerage_types::{RecordId, Scope, Stamp, Time};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
@@ -40,7 +44,18 @@ pub(crate) struct Durable {
 pub(crate) struct Pulled {
     pub(crate) rows: Vec<LogRow>,
     pub(crate) more: bool,
+    pub(crate) snapshot: bool,
     pub(crate) vector: Vector,
+}
+
+/// What a round of comparisons found.
+#[derive(Clone, Debug)]
+#[allow(dead_code, reason = "for the operators' check")]
+pub(crate) struct Compared {
+    /// Own scopes whose digest did not fit what could be read.
+    pub(crate) corrected: u64,
+    /// One per other tracker, under the address that the list gives it.
+    pub(crate) peers: Vec<(String, Outcome)>,
 }
 
 /// What requests ask of the replica.
@@ -63,6 +78,11 @@ pub(crate) enum Command {
     },
     /// The list changed.
     Peer(Input),
+    /// Compare digests with the other trackers.
+    Compare {
+        answer: Option<oneshot::Sender<Compared>>,
+        damaged: Vec<RecordId>,
+    },
     /// Ask all other trackers at once for what they have.
     PullNow,
 }
@@ -129,6 +149,23 @@ impl ReplicaHandle {
         self.ask(|answer| Command::Pull { from, vector, answer }).await
     }
 
+    /// Compares digests with every other tracker, fetches what this one lost, and tells the outcome per tracker. It takes
+    /// as long as reading all records. None: the tracker is stopping.
+    #[allow(dead_code, reason = "for the operators' status call")]
+    pub(crate) async fn compare(&self) -> Option<Compared> {
+        self.ask(|answer| Command::Compare { answer: Some(answer), damaged: Vec::new() }).await
+    }
+
+    /// As [`Self::compare`], and nobody waits for it.
+    pub(crate) async fn compare_soon(&self) {
+        self.mend(Vec::new()).await;
+    }
+
+    /// Fetches these records, which the own store cannot read, from other trackers.
+    pub(crate) async fn mend(&self, damaged: Vec<RecordId>) {
+        let _ = self.commands.send(Command::Compare { answer: None, damaged }).await;
+    }
+
     /// The list names one more tracker.
     pub(crate) async fn add_peer(&self, peer: PeerId) {
         // It fails only when the tracker is stopping.
@@ -173,6 +210,7 @@ pub(crate) async fn run(shell: Shell, mut stopped: watch::Receiver<bool>) {
         tickets: HashMap::new(),
         pushes: HashMap::new(),
         pulls: HashMap::new(),
+        comparisons: HashMap::new(),
     };
     loop {
         let wake = task.drain();
@@ -230,6 +268,7 @@ struct Task {
     tickets: HashMap<RecordId, Vec<Ticket>>,
     pushes: HashMap<ReplyId, oneshot::Sender<Vector>>,
     pulls: HashMap<ReplyId, oneshot::Sender<Pulled>>,
+    comparisons: HashMap<Ticket, oneshot::Sender<Compared>>,
 }
 
 impl Task {
@@ -275,6 +314,14 @@ impl Task {
             }
             Command::PullNow => Input::PullNow,
             Command::Peer(input) => input,
+            Command::Compare { answer, damaged } => {
+                let ticket = answer.map(|answer| {
+                    let ticket = Ticket(self.number());
+                    self.comparisons.insert(ticket, answer);
+                    ticket
+                });
+                Input::CompareNow { ticket, damaged }
+            }
         }
     }
 
@@ -285,8 +332,21 @@ impl Task {
                 Output::WakeAt(at) => return at,
                 Output::Persist { batch, rows, last_stamp } => {
                     // The writer is gone only when the tracker is going down because of it.
-                    let _ = self.writer.send(Commit { batch, rows, last_stamp });
+                    let _ = self.writer.send(Commit::Append { batch, rows, last_stamp });
                 }
+                Output::Keep { batch, rows } => {
+                    let _ = self.writer.send(Commit::Keep { batch, rows });
+                }
+                Output::Adopt { batch, vector } => {
+                    tracing::info!("took a snapshot of another tracker");
+                    let _ = self.writer.send(Commit::Adopt { batch, vector });
+                }
+                Output::Scrub { exchange, after } => self.scrub(exchange, after),
+                Output::Look { exchange, ask } => self.look(exchange, ask),
+                Output::Ask { peer, exchange, ask } => {
+                    neighbour::spawn_ask(&self.state, peer, exchange, ask, self.report.clone());
+                }
+                Output::Compared { tickets, corrected, peers } => self.compared(tickets, corrected, &peers),
                 Output::Push { peer, batch, rows } => {
                     let report = self.report.clone();
                     neighbour::spawn_push(&self.state, peer, batch, rows, report);
@@ -302,9 +362,9 @@ impl Task {
                         let _ = answer.send(vector);
                     }
                 }
-                Output::PullReply { reply, rows, more, vector } => {
+                Output::PullReply { reply, rows, more, snapshot, vector } => {
                     if let Some(answer) = self.pulls.remove(&reply) {
-                        let _ = answer.send(Pulled { rows, more, vector });
+                        let _ = answer.send(Pulled { rows, more, snapshot, vector });
                     }
                 }
                 Output::Answer { ticket, stamp, durable_on, of, places } => {
@@ -357,8 +417,14 @@ impl Task {
     fn load(&self, reply: ReplyId, after: Vector, limit_rows: usize, limit_bytes: usize) {
         let (state, report) = (Arc::clone(&self.state), self.report.clone());
         tokio::task::spawn_blocking(move || {
-            let done = match state.store.rows_after(&after, limit_rows, limit_bytes) {
-                Ok((rows, more)) => Done::Input(Input::RowsLoaded { reply, rows, more }),
+            let floors = state.store.floors();
+            let found = floors
+                .and_then(|floors| Ok((floors, state.store.rows_after(&after, limit_rows, limit_bytes)?)));
+            let done = match found {
+                Ok((floors, (rows, more))) => {
+                    let snapshot = !after.covers(&floors);
+                    Done::Input(Input::RowsLoaded { reply, rows, more, snapshot })
+                }
                 Err(error) => {
                     tracing::error!(%error, "cannot read the log");
                     Done::LoadFailed(reply)
@@ -366,6 +432,54 @@ impl Task {
             };
             let _ = report.send(done);
         });
+    }
+
+    /// Makes digests true. It may write: what that cannot do for certain ends the tracker.
+    fn scrub(&self, exchange: ExchangeId, after: Option<Scope>) {
+        let (state, report, writer) = (Arc::clone(&self.state), self.report.clone(), self.writer.clone());
+        tokio::task::spawn_blocking(move || {
+            let found = match state.store.scrub(after.as_ref()) {
+                Ok(found) => Some(found),
+                Err(error) => {
+                    tracing::error!(%error, "cannot check the database");
+                    if matches!(error, StoreError::Fatal { .. }) {
+                        let _ = writer.send(Commit::Failed(error));
+                    }
+                    None
+                }
+            };
+            let _ = report.send(Done::Input(Input::Scrubbed { exchange, found }));
+        });
+    }
+
+    fn look(&self, exchange: ExchangeId, ask: Ask) {
+        let (state, report) = (Arc::clone(&self.state), self.report.clone());
+        tokio::task::spawn_blocking(move || {
+            let told = peerage_store::answer(&*state.store, &ask);
+            let told = told.inspect_err(|error| tracing::error!(%error, "cannot read the digests")).ok();
+            let _ = report.send(Done::Input(Input::Looked { exchange, told }));
+        });
+    }
+
+    fn compared(&mut self, tickets: Vec<Ticket>, corrected: u64, peers: &[Comparison]) {
+        if corrected > 0 {
+            tracing::error!(scopes = corrected, "the database had lost or damaged records");
+        }
+        for Comparison { peer, outcome } in peers {
+            let tracker = self.entry(*peer);
+            match outcome {
+                Outcome::Equal => tracing::debug!(%tracker, "has the same records"),
+                Outcome::Differed { repaired, lacks } => {
+                    tracing::warn!(%tracker, repaired, lacks, "had other records; both have all of them again");
+                }
+                Outcome::Failed(why) => tracing::debug!(%tracker, %why, "not compared with"),
+            }
+        }
+        let peers = peers.iter().map(|found| (self.entry(found.peer), found.outcome)).collect();
+        let compared = Compared { corrected, peers };
+        for answer in tickets.into_iter().filter_map(|ticket| self.comparisons.remove(&ticket)) {
+            let _ = answer.send(compared.clone());
+        }
     }
 
     fn entry(&self, peer: PeerId) -> String {

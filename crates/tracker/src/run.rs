@@ -21,6 +21,7 @@ use crate::accept::Serving;
 use crate::clock::Monotonic;
 use crate::config::{Started, TrackerConfig, TrackerError};
 use crate::folder::{DataFolder, default_folder};
+use crate::invitations::Invitations;
 use crate::lanes::Lanes;
 use crate::limits::{CATCHING_UP_MAX, METAINFO_IN_FLIGHT_MAX};
 use crate::neighbours::{Identities, NeighbourConfig, Neighbours};
@@ -31,7 +32,7 @@ use crate::replica_shell::{self, Done, ReplicaHandle, Shell};
 use crate::state::{Shared, State, Streams};
 use crate::views::Views;
 use crate::writer::{self, Commit, Signals};
-use crate::{accept, files, keeper, reload, routes};
+use crate::{accept, files, keeper, mend, reload, routes};
 
 /// Keys under which the store keeps who it belongs to.
 const META_CLUSTER: &str = "cluster";
@@ -91,6 +92,7 @@ struct Ground {
     /// The line of the list that this tracker is.
     own: TrackerEntry,
     keyring: Keyring,
+    invitations: Invitations,
     folder: DataFolder,
     store: Arc<dyn Store>,
     tracker: TrackerId,
@@ -116,6 +118,10 @@ impl Ground {
                 default_folder(&keyring.cluster(), config.number, env)?
             }
         };
+        let invitations = Invitations::read(config.registration_code.as_deref()).map_err(|source| {
+            let path = config.registration_code.clone().unwrap_or_default();
+            TrackerError::RegistrationCode { path, source }
+        })?;
         let folder = DataFolder::open(folder)?;
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&folder.database())?);
         let tracker = identity(&*store, &keyring, &folder)?;
@@ -123,7 +129,19 @@ impl Ground {
         fill_random(&mut incarnation)?;
         let (vector, last_stamp) = (store.vector()?, store.last_stamp()?);
         let incarnation = u64::from_be_bytes(incarnation);
-        Ok(Self { config, list, own, keyring, folder, store, tracker, incarnation, vector, last_stamp })
+        Ok(Self {
+            config,
+            list,
+            own,
+            keyring,
+            invitations,
+            folder,
+            store,
+            tracker,
+            incarnation,
+            vector,
+            last_stamp,
+        })
     }
 
     async fn listen(&self) -> Result<TcpListener, TrackerError> {
@@ -256,7 +274,7 @@ impl Running {
             clock.now(),
         );
         let origin = Origin { tracker: ground.tracker, incarnation: ground.incarnation };
-        let Ground { config, list, own, keyring, folder, store, tracker, .. } = ground;
+        let Ground { config, list, own, keyring, invitations, folder, store, tracker, .. } = ground;
         let signals = Arc::new(Signals::default());
         let (report, done) = mpsc::unbounded_channel();
         let (commits, writer, writer_ended) = start_writer(&store, &report, &signals)?;
@@ -274,6 +292,7 @@ impl Running {
             notices: Notices::new(),
             lanes: Lanes::default(),
             rates: Arc::new(Rates::default()),
+            invitations,
             metainfo_uploads: Arc::new(Semaphore::new(METAINFO_IN_FLIGHT_MAX / 2)),
             metainfo_reads: Arc::new(Semaphore::new(METAINFO_IN_FLIGHT_MAX / 2)),
             catching_up: Semaphore::new(CATCHING_UP_MAX),
@@ -284,6 +303,7 @@ impl Running {
         });
         let mut helpers = JoinSet::new();
         helpers.spawn(keeper::run(Arc::clone(&state), wanted));
+        helpers.spawn(mend::run(Arc::clone(&state)));
         helpers.spawn(presence_shell::run(Arc::clone(&state), closing_seen.clone()));
         helpers.spawn(reload::run(Arc::clone(&state), list, own, closing_seen.clone()));
         let shell =

@@ -14,6 +14,7 @@ use peerage_types::{ClusterId, DeviceId, PublicKey, TrackerId};
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::error::Failure;
+use crate::invitations::Invitations;
 use crate::keeper::Wanted;
 use crate::lanes::Lanes;
 use crate::limits::EVENT_STREAMS_PER_DEVICE_MAX;
@@ -45,6 +46,7 @@ pub(crate) struct State {
     pub(crate) notices: Notices,
     pub(crate) lanes: Lanes,
     pub(crate) rates: Arc<Rates>,
+    pub(crate) invitations: Invitations,
     /// Apart, so that slow uploads keep nobody from reading.
     pub(crate) metainfo_uploads: Arc<Semaphore>,
     pub(crate) metainfo_reads: Arc<Semaphore>,

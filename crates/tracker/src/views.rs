@@ -13,6 +13,7 @@ use peerage_store::{Store, StoreError};
 use peerage_types::{ClusterId, DeviceId, GroupId, RecordId, Scope, UserId};
 
 use crate::limits::{DEVICES_CACHED_MAX, RECORDS_CACHED_MAX, SCOPES_CACHED_MAX};
+use crate::mend::Damaged;
 
 /// Records that are worth a thread of their own: about 10 ms.
 const PARALLEL_MIN: usize = 200;
@@ -63,6 +64,7 @@ pub(crate) enum ViewError {
 pub(crate) struct Views {
     cluster: ClusterId,
     store: Arc<dyn Store>,
+    damaged: Damaged,
     inner: Mutex<Inner>,
 }
 
@@ -94,7 +96,12 @@ enum Settled {
 
 impl Views {
     pub(crate) fn new(cluster: ClusterId, store: Arc<dyn Store>) -> Self {
-        Self { cluster, store, inner: Mutex::default() }
+        Self { cluster, store, damaged: Damaged::default(), inner: Mutex::default() }
+    }
+
+    /// Records that could not be read.
+    pub(crate) fn damaged(&self) -> &Damaged {
+        &self.damaged
     }
 
     /// The account of `user`; without any record its view is None.
@@ -252,7 +259,8 @@ impl Views {
         };
         let mut data = ScopeData::default();
         for (row, record) in rows.iter().zip(in_parallel(&rows, decode)) {
-            data.insert(&row.receipt, &record?);
+            let record = record.inspect_err(|_| self.damaged.note(row.receipt.record))?;
+            data.insert(&row.receipt, &record);
         }
         Ok(data)
     }

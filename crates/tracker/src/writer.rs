@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
-use peerage_replica::{BatchId, VerifiedRow};
+use peerage_replica::{BatchId, Vector, VerifiedRow};
 use peerage_store::{Store, StoreError};
 use peerage_types::Stamp;
 
@@ -18,12 +18,21 @@ use crate::limits::{COMMIT_BATCHES_MAX, COMMIT_ROWS_MAX};
 /// Between two attempts on a full disk.
 const FULL_RETRY: Duration = Duration::from_millis(500);
 
-/// One batch that must become durable as a whole.
-pub(crate) struct Commit {
-    pub(crate) batch: BatchId,
-    pub(crate) rows: Vec<VerifiedRow>,
-    /// The clock's reading to be restored at the next boot.
-    pub(crate) last_stamp: Stamp,
+/// What goes to the writer, in the order in which it is to be done.
+pub(crate) enum Commit {
+    /// One batch that must become durable as a whole.
+    Append {
+        batch: BatchId,
+        rows: Vec<VerifiedRow>,
+        /// The clock's reading to be restored at the next boot.
+        last_stamp: Stamp,
+    },
+    /// Rows wherever they stand.
+    Keep { batch: BatchId, rows: Vec<VerifiedRow> },
+    /// A vector whose records have been kept.
+    Adopt { batch: BatchId, vector: Vector },
+    /// Somebody else's write failed so that nobody knows what is on the disk: end.
+    Failed(StoreError),
 }
 
 /// What the writer thread and the rest of the tracker tell each other beside batches.
@@ -42,22 +51,34 @@ pub(crate) fn write(
     signals: &Signals,
     durable: impl Fn(BatchId),
 ) -> Result<(), StoreError> {
-    while let Ok(first) = inbox.recv() {
-        let (last_batch, rows, last_stamp) = gather(first, inbox);
-        append(store, &rows, last_stamp, signals)?;
-        durable(last_batch);
+    let mut next = None;
+    while let Some(commit) = next.take().or_else(|| inbox.recv().ok()) {
+        let batch = match commit {
+            Commit::Append { batch, rows, last_stamp } => {
+                let mut group = Group { batch, rows, last_stamp };
+                next = group.gather(inbox);
+                patiently(signals, || store.append(&group.rows, group.last_stamp))?;
+                group.batch
+            }
+            Commit::Keep { batch, rows } => {
+                patiently(signals, || store.keep(&rows))?;
+                batch
+            }
+            Commit::Adopt { batch, vector } => {
+                patiently(signals, || store.adopt(&vector))?;
+                batch
+            }
+            Commit::Failed(error) => return Err(error),
+        };
+        durable(batch);
     }
     Ok(())
 }
 
-fn append(
-    store: &Arc<dyn Store>,
-    rows: &[VerifiedRow],
-    last_stamp: Stamp,
-    signals: &Signals,
-) -> Result<(), StoreError> {
+/// Waits for space as long as there is none.
+fn patiently(signals: &Signals, write: impl Fn() -> Result<(), StoreError>) -> Result<(), StoreError> {
     loop {
-        match store.append(rows, last_stamp) {
+        match write() {
             Err(error @ StoreError::Full { .. }) if !signals.stopping.load(Ordering::Relaxed) => {
                 if !signals.disk_full.swap(true, Ordering::Relaxed) {
                     tracing::error!(%error, "waiting for space; until then this tracker only reads");
@@ -72,21 +93,30 @@ fn append(
     }
 }
 
-/// `first` and what already waits behind it; batches come in rising order, and the last one stands for all.
-fn gather(first: Commit, inbox: &Receiver<Commit>) -> (BatchId, Vec<VerifiedRow>, Stamp) {
-    let Commit { mut batch, mut rows, mut last_stamp } = first;
-    for _ in 1..COMMIT_BATCHES_MAX {
-        if rows.len() >= COMMIT_ROWS_MAX {
-            break;
-        }
-        match inbox.try_recv() {
-            Ok(next) => {
-                batch = next.batch;
-                rows.extend(next.rows);
-                last_stamp = last_stamp.max(next.last_stamp);
+/// Batches that are committed together; the last one stands for all.
+struct Group {
+    batch: BatchId,
+    rows: Vec<VerifiedRow>,
+    last_stamp: Stamp,
+}
+
+impl Group {
+    /// Takes in what already waits, up to the first commit of another kind, which it returns.
+    fn gather(&mut self, inbox: &Receiver<Commit>) -> Option<Commit> {
+        for _ in 1..COMMIT_BATCHES_MAX {
+            if self.rows.len() >= COMMIT_ROWS_MAX {
+                break;
             }
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+            match inbox.try_recv() {
+                Ok(Commit::Append { batch, rows, last_stamp }) => {
+                    self.batch = batch;
+                    self.rows.extend(rows);
+                    self.last_stamp = self.last_stamp.max(last_stamp);
+                }
+                Ok(other) => return Some(other),
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+            }
         }
+        None
     }
-    (batch, rows, last_stamp)
 }

@@ -26,7 +26,7 @@ use peerage_link::keyring::Keyring;
 
 use cluster::Cluster;
 use report::Figures;
-use writes::Writers;
+use writes::{Sending, Writers};
 
 #[derive(Parser)]
 #[command(about = "Load generator of `cargo xtask bench tracker`")]
@@ -154,6 +154,13 @@ impl TrackerBench {
             }
             None => None,
         };
+        if let Some((writers, bare)) = bare {
+            let cluster = Cluster::start(&self.program, &self.folder, keyring, 1, 1)?;
+            let measured = runtime()?.block_on(writers.rate(&cluster, Sending::Bundles, setting))?;
+            cluster.quit()?;
+            figures.rate("bundled", measured);
+            figures.set("bundled_of_bare", measured.per_second / bare);
+        }
         for trackers in 1..=3 {
             let lag = trackers == 3 && self.wants(Part::Lag);
             if bare.is_some() || lag {
@@ -161,7 +168,7 @@ impl TrackerBench {
                 runtime()?.block_on(async {
                     cluster.in_touch(keyring).await?;
                     if let Some((writers, bare)) = bare {
-                        let measured = writers.rate(&cluster, setting).await?;
+                        let measured = writers.rate(&cluster, Sending::Single, setting).await?;
                         let name = format!("writes_{trackers}");
                         figures.rate(&name, measured);
                         figures.set(&format!("{name}_of_bare"), measured.per_second / bare);

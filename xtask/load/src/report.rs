@@ -14,6 +14,9 @@ pub struct Figures(BTreeMap<String, f64>);
 const SHOWN: &[(&str, &str, &str, usize)] = &[
     ("bare_writes", "bare verify + group commit", "records/s", 0),
     ("bare_writes_cpu_s", "  its CPU-s per 100,000", "s", 2),
+    ("bundled", "durable writes, 1 tracker, bundles of 16", "records/s", 0),
+    ("bundled_of_bare", "  of the bare program", "", 2),
+    ("bundled_cpu_s", "  tracker CPU-s per 100,000", "s", 2),
     ("writes_1", "durable writes, 1 tracker", "records/s", 0),
     ("writes_1_of_bare", "  of the bare program", "", 2),
     ("writes_1_cpu_s", "  tracker CPU-s per 100,000", "s", 2),
@@ -44,7 +47,8 @@ const SHOWN: &[(&str, &str, &str, usize)] = &[
 
 /// Name of the figure, is more better, the bound, what it says.
 const AIMS: &[(&str, bool, f64, &str)] = &[
-    ("writes_1_of_bare", true, 0.60, "durable writes with 1 tracker, of the bare program"),
+    ("bundled_of_bare", true, 0.60, "durable writes in full bundles, of the bare program"),
+    ("writes_1_of_bare", true, 0.60, "durable writes, one record per request, of the bare program"),
     ("announces_of_bare", true, 0.55, "announces, of bare hyper over TLS"),
     ("entries_of_announces", true, 5.0, "batched swarm entries, of the request rate"),
     ("lag_busy_p99_ms", false, 50.0, "replication lag p99 under load, ms"),
@@ -85,7 +89,7 @@ impl Figures {
     pub fn table(&self) -> String {
         let shown = SHOWN.iter().filter_map(|(name, label, unit, decimals)| {
             let value = self.0.get(*name)?;
-            Some(format!("{label:<40}{value:>12.decimals$} {unit}").trim_end().to_owned())
+            Some(format!("{label:<42}{value:>12.decimals$} {unit}").trim_end().to_owned())
         });
         shown.collect::<Vec<_>>().join("\n")
     }
@@ -135,7 +139,7 @@ mod tests {
         let median = Figures::median(&[run(0.7, 80.0), run(0.1, 60.0), run(0.65, 20.0)]);
         assert_eq!(
             median.verdicts(),
-            "holds:       durable writes with 1 tracker, of the bare program: 0.65 (at least 0.6)\n\
+            "holds:       durable writes, one record per request, of the bare program: 0.65 (at least 0.6)\n\
              falls short: replication lag p99 under load, ms: 60.00 (at most 50)"
         );
     }

@@ -1,5 +1,5 @@
-//! Durable writes: many writers, each with a connection, an account and a group of its own, one record per request,
-//! the next one when the last is acknowledged. The bare program gets the same records.
+//! Durable writes: many writers, each with a connection, an account and a group of its own, one record per request or
+//! full bundles, the next one when the last is acknowledged. The bare program gets the same records.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use bytes::Bytes;
 use peerage_ledger::Record;
 use peerage_link::api::{BundleRequest, BundleResponse, path};
 use peerage_link::keyring::Keyring;
+use peerage_types::limits::BUNDLE_RECORDS_MAX;
 use tokio::task::JoinSet;
 
 use crate::bare::Submission;
@@ -25,7 +26,19 @@ const WRITERS: usize = 256;
 struct Script {
     founding: Vec<Record>,
     genesis: Record,
-    bodies: Arc<Vec<Bytes>>,
+    /// One record each.
+    single: Arc<Vec<Bytes>>,
+    /// The same records, as many in each as a bundle takes.
+    bundles: Arc<Vec<Bytes>>,
+}
+
+/// How writers send their records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sending {
+    /// One in each request.
+    Single,
+    /// In full bundles.
+    Bundles,
 }
 
 /// All writers.
@@ -45,12 +58,14 @@ impl Writers {
             let genesis = person.found(&format!("group-{number}"))?;
             let records: Vec<Record> = person.uploads(genesis.id()).take(each).collect::<Result<_>>()?;
             let submissions: Vec<Submission> = records.iter().map(Submission::of).collect();
-            let body =
-                |record: &Record| minicbor::to_vec(BundleRequest::new([record.bytes()])).map(Bytes::from);
-            let bodies: Result<Vec<_>, _> = records.iter().map(body).collect();
+            let body = |records: &[Record]| {
+                minicbor::to_vec(BundleRequest::new(records.iter().map(Record::bytes))).map(Bytes::from)
+            };
+            let bodies = |size| records.chunks(size).map(body).collect::<Result<Vec<_>, _>>();
+            let single = Arc::new(bodies(1).map_err(|e| anyhow!("{e}"))?);
+            let bundles = Arc::new(bodies(BUNDLE_RECORDS_MAX).map_err(|e| anyhow!("{e}"))?);
             let founding = person.founding(&format!("writer-{number}"))?;
-            let bodies = Arc::new(bodies.map_err(|e| anyhow!("{e}"))?);
-            Ok((Script { founding, genesis, bodies }, submissions))
+            Ok((Script { founding, genesis, single, bundles }, submissions))
         })?;
         let (scripts, submissions) = signed.into_iter().unzip();
         Ok(Self { scripts, submissions })
@@ -65,7 +80,7 @@ impl Writers {
     }
 
     /// Records per second of these trackers together; the writers are spread over them.
-    pub async fn rate(&self, cluster: &Cluster, setting: &Setting) -> Result<Measured> {
+    pub async fn rate(&self, cluster: &Cluster, sending: Sending, setting: &Setting) -> Result<Measured> {
         let pids = cluster.pids();
         let mut opening = JoinSet::new();
         for (number, script) in self.scripts.iter().enumerate() {
@@ -85,14 +100,19 @@ impl Writers {
         let load = Load::default();
         let mut tasks = JoinSet::new();
         for (number, conn) in conns {
-            let (bodies, load, disks) = (Arc::clone(&self.scripts[number].bodies), load.clone(), pids.len());
-            tasks.spawn(async move { write(&conn, &bodies, &load, disks).await });
+            let script = &self.scripts[number];
+            let (bodies, size) = match sending {
+                Sending::Single => (Arc::clone(&script.single), 1),
+                Sending::Bundles => (Arc::clone(&script.bundles), BUNDLE_RECORDS_MAX),
+            };
+            let (load, disks) = (load.clone(), pids.len());
+            tasks.spawn(async move { write(&conn, &bodies, size, &load, disks).await });
         }
         load.measure(tasks, &pids, setting.warm, setting.window).await
     }
 }
 
-async fn write(conn: &Conn, bodies: &[Bytes], load: &Load, disks: usize) -> Result<()> {
+async fn write(conn: &Conn, bodies: &[Bytes], size: usize, load: &Load, disks: usize) -> Result<()> {
     let uri = conn.uri(path::BUNDLE)?;
     for body in bodies {
         if load.over() {
@@ -101,7 +121,7 @@ async fn write(conn: &Conn, bodies: &[Bytes], load: &Load, disks: usize) -> Resu
         let answer = conn.post(&uri, body.clone()).await?;
         let answer: BundleResponse = minicbor::decode(&answer).context("the answer to a bundle")?;
         ensure!(answer.durable_on as usize == disks, "durable on {} of {disks}", answer.durable_on);
-        load.add(1);
+        load.add(size as u64);
     }
     Err(anyhow!("the signed records ran out: sign more of them"))
 }

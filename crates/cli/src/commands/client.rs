@@ -32,8 +32,13 @@ pub struct Args {
 
 /// Runs the shell: with editing on a terminal, strictly line by line from a pipe or with `--json`.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let config =
-        NodeConfig { listen: args.listen, announce: args.announce, list: args.list, data: args.data };
+    let config = NodeConfig {
+        listen: args.listen,
+        announce: args.announce,
+        registration_code: std::env::var("PEERAGE_REGISTRATION_CODE").ok(),
+        list: args.list,
+        data: args.data,
+    };
     let node = match Node::start(config).await {
         Ok(node) => Arc::new(node),
         Err(error) => {

@@ -25,6 +25,9 @@ pub struct Args {
     /// Listen here instead of where the list says
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
+    /// New accounts need the code in this file; give all trackers of the list the same
+    #[arg(long, value_name = "FILE")]
+    registration_code: Option<PathBuf>,
 }
 
 /// Runs until `quit` on stdin, Ctrl-C or SIGTERM; `reload` on stdin or SIGHUP reads the list again at once. The end of
@@ -37,6 +40,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         number: args.number,
         data: args.data,
         listen: args.listen,
+        registration_code: args.registration_code,
         reload: reload.clone(),
     };
     match peerage_tracker::run(config, until_told(reload), |started| announce(started, &list)).await {

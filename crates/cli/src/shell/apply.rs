@@ -90,11 +90,16 @@ async fn group(node: &Node, command: Command) -> Result<Done, Refusal> {
         Command::ListMembers { group } => {
             let members = node.list_members(&group).await?.into_iter().map(|m| Item {
                 line: m.user.clone(),
-                detail: m.owner.then(|| "owner".to_owned()),
+                detail: match (m.owner, m.forked) {
+                    (owner, true) => Some(format!("{}, forked", if owner { "owner" } else { "member" })),
+                    (true, false) => Some("owner".to_owned()),
+                    (false, false) => None,
+                },
                 json: json!({
                     "user": m.user,
                     "user_id": m.user_id.to_hex(),
                     "role": if m.owner { "owner" } else { "member" },
+                    "forked": m.forked,
                 }),
             });
             Done::list(members.collect(), "member", "No members at this time")

@@ -14,8 +14,8 @@ const PASSWORD_CHARS_ADVISED: usize = 8;
 /// Creating an account, the session, and who it is.
 pub async fn account(node: &Node, command: Command) -> Result<Done, Refusal> {
     Ok(match command {
-        Command::CreateUser { user, password } => {
-            node.create_user(&user, &password.0).await?;
+        Command::CreateUser { user, password, code } => {
+            node.create_user(&user, &password.0, code.as_ref().map(|code| code.0.as_str())).await?;
             Done::say("User created!").next(format!("login {user} <passwd>")).note(weak(&password))
         }
         Command::Login { user, password } => {

@@ -34,6 +34,9 @@ fn notice_line(notice: &Notice) -> String {
             "tracker {tracker} shows {} of group {group} that somebody forged; without effect",
             human::count(*records as u64, "record")
         ),
+        Notice::Forked { group, user } => format!(
+            "a device of {user} said two things at once in group {group}: it was copied or set back, or its key was stolen"
+        ),
         Notice::Unknown { tracker, group, listed } => {
             let what = if *listed { "leaves out" } else { "does not know" };
             format!("tracker {tracker} {what} group {group}; this device goes by what it has seen")

@@ -12,7 +12,7 @@ use super::split::{SplitError, split};
 /// A parsed command line.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Command {
-    CreateUser { user: Name, password: Password },
+    CreateUser { user: Name, password: Password, code: Option<Password> },
     Login { user: UserRef, password: Password },
     ChangePassword { old: Password, new: Password },
     ClaimName { name: Name, password: Password },
@@ -100,7 +100,12 @@ fn command(spec: &'static Spec, args: &[&str]) -> Result<Command, ParseError> {
     let new_name = |text: &str| text.parse::<Name>().map_err(Refusal::from);
     let secret = |text: &str| Password(text.to_owned());
     Ok(match (spec.name, args) {
-        ("create_user", [u, p]) => Command::CreateUser { user: new_name(u)?, password: secret(p) },
+        ("create_user", [u, p]) => {
+            Command::CreateUser { user: new_name(u)?, password: secret(p), code: None }
+        }
+        ("create_user", [u, p, code]) => {
+            Command::CreateUser { user: new_name(u)?, password: secret(p), code: Some(secret(code)) }
+        }
         ("login", [u, p]) => Command::Login { user: user(u, Refusal::UserUnknown)?, password: secret(p) },
         ("change_password", [old, new]) => Command::ChangePassword { old: secret(old), new: secret(new) },
         ("claim_name", [n, p]) => Command::ClaimName { name: new_name(n)?, password: secret(p) },

@@ -59,7 +59,7 @@ macro_rules! specs {
 }
 
 specs! {
-    "create_user" "<user_id> <passwd>" [User Password] "create an account"
+    "create_user" "<user_id> <passwd>" [User Password] "create an account; a third argument is the registration code, where one is asked for"
     "login" "<user_id> <passwd>" [User Password] "log in; earlier shares and downloads resume"
     "logout" "" [] "stop sharing until the next login"
     "whoami" "" [] "who is logged in, and where peers reach this device"

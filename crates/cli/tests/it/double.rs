@@ -54,6 +54,7 @@ impl Double {
             number,
             data: Some(data.into()),
             listen: None,
+            registration_code: None,
             reload: Reload::default(),
         };
         let (tell, told) = std::sync::mpsc::channel();

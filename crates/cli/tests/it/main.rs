@@ -15,6 +15,7 @@ mod operators;
 mod partition;
 mod reach;
 mod refusals;
+mod registration;
 mod resume;
 mod stranger;
 mod transcript;

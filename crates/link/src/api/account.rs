@@ -15,6 +15,9 @@ pub struct RegisterRequest {
     /// What [`crate::opaque::Registration::start`] returned.
     #[cbor(n(1), with = "minicbor::bytes")]
     pub request: Vec<u8>,
+    /// What the operators gave to those who may create accounts, where that is asked for.
+    #[n(2)]
+    pub code: Option<String>,
 }
 
 /// The tracker's half of a registration.

@@ -103,8 +103,10 @@ codes! {
     WrongIncarnation = 36, 409;
     /// The handover leaves out records of the owner, which [`ApiError::missing`] lists.
     StaleHandover = 37, 409;
+    /// New accounts need a registration code that the request does not have.
+    RegistrationCode = 38, 403;
     /// The TLS client key was a device of an account, which has removed it for good.
-    DeviceRevoked = 38, 401;
+    DeviceRevoked = 39, 401;
 }
 
 impl<C> Encode<C> for ErrorCode {

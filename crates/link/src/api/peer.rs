@@ -2,7 +2,7 @@
 //! nobody else's matter: two trackers with different lists still understand each other.
 
 use minicbor::{Decode, Encode};
-use peerage_replica::{LogRow, Vector};
+use peerage_replica::{Ask, LogRow, Told, Vector};
 use peerage_types::{DeviceId, GroupId, InfoHash, TrackerId};
 
 /// New rows, on their way to one more disk.
@@ -54,6 +54,30 @@ pub struct PullResponse {
     /// Its clock, in milliseconds since the Unix epoch.
     #[n(3)]
     pub unix_ms: u64,
+    /// The log does not hold all that the asker lacks: a snapshot brings it.
+    #[n(4)]
+    pub snapshot: bool,
+}
+
+/// A question about what is on the disk beside the log: digests, or a page of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct AskRequest {
+    /// The sender's installation.
+    #[n(0)]
+    pub from: TrackerId,
+    /// What it wants to know.
+    #[n(1)]
+    pub ask: Ask,
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct AskResponse {
+    /// Of the kind that was asked for.
+    #[n(0)]
+    pub told: Told,
 }
 
 /// Presence that changed since the last such request, or all of it to a tracker that just came up.

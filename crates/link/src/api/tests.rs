@@ -62,8 +62,8 @@ fn wire_forms_of_sessions() {
         ],
     );
     check(
-        RegisterRequest { user: user(), request: vec![1, 2] },
-        expect!["8258202222222222222222222222222222222222222222222222222222222222222222420102"],
+        RegisterRequest { user: user(), request: vec![1, 2], code: Some("c".to_owned()) },
+        expect!["83582022222222222222222222222222222222222222222222222222222222222222224201026163"],
     );
     check(RegisterResponse { opaque_key: 1, response: vec![3] }, expect!["82014103"]);
     check(LoginRequest { name: "Ada".to_owned(), request: vec![1] }, expect!["82634164614101"]);
@@ -176,6 +176,12 @@ fn wire_forms_of_presence() {
         ],
     );
     check(
+        DialBackRequest { group: group(), info_hash, device: PublicKey([0x66; 32]) },
+        expect![
+            "83582011111111111111111111111111111111111111111111111111111111111111115820070707070707070707070707070707070707070707070707070707070707070758206666666666666666666666666666666666666666666666666666666666666666"
+        ],
+    );
+    check(
         GroupPresenceRequest { group: group() },
         expect!["8158201111111111111111111111111111111111111111111111111111111111111111"],
     );
@@ -247,7 +253,8 @@ fn codes_and_statuses() {
         35 OwnerMustHandOver 409
         36 WrongIncarnation 409
         37 StaleHandover 409
-        38 DeviceRevoked 401
+        38 RegistrationCode 403
+        39 DeviceRevoked 401
     "#]]
     .assert_eq(&table);
     assert!(ErrorCode::ALL.windows(2).all(|pair| pair[0].number() != pair[1].number()));

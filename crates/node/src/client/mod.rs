@@ -21,6 +21,7 @@ mod downloads;
 mod exchange;
 mod folder;
 mod forged;
+mod forks;
 mod group_state;
 mod hand_over;
 mod kept;

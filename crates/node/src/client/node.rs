@@ -30,6 +30,8 @@ pub struct NodeConfig {
     pub listen: String,
     /// Where peers reach this device, if that is not where it listens: the outside of a forwarded port.
     pub announce: Option<SocketAddr>,
+    /// What trackers may ask of those who create accounts.
+    pub registration_code: Option<String>,
     /// The tracker list.
     pub list: PathBuf,
     /// Where everything is kept; `None`: the user's data folder.
@@ -46,6 +48,7 @@ pub struct Node {
 pub(super) struct Inner {
     pub(super) listen: SocketAddr,
     pub(super) announce: Option<SocketAddr>,
+    pub(super) registration_code: Option<String>,
     list: PathBuf,
     pub(super) root: DataRoot,
     cluster: OnceCell<Arc<Cluster>>,
@@ -70,6 +73,7 @@ impl Node {
         let inner = Arc::new(Inner {
             listen,
             announce: config.announce,
+            registration_code: config.registration_code,
             list: config.list,
             root,
             cluster: OnceCell::new(),

@@ -98,6 +98,8 @@ pub struct MemberLine {
     pub user_id: UserId,
     /// Owns the group.
     pub owner: bool,
+    /// A device of theirs said two different things at one place of its chain.
+    pub forked: bool,
 }
 
 /// One line of `list_files`.
@@ -258,6 +260,13 @@ pub enum Notice {
         group: String,
         /// How many records.
         records: usize,
+    },
+    /// A device of a member said two different things at one place of its chain.
+    Forked {
+        /// The group's name.
+        group: String,
+        /// Whose device.
+        user: String,
     },
     /// A tracker does not know a group that this device knows.
     Unknown {

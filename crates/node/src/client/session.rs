@@ -20,6 +20,7 @@ use super::content::MetainfoStore;
 use super::downloads::{DownloadState, Downloads};
 use super::folder::{AccountFolder, read_file, write_atomic};
 use super::forged::forged;
+use super::forks::forks;
 use super::names::GroupRef;
 use super::outbox::OutboxFile;
 use super::own::OwnAccount;
@@ -87,6 +88,7 @@ impl Session {
         self.sent_before().await;
         let request = api::GroupNameRequest { name: name.to_string() };
         let answer = self.trackers.call::<_, api::GroupNameResponse>(api::path::GROUP_NAME, &request).await;
+        let mut denied = false;
         let group = match answer {
             Ok(answer) => answer.group,
             Err(TrackersError::Unreachable { tried }) => {
@@ -94,9 +96,8 @@ impl Session {
             }
             // A tracker that was set back does not know what we know.
             Err(TrackersError::Refused(error)) if error.code == api::ErrorCode::NotFound => {
-                let kept = self.kept_group(name).ok_or(Refusal::GroupUnknown)?;
-                self.unknown_to_tracker(&kept, false);
-                kept.view.group
+                denied = true;
+                self.kept_group(name).ok_or(Refusal::GroupUnknown)?.view.group
             }
             Err(error) => return Err(self.refuse(error)),
         };
@@ -111,6 +112,9 @@ impl Session {
             let (tracker, name) = (self.trackers.current_address(), name.to_string());
             self.notify(Notice::LaterGroup { tracker, name, named: group });
             return self.refresh(first).await;
+        }
+        if denied && state.view.ended_by.is_none() {
+            self.unknown_to_tracker(&state, false);
         }
         self.pin(name, group);
         if state.view.ended_by.is_some() { Err(Refusal::GroupUnknown) } else { Ok(state) }
@@ -150,6 +154,7 @@ impl Session {
         };
         if !before.as_ref().is_some_and(same) {
             self.warn_of_forged(&state, before.as_ref());
+            self.warn_of_forks(&state, before.as_ref());
             self.engine.roster_changed(group);
         }
         Ok(state)
@@ -173,6 +178,19 @@ impl Session {
             fits && name.tag().is_none_or(|tag| state.view.group.tag() == tag)
         };
         pinned.and_then(|group| self.groups.get(&group)).or_else(|| self.groups.all().into_iter().find(named))
+    }
+
+    /// Says whose devices turned out to have forked.
+    fn warn_of_forks(&self, state: &GroupState, before: Option<&Arc<GroupState>>) {
+        let known = before.map(|before| forks(before.facts())).unwrap_or_default();
+        let new = forks(state.facts()).into_keys().filter(|place| !known.contains_key(place));
+        // A stranger may say what they like.
+        let whose: BTreeSet<UserId> =
+            new.map(|(user, ..)| user).filter(|user| state.view.is_member(user)).collect();
+        for user in whose {
+            let (group, user) = (state.view.name.to_string(), state.user(&user));
+            self.notify(Notice::Forked { group, user });
+        }
     }
 
     /// Says, once per tracker and group, that a tracker denies a group (`listed`: leaves it out of its list).

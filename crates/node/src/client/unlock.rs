@@ -103,17 +103,19 @@ pub(super) async fn attempt(
     })
 }
 
-/// Registers a password and seals the identity key under it. `previous`: the password record that this replaces.
+/// Registers a password and seals the identity key under it. `previous`: the password record that this
+/// replaces. `code`: what the trackers ask of those who create accounts.
 pub(super) async fn register(
     cluster: &Cluster,
     trackers: &Trackers,
     identity: &Identity,
     password: &str,
     previous: Option<RecordId>,
+    code: Option<String>,
 ) -> Result<Body, Refusal> {
     let (registration, request) = opaque::Registration::start(password).map_err(local)?;
     let user = identity.user;
-    let request = api::RegisterRequest { user, request };
+    let request = api::RegisterRequest { user, request, code };
     let answer = trackers.call::<_, api::RegisterResponse>(path::OPAQUE_REGISTER, &request).await;
     let api::RegisterResponse { opaque_key, response } = answer.map_err(|e| cluster.refuse(e))?;
     let key = identity.key.clone();

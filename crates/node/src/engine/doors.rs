@@ -1,12 +1,13 @@
 //! Who may be in the hall: connections from outside that have not been admitted yet.
 //!
-//! The hall never turns anybody away. When it is full, or one host has its share of it, the one who has stood there
-//! the longest goes: of that host, or of the network with the most. An honest peer is through within a few round
-//! trips. Driven by `listen`.
+//! The hall never turns anybody away. When it is full, or one host has its share of it, whoever has stalled the most
+//! goes. An honest peer is through within a few round trips. Driven by `listen`.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Instant;
 
 use peerage_link::place::{Place, Range};
 use tokio::sync::Notify;
@@ -33,6 +34,7 @@ struct Hall {
 #[derive(Debug)]
 struct Guest {
     place: Place,
+    since: Instant,
     leave: Arc<Notify>,
 }
 
@@ -58,19 +60,22 @@ impl Doors {
 
     /// Lets somebody in.
     pub(super) fn enter(self: &Arc<Self>, ip: IpAddr) -> Pass {
+        self.enter_at(ip, Instant::now())
+    }
+
+    fn enter_at(self: &Arc<Self>, ip: IpAddr, now: Instant) -> Pass {
         let place = Place::of(ip);
         let share = if place.is_this_machine() { self.this_machine_max } else { self.per_host_max };
         let leave = Arc::new(Notify::new());
         let mut hall = self.hall();
         if hall.guests.values().filter(|guest| guest.place.host == place.host).count() >= share {
-            hall.show_out(|guest| guest.place.host == place.host);
+            hall.show_out(now, |guest| guest.place.host == place.host);
         } else if hall.guests.len() >= self.total_max {
-            let crowd = hall.largest_network();
-            hall.show_out(|guest| Some(guest.place.network) == crowd);
+            hall.show_out(now, |_| true);
         }
         let id = hall.next;
         hall.next += 1;
-        hall.guests.insert(id, Guest { place, leave: Arc::clone(&leave) });
+        hall.guests.insert(id, Guest { place, since: now, leave: Arc::clone(&leave) });
         drop(hall);
         Pass { doors: Arc::clone(self), id, leave }
     }
@@ -81,24 +86,23 @@ impl Doors {
 }
 
 impl Hall {
-    fn show_out(&mut self, who: impl Fn(&Guest) -> bool) {
-        let oldest = self.guests.iter().find(|(_, guest)| who(guest)).map(|(id, _)| *id);
-        if let Some(guest) = oldest.and_then(|id| self.guests.remove(&id)) {
+    /// Who has stalled the most of these goes: their age, times how many their network has here. So a crowd makes room
+    /// before whoever comes alone, and nobody goes who has only just come while others stall.
+    fn show_out(&mut self, now: Instant, who: impl Fn(&Guest) -> bool) {
+        let mut crowds: BTreeMap<Range, u32> = BTreeMap::new();
+        for guest in self.guests.values() {
+            *crowds.entry(guest.place.network).or_default() += 1;
+        }
+        let weight = |guest: &Guest| {
+            let crowd = crowds.get(&guest.place.network).copied().unwrap_or(1);
+            now.saturating_duration_since(guest.since).saturating_mul(crowd)
+        };
+        let these = self.guests.iter().filter(|(_, guest)| who(guest));
+        // Of equals the first to come.
+        let stalled = these.max_by_key(|(id, guest)| (weight(guest), Reverse(**id))).map(|(id, _)| *id);
+        if let Some(guest) = stalled.and_then(|id| self.guests.remove(&id)) {
             guest.leave.notify_one();
         }
-    }
-
-    /// The network with the most guests; of equals the one whose first guest came first.
-    fn largest_network(&self) -> Option<Range> {
-        let mut counts: BTreeMap<Range, usize> = BTreeMap::new();
-        for guest in self.guests.values() {
-            *counts.entry(guest.place.network).or_default() += 1;
-        }
-        let most = counts.values().copied().max()?;
-        self.guests
-            .values()
-            .map(|guest| guest.place.network)
-            .find(|network| counts.get(network) == Some(&most))
     }
 }
 
@@ -117,12 +121,16 @@ impl Drop for Pass {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
-    /// Lets everybody in, in this order, and says who has to go.
+    /// Lets everybody in, one a second, and says who has to go.
     fn check(total_max: usize, from: &[&str], gone: &[usize]) {
-        let doors = Arc::new(Doors::new(total_max));
-        let passes: Vec<Pass> = from.iter().map(|ip| doors.enter(ip.parse().unwrap())).collect();
+        let (doors, start) = (Arc::new(Doors::new(total_max)), Instant::now());
+        let enter =
+            |(at, ip): (u64, &&str)| doors.enter_at(ip.parse().unwrap(), start + Duration::from_secs(at));
+        let passes: Vec<Pass> = (0..).zip(from).map(enter).collect();
         let still = |pass: &Pass| doors.hall().guests.contains_key(&pass.id);
         let found: Vec<usize> = (0..passes.len()).filter(|index| !still(&passes[*index])).collect();
         assert_eq!(found, gone, "{from:?}");
@@ -131,11 +139,13 @@ mod tests {
     }
 
     #[test]
-    fn who_stands_there_the_longest_goes() {
+    fn who_stalls_the_most_goes() {
         check(8, &["192.0.2.1", "192.0.2.1", "192.0.2.1", "192.0.2.2"], &[0]);
-        // The hall is full: the network with the most, not the oldest of all.
+        // The hall is full: a crowd before whoever came a little earlier, but alone.
         check(4, &["203.0.113.1", "192.0.2.1", "192.0.2.2", "198.51.100.1", "198.51.101.1"], &[1]);
         check(4, &["203.0.113.1", "192.0.2.1", "198.51.100.1", "198.51.101.1", "198.51.102.1"], &[0]);
+        // Two who have just come are not the crowd.
+        check(4, &["203.0.113.1", "192.0.2.1", "198.51.100.1", "198.51.101.1", "198.51.101.2"], &[0]);
         check(8, &["127.0.0.1"; 8], &[0, 1]);
         check(8, &["2001:db8::1", "2001:db8::2", "2001:db8::3"], &[0]);
     }

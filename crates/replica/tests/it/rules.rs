@@ -233,14 +233,14 @@ fn whoever_is_too_far_behind_is_nudged_to_pull() {
         &start,
         "answered 1 /; submit 1 x y z; disk; acked 1; pulled 1 A2; +1000",
         expect![[r#"
-         pull from 1 [], wake 5000
-        answered 1 / → wake 1000
-        submit 1 x y z → persist [A1x A2y A3z], wake 1000
-        disk → applied [A1x A2y A3z], push to 1 [A3z], wake 1000
-        acked 1 → wake 1000
-        pulled 1 A2 → load after [A2], wake 1000
-        +1000 → push to 1 [A3z], answer 1: 1/2, pull from 1 [A3], wake 2000
-    "#]],
+             pull from 1 [], wake 5000
+            answered 1 / → wake 1000
+            submit 1 x y z → persist [A1x A2y A3z], wake 1000
+            disk → applied [A1x A2y A3z], push to 1 [A3z], wake 1000
+            acked 1 → answer 1: 1/2, wake 1000
+            pulled 1 A2 → load after [A2], wake 1000
+            +1000 → push to 1 [A3z], pull from 1 [A3], wake 2000
+        "#]],
     );
 }
 

@@ -13,9 +13,13 @@
 //! | `acked 1 A2 B1` | neighbour 1 answers the last push with its vector |
 //! | `failed 1` | the last push to neighbour 1 did not get through |
 //! | `pulled 1 A1` | neighbour 1 pulls with its vector |
-//! | `loaded A2y more` | the store loaded these rows for the last pull, and there are more |
+//! | `loaded A2y more snapshot` | the store loaded these rows for the last pull, and there are more |
 //! | `answered 1 B1x / B1` | neighbour 1 answers a pull with rows and its vector; `/more` when it has more |
 //! | `clock 1 -9000` | the same without rows, its clock being so many milliseconds off |
+//! | `compare 9` | ticket 9 asks for a comparison; `compare 0 x`: nobody waits, and record x is damaged |
+//! | `scrubbed 2` | the own store found two wrong digests, and is at its end |
+//! | `looked scopes x1 y2` | it answers; see `told` |
+//! | `told 1 root 5` | neighbour 1 answers the last question: also `scopes x5 y6` (records' scopes with digests), `facts A1x B1y`, `rows B1x`, `page B1x / B3`, `page B1x next / B3`, `nothing` |
 //! | `add 3` | the list names one more tracker |
 //! | `remove 1` | it does not name this one any more |
 //! | `unanswered 1` | a pull did not get through |
@@ -28,9 +32,10 @@ use ed25519_dalek::SigningKey;
 use expect_test::Expect;
 use peerage_ledger::{Body, Draft, Origin, Receipt, Record};
 use peerage_replica::{
-    BatchId, Config, Input, Limits, LogRow, Output, PeerId, Replica, ReplyId, Ticket, Vector, VerifiedRow,
+    Ask, BatchId, Config, Digest, ExchangeId, Input, Limits, LogRow, Output, PeerId, Place, Replica, ReplyId,
+    Ticket, Told, Vector, VerifiedRow,
 };
-use peerage_types::{ClusterId, PublicKey, Scope, Stamp, Time, TrackerId, UserId};
+use peerage_types::{ClusterId, PublicKey, RecordId, Scope, Stamp, Time, TrackerId, UserId};
 
 const CLUSTER: ClusterId = ClusterId([3; 16]);
 const UNIX_MS: u64 = 1_000_000;
@@ -77,6 +82,8 @@ struct World {
     staged: Option<BatchId>,
     pushes: BTreeMap<PeerId, BatchId>,
     replies: u64,
+    look: ExchangeId,
+    asks: BTreeMap<PeerId, ExchangeId>,
 }
 
 impl World {
@@ -100,6 +107,8 @@ impl World {
             staged: None,
             pushes: BTreeMap::new(),
             replies: 0,
+            look: ExchangeId(0),
+            asks: BTreeMap::new(),
         }
     }
 
@@ -116,9 +125,15 @@ impl World {
         }
         if verb == "loaded" {
             let words: Vec<_> = words.collect();
-            let more = words.contains(&"more");
-            let rows = words.iter().filter(|w| **w != "more").map(|w| self.row(w).row()).collect();
-            return self.handle(Input::RowsLoaded { reply: ReplyId(self.replies), rows, more });
+            let (more, snapshot) = (words.contains(&"more"), words.contains(&"snapshot"));
+            let rows = words.iter().filter(|w| !["more", "snapshot"].contains(w));
+            let rows = rows.map(|w| self.row(w).row()).collect();
+            return self.handle(Input::RowsLoaded { reply: ReplyId(self.replies), rows, more, snapshot });
+        }
+        if verb == "looked" {
+            let told = self.told(&words.collect::<Vec<_>>());
+            let told = told.map(|told| told.try_map(|row| Ok::<_, ()>(row.row())).unwrap());
+            return self.handle(Input::Looked { exchange: self.look, told });
         }
         let number: u32 = words.next().unwrap().parse().unwrap();
         let (peer, words): (_, Vec<&str>) = (PeerId(number), words.collect());
@@ -145,19 +160,75 @@ impl World {
                 let (before, after) = command.split_once('/').unwrap();
                 let rows = before.split_whitespace().skip(2).map(|w| self.row(w)).collect();
                 let more = after.starts_with("more");
-                let vector = vector(after.trim_start_matches("more").split_whitespace());
-                Input::PullAnswered { peer, rows, more, vector, unix_ms: self.unix_ms() }
+                let snapshot = after.starts_with("snapshot");
+                let after = after.trim_start_matches("more").trim_start_matches("snapshot");
+                let vector = vector(after.split_whitespace());
+                Input::PullAnswered { peer, rows, more, snapshot, vector, unix_ms: self.unix_ms() }
             }
             "clock" => {
                 let unix_ms = self.unix_ms().saturating_add_signed(words[0].parse().unwrap());
-                Input::PullAnswered { peer, rows: Vec::new(), more: false, vector: Vector::new(), unix_ms }
+                let (rows, vector) = (Vec::new(), Vector::new());
+                Input::PullAnswered { peer, rows, more: false, snapshot: false, vector, unix_ms }
             }
+            "compare" => Input::CompareNow {
+                ticket: Some(Ticket(number.into())).filter(|ticket| ticket.0 > 0),
+                damaged: words.iter().map(|w| self.record(w.chars().next().unwrap()).id()).collect(),
+            },
+            "scrubbed" => Input::Scrubbed { exchange: self.look, found: Some((None, number.into())) },
+            "told" => Input::Told { peer, exchange: self.asks[&peer], told: self.told(&words) },
             "add" => Input::PeerAdded { peer },
             "remove" => Input::PeerRemoved { peer },
             "unanswered" => Input::PullFailed { peer },
             other => panic!("unknown command `{other}`"),
         };
         self.handle(input);
+    }
+
+    /// `None` for `nothing`.
+    fn told(&mut self, words: &[&str]) -> Option<Told<VerifiedRow>> {
+        let (kind, items) = words.split_first().unwrap();
+        let letter = |word: &str| word.chars().next().unwrap();
+        let digest = |number: &str| Digest([number.parse().unwrap(); 32]);
+        Some(match *kind {
+            "nothing" => return None,
+            "root" => Told::Root(digest(items[0])),
+            "scopes" => {
+                let scopes = items.iter().map(|w| (self.record(letter(w)).scope(), digest(&w[1..])));
+                let mut page: Vec<_> = scopes.collect();
+                page.sort_by_key(|(scope, _)| *scope);
+                Told::Scopes(page, false)
+            }
+            "facts" => {
+                let facts =
+                    items.iter().map(|w| self.row(w)).map(|r| (r.record().id(), Place::of(r.receipt())));
+                let mut page: Vec<_> = facts.collect();
+                page.sort_by_key(|(id, _)| *id);
+                Told::Facts(page, false)
+            }
+            "rows" => Told::Rows(items.iter().map(|w| self.row(w)).collect()),
+            "page" => {
+                let (rows, reached) = items.split_at(items.iter().position(|w| *w == "/").unwrap());
+                let next = rows.contains(&"next").then_some(7);
+                let rows = rows.iter().filter(|w| **w != "next").map(|w| self.row(w)).collect();
+                Told::Snapshot { rows, next, vector: vector(reached[1..].iter().copied()) }
+            }
+            other => panic!("unknown answer `{other}`"),
+        })
+    }
+
+    fn asked(&self, ask: &Ask) -> String {
+        let named = |id: &RecordId| self.records.iter().find(|(_, r)| r.id() == *id).map_or('?', |(l, _)| *l);
+        match ask {
+            Ask::Root => "root".to_owned(),
+            Ask::Scopes(_) => "scopes".to_owned(),
+            Ask::Facts(scope, _) => {
+                let letter = self.records.iter().find(|(_, r)| r.scope() == *scope).map_or('?', |(l, _)| *l);
+                format!("facts of {letter}")
+            }
+            Ask::Rows(ids) => format!("rows {}", ids.iter().map(named).collect::<String>()),
+            Ask::Snapshot(after) => format!("page {after}"),
+            Ask::Compare => "compare".to_owned(),
+        }
     }
 
     fn unix_ms(&self) -> u64 {
@@ -217,6 +288,34 @@ impl World {
                     }
                     format!("persist [{}]", self.shown(rows.iter().map(VerifiedRow::receipt)))
                 }
+                Output::Keep { batch, rows } => {
+                    self.staged = Some(batch);
+                    format!("keep [{}]", self.shown(rows.iter().map(VerifiedRow::receipt)))
+                }
+                Output::Adopt { batch, vector } => {
+                    self.staged = Some(batch);
+                    format!("adopt [{}]", shown(&vector))
+                }
+                Output::Scrub { exchange, .. } => {
+                    self.look = exchange;
+                    "scrub".to_owned()
+                }
+                Output::Look { exchange, ask } => {
+                    self.look = exchange;
+                    format!("look at {}", self.asked(&ask))
+                }
+                Output::Ask { peer, exchange, ask } => {
+                    self.asks.insert(peer, exchange);
+                    format!("ask {} {}", peer.0, self.asked(&ask))
+                }
+                Output::Compared { tickets, corrected, peers } => {
+                    let tickets: Vec<_> = tickets.iter().map(|ticket| ticket.0).collect();
+                    let peers = peers.iter().map(|c| format!("{} {:?}", c.peer.0, c.outcome));
+                    format!(
+                        "compared {tickets:?} {corrected} wrong: {}",
+                        peers.collect::<Vec<_>>().join(", ")
+                    )
+                }
                 Output::Push { peer, batch, rows } => {
                     self.pushes.insert(peer, batch);
                     format!("push to {} [{}]", peer.0, self.shown(rows.iter().map(|row| &row.receipt)))
@@ -224,10 +323,11 @@ impl World {
                 Output::Pull { peer, vector } => format!("pull from {} [{}]", peer.0, shown(&vector)),
                 Output::LoadRows { after, .. } => format!("load after [{}]", shown(&after)),
                 Output::PushReply { vector, .. } => format!("push reply [{}]", shown(&vector)),
-                Output::PullReply { rows, more, vector, .. } => format!(
-                    "pull reply [{}]{} [{}]",
+                Output::PullReply { rows, more, snapshot, vector, .. } => format!(
+                    "pull reply [{}]{}{} [{}]",
                     self.shown(rows.iter().map(|row| &row.receipt)),
                     if more { " and more" } else { "" },
+                    if snapshot { " and a snapshot" } else { "" },
                     shown(&vector)
                 ),
                 Output::Answer { ticket, durable_on, of, .. } => {

@@ -1,6 +1,7 @@
 //! One tracker: a disk and a wall clock that outlive its runs, and at times a run.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
 use peerage_replica::{BatchId, Config, Limits, PeerId, Replica, ReplyId, Ticket, Vector};
@@ -146,6 +147,10 @@ impl Cluster {
             pull_rows_max: rng.between(1, 60) as usize,
             tail_rows_max: rng.between(BUNDLE_ROWS_MAX, 30) as usize,
             recent_rows_max: rng.between(1, 50) as usize,
+            // Comparisons and snapshots are not simulated.
+            snapshot_rows_min_empty: u64::MAX,
+            snapshot_rows_min: u64::MAX,
+            compare_first: Duration::MAX,
             ..Limits::default()
         };
         let key = SigningKey::from_bytes(&rng.bytes());

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use peerage_ledger::{
-    AccountView, Accounts, Body, Claim, Fact, Facts, GroupClaim, GroupView, Rank, Standing,
+    AccountView, Accounts, Body, Claim, Device, Fact, Facts, GroupClaim, GroupView, Rank, Standing,
 };
 use peerage_types::{GroupId, RecordId, UserId};
 
@@ -15,6 +15,9 @@ use super::{Broken, Rule};
 struct Reading<'a> {
     facts: &'a Facts,
     accounts: &'a dyn Accounts,
+    /// Signed by a device that the author certified, in order.
+    signed: Vec<&'a Fact>,
+    /// Of these, what no revocation cuts off.
     acts: Vec<&'a Fact>,
     /// Who may have been the owner in each term: usually one person, more while it is open which heir was willing.
     owners: Vec<BTreeSet<UserId>>,
@@ -95,26 +98,30 @@ pub(crate) fn holder(claims: &[GroupClaim]) -> Option<GroupId> {
 
 impl<'a> Reading<'a> {
     fn of(view: &GroupView, facts: &'a Facts, accounts: &'a dyn Accounts) -> Self {
-        let mut reading = Self { facts, accounts, acts: Vec::new(), owners: Vec::new() };
-        let mut acts: Vec<&Fact> = facts.iter().filter(|fact| reading.authentic(fact)).collect();
-        acts.sort_by_key(|fact| fact.rank());
-        reading.acts = acts;
+        let mut reading = Self { facts, accounts, signed: Vec::new(), acts: Vec::new(), owners: Vec::new() };
+        let mut signed: Vec<&Fact> = facts.iter().filter(|fact| reading.device(fact).is_some()).collect();
+        signed.sort_by_key(|fact| fact.rank());
+        reading.acts = signed.iter().copied().filter(|fact| reading.authentic(fact)).collect();
+        reading.signed = signed;
         let founder = facts.get(&view.group.into()).map(|genesis| genesis.record.author());
         let mut current: BTreeSet<UserId> = founder.into_iter().collect();
         for epoch in 0..=view.epoch {
             let next =
-                current.iter().filter_map(|owner| reading.handover(epoch, owner)).flat_map(heirs).collect();
+                current.iter().flat_map(|owner| reading.handovers(epoch, owner)).flat_map(heirs).collect();
             reading.owners.push(std::mem::replace(&mut current, next));
         }
         reading
     }
 
+    fn device(&self, fact: &Fact) -> Option<&Device> {
+        self.accounts.account(&fact.record.author())?.devices.get(&fact.record.signer())
+    }
+
     /// Did a device that the author certified sign this, before it was revoked?
     fn authentic(&self, fact: &Fact) -> bool {
-        let record = &fact.record;
-        let device = self.accounts.account(&record.author()).and_then(|a| a.devices.get(&record.signer()));
-        device
-            .is_some_and(|device| device.revoked.is_none() || self.reaches(&device.heads, record.id(), fact))
+        self.device(fact).is_some_and(|device| {
+            device.revoked.is_none() || self.reaches(&device.heads, fact.record.id(), fact)
+        })
     }
 
     /// Is this record one of the heads, or an ancestor of one along one key's chain?
@@ -136,13 +143,21 @@ impl<'a> Reading<'a> {
         })
     }
 
-    /// The first Handover that this person signed as owner of this term.
-    fn handover(&self, epoch: u32, owner: &UserId) -> Option<&'a Fact> {
+    /// The Handovers that this person signed as owner of this term. That a device was revoked later reopens no term.
+    fn handovers(&self, epoch: u32, owner: &UserId) -> Vec<&'a Fact> {
         let by = |fact: &&&Fact| {
             fact.record.author() == *owner
                 && matches!(fact.record.body(), Body::Handover { epoch: e, .. } if *e == epoch)
         };
-        self.acts.iter().find(by).copied()
+        self.signed.iter().filter(by).copied().collect()
+    }
+
+    /// Has this person handed over a term before this one, to stay?
+    fn stayed(&self, view: &GroupView, user: &UserId) -> bool {
+        (0..view.epoch).filter(|epoch| self.may_own(*epoch, user)).any(|epoch| {
+            let handovers = self.handovers(epoch, user);
+            handovers.iter().any(|fact| matches!(fact.record.body(), Body::Handover { stays: true, .. }))
+        })
     }
 
     fn may_own(&self, epoch: u32, user: &UserId) -> bool {
@@ -155,7 +170,7 @@ impl<'a> Reading<'a> {
                 .broken(format!("{:?} owns {:?} in term {}", view.owner, view.group, view.epoch));
         }
         let Some(end) = view.ended_by else { return Ok(()) };
-        let ends = self.acts.iter().any(|fact| {
+        let ends = self.signed.iter().any(|fact| {
             let names = match fact.record.body() {
                 Body::Close { epoch } | Body::Handover { epoch, .. } => *epoch == view.epoch,
                 _ => false,
@@ -169,18 +184,37 @@ impl<'a> Reading<'a> {
     }
 
     /// Does this record let this person in?
-    fn lets_in(&self, fact: &Fact, user: &UserId, wanted: u32) -> bool {
-        let Body::Accept { user: whom, incarnation, epoch, grant } = fact.record.body() else { return false };
+    fn lets_in(&self, view: &GroupView, fact: &Fact, user: &UserId, wanted: u32) -> bool {
         let author = fact.record.author();
-        let entitled = match grant {
-            None => self.may_own(*epoch, &author),
-            Some(_) => false,
+        let (whom, incarnation, epoch, entitled) = match fact.record.body() {
+            Body::Accept { user, incarnation, epoch, grant: None } => {
+                (user, *incarnation, *epoch, self.may_own(*epoch, &author))
+            }
+            Body::Accept { user, incarnation, epoch, grant: Some(grant) } => {
+                (user, *incarnation, *epoch, self.granted(grant, &author, *epoch))
+            }
+            // Whom the owner lets decide about others is in.
+            Body::AdminGrant { user, incarnation, epoch } => {
+                (user, *incarnation, *epoch, self.may_own(*epoch, &author))
+            }
+            _ => return false,
         };
-        whom == user && *incarnation == wanted && author != *user && entitled
+        // What was done in a term that somebody else followed, a later revocation does not undo.
+        let stands = epoch < view.epoch || self.authentic(fact);
+        whom == user && incarnation == wanted && author != *user && entitled && stands
     }
 
-    fn asked(&self, user: &UserId, wanted: u32) -> bool {
-        self.acts.iter().any(|fact| {
+    /// Did an owner of this term make this person an admin?
+    fn granted(&self, grant: &RecordId, person: &UserId, term: u32) -> bool {
+        self.signed.iter().any(|fact| {
+            let names = matches!(fact.record.body(), Body::AdminGrant { user, epoch, .. }
+                if user == person && *epoch == term);
+            fact.record.id() == *grant && names && self.may_own(term, &fact.record.author())
+        })
+    }
+
+    fn asked(&self, facts: &[&Fact], user: &UserId, wanted: u32) -> bool {
+        facts.iter().any(|fact| {
             fact.record.author() == *user
                 && matches!(fact.record.body(), Body::JoinRequest { incarnation } if *incarnation == wanted)
         })
@@ -189,15 +223,21 @@ impl<'a> Reading<'a> {
     fn members(&self, view: &GroupView) -> Result<(), Broken> {
         for (user, member) in &view.members {
             let owner = view.is_owner(user);
-            let founder = owner && view.epoch == 0 && member.incarnation == 0;
-            let accepted = || self.acts.iter().any(|fact| self.lets_in(fact, user, member.incarnation));
-            if !founder && !(self.asked(user, member.incarnation) && (owner || accepted())) {
+            let was_owner = owner && view.epoch == 0 && member.incarnation == 0 || self.stayed(view, user);
+            let accepted =
+                || self.signed.iter().any(|fact| self.lets_in(view, fact, user, member.incarnation));
+            // An owner's request stands although the device that signed it is lost.
+            let asked = match owner {
+                true => self.asked(&self.signed, user, member.incarnation),
+                false => self.asked(&self.acts, user, member.incarnation) && accepted(),
+            };
+            if !was_owner && !asked {
                 return Rule::Authority
                     .broken(format!("{user:?} is in {:?} as {member:?}, let in by nobody", view.group));
             }
         }
         for request in &view.requests {
-            if !self.asked(&request.user, request.incarnation) {
+            if !self.asked(&self.acts, &request.user, request.incarnation) {
                 return Rule::Authority.broken(format!("{request:?} was never made"));
             }
         }
@@ -213,13 +253,16 @@ impl<'a> Reading<'a> {
         let stands = if epoch == view.epoch {
             author == view.owner && view.ended_by.is_none()
         } else {
-            self.handover(epoch, &author).is_some_and(|handover| match handover.record.body() {
-                Body::Handover { heads, .. } => {
-                    let own = handover.record.id();
-                    self.reaches(heads.iter().chain([&own]), fact.record.id(), fact)
-                }
+            match self.handovers(epoch, &author)[..] {
+                [handover] if self.authentic(handover) => match handover.record.body() {
+                    Body::Handover { heads, .. } => {
+                        let own = handover.record.id();
+                        self.reaches(heads.iter().chain([&own]), fact.record.id(), fact)
+                    }
+                    _ => false,
+                },
                 _ => false,
-            })
+            }
         };
         (sole && stands && user != author).then_some((user, incarnation))
     }
@@ -270,9 +313,13 @@ impl<'a> Reading<'a> {
     }
 }
 
+/// Who may own the group after this: the heirs and, if none is willing, who stays.
 fn heirs(handover: &Fact) -> Vec<UserId> {
     match handover.record.body() {
-        Body::Handover { heirs, .. } => heirs.iter().map(|(heir, _)| *heir).collect(),
+        Body::Handover { heirs, stays, .. } => {
+            let own = stays.then_some(handover.record.author());
+            heirs.iter().map(|(heir, _)| *heir).chain(own).collect()
+        }
         _ => Vec::new(),
     }
 }

@@ -105,15 +105,28 @@ impl Serving {
             }
         }
         entry.digest.add(&id, &order);
-        entry.receipts.insert(id, receipt.clone());
-        entry.view = None;
+        let fresh = entry.receipts.insert(id, receipt.clone()).is_none();
+        let view = entry.view.take();
         let settled_as = match self.sabotage {
             Some(Sabotage::ArrivalOrder) if self.me == 0 => Order { stamp: Stamp(self.arrivals), ..order },
             Some(Sabotage::ForgottenKick) if matches!(record.body(), Body::Kick { .. }) => return true,
             _ => order,
         };
         entry.facts.insert(Arc::clone(record), settled_as);
+        if let (Some(View::Group(Some(view))), true, None) = (view, fresh, self.sabotage) {
+            self.append(record.scope(), view, &id);
+        }
         true
+    }
+
+    /// Most rows only add to a view.
+    fn append(&mut self, scope: Scope, mut view: Arc<GroupView>, id: &RecordId) {
+        let Some(entry) = self.entries.get(&scope) else { return };
+        if Arc::make_mut(&mut view).append(&entry.facts, &Known(&self.entries), id)
+            && let Some(entry) = self.entries.get_mut(&scope)
+        {
+            entry.view = Some(View::Group(Some(view)));
+        }
     }
 
     fn load(&mut self, scope: Scope, image: &Image) {

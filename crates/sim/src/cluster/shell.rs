@@ -82,7 +82,7 @@ impl World {
                     CallKind::Pull => None,
                 })?;
             }
-            Output::PullReply { reply, rows, more, vector } => {
+            Output::PullReply { reply, rows, more, vector, .. } => {
                 self.claims(at, &vector)?;
                 self.reply(at, reply, |kind| match kind {
                     CallKind::Pull => Some(Body::PullAnswer { rows, more, vector, unix_ms }),
@@ -108,6 +108,16 @@ impl World {
                 return Rule::Log.broken(format!("tracker {at} saw two records for row {seq} of {origin:?}"));
             }
             Output::WakeAt(_) => {}
+            Output::Keep { .. }
+            | Output::Adopt { .. }
+            | Output::Scrub { .. }
+            | Output::Look { .. }
+            | Output::Ask { .. }
+            | Output::Compared { .. } => {
+                return Err(
+                    format!("tracker {at} compares or takes a snapshot, and its limits say never").into()
+                );
+            }
         }
         Ok(())
     }
@@ -176,7 +186,7 @@ impl World {
         limit_bytes: usize,
     ) -> Result<(), Broken> {
         let (rows, more) = self.nodes[at].disk.image().rows_after(after, limit_rows, limit_bytes);
-        self.handle(at, Input::RowsLoaded { reply, rows, more })
+        self.handle(at, Input::RowsLoaded { reply, rows, more, snapshot: false })
     }
 
     pub(super) fn woken(&mut self, at: usize) -> Result<(), Broken> {
@@ -217,7 +227,7 @@ impl World {
             Body::PushAnswer { batch, vector } => Input::PushAcked { peer, batch, vector },
             Body::Pull { vector } => Input::PullReceived { from: listed, vector, reply },
             Body::PullAnswer { rows, more, vector, unix_ms } => {
-                Input::PullAnswered { peer, rows: self.verify(rows)?, more, vector, unix_ms }
+                Input::PullAnswered { peer, rows: self.verify(rows)?, more, snapshot: false, vector, unix_ms }
             }
         };
         self.handle(to, input)

@@ -12,37 +12,41 @@ use super::read::scope_key;
 use crate::StoreError;
 
 /// What one call gathers and writes once at its end.
-struct Append<'a> {
-    db: &'a Transaction<'a>,
+pub(crate) struct Append<'a> {
+    pub(crate) db: &'a Transaction<'a>,
     origins: BTreeMap<Origin, OriginRow>,
     scopes: BTreeMap<Scope, ScopeRow>,
 }
 
-struct OriginRow {
-    n: i64,
+pub(crate) struct OriginRow {
+    pub(crate) n: i64,
     last_seq: u64,
 }
 
-struct ScopeRow {
-    n: i64,
+pub(crate) struct ScopeRow {
+    pub(crate) n: i64,
     digest: Digest,
 }
 
 /// The row of a record that is there already, and its lowest receipt so far.
-struct Known {
+pub(crate) struct Known {
     n: i64,
-    order: Order,
+    pub(crate) order: Order,
 }
 
 pub(crate) fn append(db: &Transaction<'_>, rows: &[VerifiedRow], last_stamp: Stamp) -> Result<(), Fault> {
-    let mut append = Append { db, origins: BTreeMap::new(), scopes: BTreeMap::new() };
+    let mut append = Append::new(db);
     for row in rows {
         append.row(row)?;
     }
     append.finish(last_stamp)
 }
 
-impl Append<'_> {
+impl<'a> Append<'a> {
+    pub(crate) fn new(db: &'a Transaction<'a>) -> Self {
+        Self { db, origins: BTreeMap::new(), scopes: BTreeMap::new() }
+    }
+
     fn row(&mut self, row: &VerifiedRow) -> Result<(), Fault> {
         let Receipt { origin, seq, stamp, record: id, signature } = row.receipt();
         let (origin, seq) = (*origin, *seq);
@@ -64,9 +68,13 @@ impl Append<'_> {
             None => self.insert(row.record(), order, origin_n, seq)?,
         };
         let mut insert = self.db.prepare_cached(
-            "INSERT INTO log (origin, seq, stamp, record, signature) VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO log (origin, seq, stamp, record, signature) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (origin, seq) DO NOTHING",
         )?;
-        insert.execute((origin_n, seq.cast_signed(), stamp.0.cast_signed(), record_n, signature))?;
+        // A snapshot may have brought it before its turn.
+        if insert.execute((origin_n, seq.cast_signed(), stamp.0.cast_signed(), record_n, signature))? == 0 {
+            self.repeated(origin, origin_n, seq, *id)?;
+        }
         self.origin(origin)?.last_seq = seq;
         Ok(())
     }
@@ -85,7 +93,7 @@ impl Append<'_> {
         }
     }
 
-    fn known(&self, id: &RecordId) -> Result<Option<Known>, Fault> {
+    pub(crate) fn known(&self, id: &RecordId) -> Result<Option<Known>, Fault> {
         let mut select = self.db.prepare_cached(
             "SELECT records.n, log.stamp, origins.tracker, origins.incarnation
              FROM records
@@ -98,7 +106,7 @@ impl Append<'_> {
     }
 
     /// A lower receipt for a record that is there already.
-    fn lower(
+    pub(crate) fn lower(
         &mut self,
         record: &Record,
         known: &Known,
@@ -114,7 +122,13 @@ impl Append<'_> {
         Ok(())
     }
 
-    fn insert(&mut self, record: &Record, order: Order, origin_n: i64, seq: u64) -> Result<i64, Fault> {
+    pub(crate) fn insert(
+        &mut self,
+        record: &Record,
+        order: Order,
+        origin_n: i64,
+        seq: u64,
+    ) -> Result<i64, Fault> {
         let scope = self.scope(record.scope())?;
         scope.digest.add(&record.id(), &order);
         let scope_n = scope.n;
@@ -126,7 +140,7 @@ impl Append<'_> {
         Ok(n)
     }
 
-    fn index(&self, record: &Record, n: i64) -> Result<(), Fault> {
+    pub(crate) fn index(&self, record: &Record, n: i64) -> Result<(), Fault> {
         let author = &record.author().0;
         match record.body() {
             Body::UserNameClaim { name } => {
@@ -151,7 +165,7 @@ impl Append<'_> {
         Ok(())
     }
 
-    fn origin(&mut self, origin: Origin) -> Result<&mut OriginRow, Fault> {
+    pub(crate) fn origin(&mut self, origin: Origin) -> Result<&mut OriginRow, Fault> {
         // Looked up twice, because the borrow checker does not let a found entry be returned early.
         if !self.origins.contains_key(&origin) {
             let (tracker, incarnation) = (&origin.tracker.0, origin.incarnation.cast_signed());
@@ -171,7 +185,7 @@ impl Append<'_> {
         self.origins.get_mut(&origin).ok_or_else(|| Fault::Damaged("an origin vanished".to_owned()))
     }
 
-    fn scope(&mut self, scope: Scope) -> Result<&mut ScopeRow, Fault> {
+    pub(crate) fn scope(&mut self, scope: Scope) -> Result<&mut ScopeRow, Fault> {
         if !self.scopes.contains_key(&scope) {
             let key = scope_key(&scope);
             let sql = "SELECT n, digest FROM scopes WHERE scope = ?1";
@@ -192,15 +206,20 @@ impl Append<'_> {
         self.scopes.get_mut(&scope).ok_or_else(|| Fault::Damaged("a scope vanished".to_owned()))
     }
 
+    pub(crate) fn write_digests(&self) -> Result<(), Fault> {
+        let mut update = self.db.prepare_cached("UPDATE scopes SET digest = ?2 WHERE n = ?1")?;
+        for ScopeRow { n, digest } in self.scopes.values() {
+            update.execute((n, &digest.0))?;
+        }
+        Ok(())
+    }
+
     fn finish(self, last_stamp: Stamp) -> Result<(), Fault> {
         let mut update = self.db.prepare_cached("UPDATE origins SET last_seq = ?2 WHERE n = ?1")?;
         for OriginRow { n, last_seq } in self.origins.values() {
             update.execute((n, last_seq.cast_signed()))?;
         }
-        let mut update = self.db.prepare_cached("UPDATE scopes SET digest = ?2 WHERE n = ?1")?;
-        for ScopeRow { n, digest } in self.scopes.values() {
-            update.execute((n, &digest.0))?;
-        }
+        self.write_digests()?;
         let mut update = self.db.prepare_cached("UPDATE clock SET last_stamp = ?1")?;
         update.execute([last_stamp.0.cast_signed()])?;
         Ok(())

@@ -4,6 +4,8 @@
 //! metainfo files, so that a 32 MiB upload does not hold up a group commit.
 
 mod append;
+mod digests;
+mod keep;
 mod metainfo;
 mod pool;
 mod read;
@@ -12,11 +14,11 @@ mod schema;
 use std::path::{Path, PathBuf};
 
 use peerage_ledger::{Claim, GroupClaim};
-use peerage_replica::{Digest, LogRow, Vector, VerifiedRow};
+use peerage_replica::{Digest, LogRow, Place, Vector, VerifiedRow};
 use peerage_types::{DeviceId, FoldedName, GroupId, MetainfoId, RecordId, Scope, Stamp, UserId};
 use rusqlite::OptionalExtension;
 
-use crate::{Store, StoreError};
+use crate::{Snapshot, Store, StoreError};
 use pool::Database;
 
 /// A tracker's storage in two SQLite files. Share it behind an `Arc`.
@@ -47,6 +49,60 @@ fn metainfo_path(path: &Path) -> PathBuf {
 impl Store for SqliteStore {
     fn append(&self, rows: &[VerifiedRow], last_stamp: Stamp) -> Result<(), StoreError> {
         self.log.write(|db| append::append(db, rows, last_stamp))
+    }
+
+    fn keep(&self, rows: &[VerifiedRow]) -> Result<(), StoreError> {
+        self.log.write(|db| keep::keep(db, rows))
+    }
+
+    fn adopt(&self, vector: &Vector) -> Result<(), StoreError> {
+        self.log.write(|db| keep::adopt(db, vector))
+    }
+
+    fn floors(&self) -> Result<Vector, StoreError> {
+        self.log.read(read::floors)
+    }
+
+    fn root_digest(&self) -> Result<Digest, StoreError> {
+        self.log.read(digests::root)
+    }
+
+    fn facts(
+        &self,
+        scope: &Scope,
+        after: Option<&RecordId>,
+    ) -> Result<(Vec<(RecordId, Place)>, bool), StoreError> {
+        self.log.read(|db| digests::facts(db, scope, after))
+    }
+
+    fn rows_of(
+        &self,
+        ids: &[RecordId],
+        limit_rows: usize,
+        limit_bytes: usize,
+    ) -> Result<Vec<LogRow>, StoreError> {
+        self.log.read(|db| digests::rows_of(db, ids, limit_rows, limit_bytes))
+    }
+
+    fn snapshot(&self, after: u64, limit_rows: usize, limit_bytes: usize) -> Result<Snapshot, StoreError> {
+        self.log.read(|db| {
+            let (rows, next) = digests::snapshot(db, after, limit_rows, limit_bytes)?;
+            Ok(Snapshot { rows, next, vector: read::vector(db)? })
+        })
+    }
+
+    fn scrub(&self, after: Option<&Scope>) -> Result<(Option<Scope>, u64), StoreError> {
+        let (wrong, next) = self.log.read(|db| digests::scrub(db, after))?;
+        let mut mended = 0;
+        if !wrong.is_empty() {
+            self.log.write(|db| {
+                for scope in &wrong {
+                    mended += u64::from(digests::mend(db, scope)?);
+                }
+                Ok(())
+            })?;
+        }
+        Ok((next, mended))
     }
 
     fn vector(&self) -> Result<Vector, StoreError> {

@@ -10,16 +10,25 @@ use rusqlite::{OptionalExtension, Row, Transaction};
 use super::append::{read_order, read_origin};
 use super::pool::Fault;
 
-/// The columns of [`read_row`]; needs `log`, `origins` and `records` in its FROM clause.
-const ROW_COLUMNS: &str =
+/// The columns of [`read_row`], and how many they are; needs `log`, `origins` and `records` in its FROM clause.
+pub(crate) const ROW_COLUMNS: &str =
     "origins.tracker, origins.incarnation, log.seq, log.stamp, log.signature, records.id, records.bytes";
+pub(crate) const ROW_COLUMNS_COUNT: usize = 7;
 
 /// Adds to `records` the log row of each record's lowest receipt.
-const LOWEST_RECEIPT: &str = "JOIN log ON log.origin = records.origin AND log.seq = records.seq
+pub(crate) const LOWEST_RECEIPT: &str = "JOIN log ON log.origin = records.origin AND log.seq = records.seq
     JOIN origins ON origins.n = records.origin";
 
 pub(crate) fn vector(db: &Transaction<'_>) -> Result<Vector, Fault> {
     let mut select = db.prepare_cached("SELECT tracker, incarnation, last_seq FROM origins")?;
+    let rows = select
+        .query_map([], |row| Ok((read_origin(row, 0)?, row.get::<_, i64>(2)?.cast_unsigned())))?
+        .collect::<Result<Vector, _>>()?;
+    Ok(rows)
+}
+
+pub(crate) fn floors(db: &Transaction<'_>) -> Result<Vector, Fault> {
+    let mut select = db.prepare_cached("SELECT tracker, incarnation, floor FROM origins WHERE floor > 0")?;
     let rows = select
         .query_map([], |row| Ok((read_origin(row, 0)?, row.get::<_, i64>(2)?.cast_unsigned())))?
         .collect::<Result<Vector, _>>()?;
@@ -38,25 +47,27 @@ pub(crate) fn rows_after(
     limit_rows: usize,
     limit_bytes: usize,
 ) -> Result<(Vec<LogRow>, bool), Fault> {
-    let mut behind = db.prepare_cached("SELECT n, tracker, incarnation, last_seq FROM origins ORDER BY n")?;
+    let mut behind =
+        db.prepare_cached("SELECT n, tracker, incarnation, last_seq, floor FROM origins ORDER BY n")?;
+    let number = |row: &Row<'_>, column| Ok::<_, rusqlite::Error>(row.get::<_, i64>(column)?.cast_unsigned());
     let behind = behind.query_map([], |row| {
-        Ok((row.get::<_, i64>(0)?, read_origin(row, 1)?, row.get::<_, i64>(3)?.cast_unsigned()))
+        Ok((row.get::<_, i64>(0)?, read_origin(row, 1)?, number(row, 3)?, number(row, 4)?))
     })?;
     let sql = format!(
         "SELECT {ROW_COLUMNS} FROM log
          JOIN origins ON origins.n = log.origin
          JOIN records ON records.n = log.record
-         WHERE log.origin = ?1 AND log.seq > ?2 ORDER BY log.seq"
+         WHERE log.origin = ?1 AND log.seq > ?2 AND log.seq <= ?3 ORDER BY log.seq"
     );
     let mut select = db.prepare_cached(&sql)?;
     let (mut picked, mut bytes) = (Vec::new(), 0);
     for origin in behind {
-        let (n, origin, last_seq) = origin?;
+        let (n, origin, last_seq, floor) = origin?;
         let seq = after.get(&origin);
-        if seq >= last_seq {
+        if seq >= last_seq || seq < floor {
             continue;
         }
-        let mut rows = select.query((n, seq.cast_signed()))?;
+        let mut rows = select.query((n, seq.cast_signed(), last_seq.cast_signed()))?;
         while let Some(row) = rows.next()? {
             let row = read_row(row)?;
             bytes += row.record.len();
@@ -188,7 +199,7 @@ pub(crate) fn users_of_device(db: &Transaction<'_>, device: &DeviceId) -> Result
     Ok(users)
 }
 
-fn read_row(row: &Row<'_>) -> Result<LogRow, rusqlite::Error> {
+pub(crate) fn read_row(row: &Row<'_>) -> Result<LogRow, rusqlite::Error> {
     let receipt = Receipt {
         origin: read_origin(row, 0)?,
         seq: row.get::<_, i64>(2)?.cast_unsigned(),

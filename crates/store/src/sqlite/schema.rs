@@ -13,7 +13,9 @@ pub(crate) struct Schema {
 /// The log and what is derived from it.
 ///
 /// 64-bit unsigned values are kept as the signed integers with the same bits. `records.origin` and `records.seq`
-/// name the row with the record's lowest receipt.
+/// name the row with the record's lowest receipt. Above `origins.floor` an origin's log has every row up to `last_seq`;
+/// below it only those with a record's lowest receipt, because they came with a snapshot. Beyond `last_seq` rows may
+/// lie that a snapshot brought before its vector.
 pub(crate) const LOG: Schema = Schema {
     application_id: 0x5045_4552,
     version: 1,
@@ -34,6 +36,7 @@ pub(crate) const LOG: Schema = Schema {
             tracker BLOB NOT NULL,
             incarnation INTEGER NOT NULL,
             last_seq INTEGER NOT NULL,
+            floor INTEGER NOT NULL DEFAULT 0,
             UNIQUE (tracker, incarnation)
         ) STRICT;
 
@@ -43,8 +46,9 @@ pub(crate) const LOG: Schema = Schema {
             digest BLOB NOT NULL
         ) STRICT;
 
+        -- A number is never given out again: the log may still name a record that was lost.
         CREATE TABLE records (
-            n INTEGER PRIMARY KEY,
+            n INTEGER PRIMARY KEY AUTOINCREMENT,
             id BLOB NOT NULL UNIQUE,
             scope INTEGER NOT NULL REFERENCES scopes (n),
             origin INTEGER NOT NULL REFERENCES origins (n),

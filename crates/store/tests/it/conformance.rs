@@ -25,6 +25,7 @@ pub const CASES: &[Case] = &[
     ("devices_find_their_accounts", devices_find_their_accounts),
     ("metainfo_has_a_quota", metainfo_has_a_quota),
     ("meta_is_replaced", meta_is_replaced),
+    ("kept_rows_leave_the_vector_alone", kept_rows_leave_the_vector_alone),
 ];
 
 fn seqs(rows: &[LogRow]) -> Vec<(u8, u64)> {
@@ -286,4 +287,29 @@ fn meta_is_replaced(store: &dyn Store) {
     store.set_meta("tracker", b"two").unwrap();
     assert_eq!(store.meta("tracker").unwrap().as_deref(), Some(&b"two"[..]));
     assert_eq!(store.meta("other").unwrap().as_deref(), Some(&b""[..]));
+}
+
+fn kept_rows_leave_the_vector_alone(store: &dyn Store) {
+    let rows = [
+        row(origin(1), 1, 1, &genesis(1)),
+        row(origin(1), 2, 2, &user_name(1, "ada")),
+        row(origin(2), 7, 1, &user_name(1, "ada")),
+    ];
+    store.append(&rows[..1], Stamp(1)).unwrap();
+    for _ in 0..2 {
+        store.keep(&rows).unwrap();
+        assert_eq!(store.vector().unwrap(), [(origin(1), 1)].into_iter().collect());
+        assert_eq!(store.rows_after(&Vector::new(), 9, 9_999).unwrap(), (log_rows(&rows[..1]), false));
+        let facts = store.facts(&Scope::Account(user(1)), None).unwrap().0;
+        let places: Vec<_> = facts.iter().map(|(_, place)| (place.origin, place.seq)).collect();
+        assert!(places.len() == 2 && places.contains(&(origin(2), 7)), "{places:?}");
+        assert_eq!(store.scrub(None).unwrap(), (None, 0));
+    }
+    // In its turn it is appended like any other.
+    store.append(&rows[1..2], Stamp(2)).unwrap();
+    assert_eq!(store.vector().unwrap(), [(origin(1), 2)].into_iter().collect());
+    assert_eq!(store.floors().unwrap(), Vector::new());
+    store.adopt(&[(origin(1), 1), (origin(2), 7)].into_iter().collect()).unwrap();
+    assert_eq!(store.floors().unwrap(), [(origin(2), 7)].into_iter().collect());
+    assert_eq!(store.vector().unwrap(), [(origin(1), 2), (origin(2), 7)].into_iter().collect());
 }

@@ -4,5 +4,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod conformance;
+mod mending;
 mod rows;
 mod sqlite;

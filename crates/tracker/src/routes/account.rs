@@ -24,6 +24,12 @@ pub(crate) async fn register(
     Cbor(request): Cbor<RegisterRequest>,
 ) -> Answer<RegisterResponse> {
     state.rates.registration_begun(&remote)?;
+    // Who has an account changes its password without the code.
+    let user = request.user;
+    let known = state.blocking(move |state| Ok(state.views.account(&user)?.view.is_some())).await?;
+    if !known {
+        state.invitations.invite(request.user, request.code.as_deref())?;
+    }
     let (opaque_key, setup) = state.opaque_key();
     let response = opaque::register(setup, &request.user, &request.request)
         .map_err(|e| Failure::bad_request(e.to_string()))?;

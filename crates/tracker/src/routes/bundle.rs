@@ -33,7 +33,8 @@ pub(crate) async fn submit(
         true => admission::admit(&state, records)?,
         false => state.blocking(move |state| admission::admit(state, records)).await?,
     };
-    if new.iter().any(|record| matches!(record.body(), Body::AccountGenesis { .. })) {
+    for record in new.iter().filter(|record| matches!(record.body(), Body::AccountGenesis { .. })) {
+        state.invitations.require(&record.author())?;
         state.rates.registration(&remote)?;
     }
     let durable = state.replica.submit(new, known, held).await.ok_or_else(Failure::stopping)?;

@@ -15,7 +15,7 @@ use peerage_link::sse;
 use tokio::sync::{broadcast, watch};
 use tokio::time::sleep;
 
-use super::presence::is_local;
+use super::answers::is_local;
 use crate::accept::Remote;
 use crate::error::Failure;
 use crate::notices::{Audience, Notice};

@@ -1,6 +1,7 @@
 //! The HTTP API, one file per group of routes. `peerage_link::api` documents the messages.
 
 mod account;
+pub(crate) mod answers;
 mod bundle;
 mod events;
 mod fresh;
@@ -43,6 +44,7 @@ pub(crate) fn router(state: Shared) -> Router {
         .route(path::EVENTS, get(events::stream))
         .route(path::PEER_PUSH, post(peer::push))
         .route(path::PEER_PULL, post(peer::pull))
+        .route(path::PEER_ASK, post(peer::ask))
         .route(path::PEER_PRESENCE, post(peer::presence))
         .route(path::PEER_DIAL_BACK, post(peer::dial_back))
         .fallback(nowhere)

@@ -2,10 +2,10 @@
 
 use axum::extract::State;
 use peerage_link::api::{
-    Empty, ErrorCode, Event, PeerDialBackRequest, PresenceRequest, PullRequest, PullResponse, PushRequest,
-    PushResponse,
+    AskRequest, AskResponse, Empty, ErrorCode, Event, PeerDialBackRequest, PresenceRequest, PullRequest,
+    PullResponse, PushRequest, PushResponse,
 };
-use peerage_replica::PeerId;
+use peerage_replica::{Ask, PeerId};
 use peerage_types::TrackerId;
 use peerage_types::limits::ADDRESSES_MAX;
 
@@ -14,6 +14,7 @@ use crate::clock::unix_ms;
 use crate::error::Failure;
 use crate::limits::PEER_BYTES_MAX;
 use crate::neighbour::verify_rows;
+use crate::replica_shell::Pulled;
 use crate::session::FromTracker;
 use crate::state::{Shared, State as Tracker};
 
@@ -35,8 +36,21 @@ pub(crate) async fn pull(
 ) -> Answer<PullResponse> {
     let from = sender(&state, &request.from)?;
     let pulled = state.replica.pull(from, request.vector).await.ok_or_else(Failure::stopping)?;
-    let (rows, more, vector) = (pulled.rows, pulled.more, pulled.vector);
-    Ok(Cbor(PullResponse { rows, more, vector, unix_ms: unix_ms() }))
+    let Pulled { rows, more, snapshot, vector } = pulled;
+    Ok(Cbor(PullResponse { rows, more, vector, unix_ms: unix_ms(), snapshot }))
+}
+
+pub(crate) async fn ask(
+    State(state): State<Shared>,
+    _: FromTracker,
+    Cbor(request): Cbor<AskRequest, PEER_BYTES_MAX>,
+) -> Answer<AskResponse> {
+    sender(&state, &request.from)?;
+    if request.ask == Ask::Compare {
+        state.replica.compare_soon().await;
+    }
+    let told = state.blocking(move |state| Ok(peerage_store::answer(&*state.store, &request.ask)?)).await?;
+    Ok(Cbor(AskResponse { told }))
 }
 
 pub(crate) async fn presence(

@@ -1,17 +1,18 @@
 //! Announce, withdraw, and who is online in a group.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use axum::extract::State;
 use peerage_link::api::{
-    ANNOUNCE_ITEMS_MAX, AnnounceAnswer, AnnounceItem, AnnounceRequest, AnnounceResponse, DialBackRequest,
-    Empty, ErrorCode, Event, FilePresence, GroupPresenceRequest, GroupPresenceResponse, PEERS_MAX,
-    PeerDialBackRequest, PeerEntry, SwarmState, path,
+    ANNOUNCE_ITEMS_MAX, AnnounceItem, AnnounceRequest, DialBackRequest, Empty, ErrorCode, Event,
+    FilePresence, GroupPresenceRequest, GroupPresenceResponse, PEERS_MAX, PeerDialBackRequest, SwarmState,
+    path,
 };
 use peerage_replica::{ANNOUNCE_INTERVAL, PresenceEntry, PresenceState};
 use peerage_types::GroupId;
 use peerage_types::limits::ADDRESSES_MAX;
 
+use super::answers::{Answers, Peers, is_local};
 use super::metainfo::require_member;
 use crate::accept::Remote;
 use crate::body::{Answer, Cbor};
@@ -27,7 +28,7 @@ pub(crate) async fn announce(
     remote: Remote,
     session: Session,
     Cbor(request): Cbor<AnnounceRequest, ANNOUNCE_BYTES_MAX>,
-) -> Answer<AnnounceResponse> {
+) -> Answer<Answers> {
     if request.items.len() > ANNOUNCE_ITEMS_MAX {
         let got = request.items.len();
         let message = format!("{got} swarms in one announce, at most {ANNOUNCE_ITEMS_MAX} are allowed");
@@ -44,11 +45,11 @@ pub(crate) async fn announce(
         let answers = request.items.into_iter().map(|item| {
             let swarm = (item.group, item.info_hash);
             match take(state, &session, &mut member_of, item, local) {
-                Ok((answer, news)) => {
+                Ok((peers, news)) => {
                     changed.extend(news.then_some(swarm));
-                    answer
+                    Ok(peers)
                 }
-                Err(failure) => AnnounceAnswer { peers: Vec::new(), refused: Some(failure.0.code) },
+                Err(failure) => Err(failure.0.code),
             }
         });
         let answers = answers.collect();
@@ -60,7 +61,7 @@ pub(crate) async fn announce(
     };
     tell_sessions(&state, changed);
     let interval_s = u32::try_from(ANNOUNCE_INTERVAL.as_secs()).unwrap_or(u32::MAX);
-    Ok(Cbor(AnnounceResponse { answers, interval_s }))
+    Ok(Cbor(Answers { answers, interval_s }))
 }
 
 fn take(
@@ -69,7 +70,7 @@ fn take(
     member_of: &mut Option<GroupId>,
     item: AnnounceItem,
     local: bool,
-) -> Result<(AnnounceAnswer, bool), Failure> {
+) -> Result<(Peers, bool), Failure> {
     if *member_of != Some(item.group) {
         require_member(state, &item.group, &session.user)?;
         *member_of = Some(item.group);
@@ -87,10 +88,9 @@ fn take(
         percent: item.percent,
     };
     let want = usize::from(item.want).min(PEERS_MAX);
-    let taken = state.presence.announce(entry, want);
+    let taken = state.presence.announce(entry, want, local);
     let (changed, peers) = taken.map_err(|full| Failure::new(ErrorCode::TooMany, full.to_string()))?;
-    let peers = peers.into_iter().filter_map(|entry| shown(entry, local)).collect();
-    Ok((AnnounceAnswer { peers, refused: None }, changed))
+    Ok((peers, changed))
 }
 
 fn parse_addresses(texts: &[String]) -> Result<Vec<SocketAddr>, Failure> {
@@ -103,23 +103,6 @@ fn parse_addresses(texts: &[String]) -> Result<Vec<SocketAddr>, Failure> {
         _ => Err(Failure::bad_request("an address that nobody can connect to; expected ip:port")),
     };
     texts.iter().map(parse).collect()
-}
-
-/// A peer as the caller may see it: loopback addresses mean something only on this machine.
-fn shown(entry: PresenceEntry, local: bool) -> Option<PeerEntry> {
-    let addresses = entry.addresses.iter().filter(|addr| local || !is_local(addr.ip()));
-    let addresses: Vec<String> = addresses.map(ToString::to_string).collect();
-    let state = match entry.state {
-        PresenceState::Seeding => SwarmState::Seeding,
-        PresenceState::Leeching => SwarmState::Leeching,
-    };
-    let reachable = !addresses.is_empty();
-    let PresenceEntry { device, user, percent, .. } = entry;
-    reachable.then_some(PeerEntry { device, user, addresses, state, percent })
-}
-
-pub(super) fn is_local(ip: IpAddr) -> bool {
-    ip.to_canonical().is_loopback()
 }
 
 /// All presence of this device goes at once, here and on the other trackers.

@@ -11,7 +11,7 @@ use peerage_link::vault;
 
 use peerage_types::InfoHash;
 
-use crate::world::{PATIENCE, Person, World, code, group_of, public, refusal, submit, wait_for};
+use crate::world::{PATIENCE, Person, World, code, group_of, public, refusal, start, submit, wait_for};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn register_and_log_in_on_another_device() {
@@ -20,8 +20,10 @@ async fn register_and_log_in_on_another_device() {
     let mut ada = Person::new(world.cluster());
 
     let (registration, request) = Registration::start("correct horse").unwrap();
-    let answer: RegisterResponse =
-        conn.call(path::OPAQUE_REGISTER, &RegisterRequest { user: ada.user, request }).await.unwrap();
+    let answer: RegisterResponse = conn
+        .call(path::OPAQUE_REGISTER, &RegisterRequest { user: ada.user, request, code: None })
+        .await
+        .unwrap();
     let (password_file, export_key) = registration.finish(&answer.response).unwrap();
     let sealed = vault::seal(&export_key, &ada.identity, &ada.user).unwrap();
     let device = public(&ada.device);
@@ -226,4 +228,32 @@ async fn a_revoked_device_is_gone_everywhere_at_once() {
     // What it did stays: Ben is a member still.
     let snapshot = crate::world::snapshot(&of_ben, group).await.unwrap();
     assert!(snapshot.rows.len() >= 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_registration_code_only_who_knows_it_creates_accounts() {
+    let mut world = World::stopped(1);
+    let mut config = world.config(1);
+    let file = world.dir.path().join("code.txt");
+    config.registration_code = Some(file.clone());
+    let missing = start(config.clone()).await.err().unwrap().to_string();
+    assert!(missing.starts_with("the registration code cannot be read from"), "{missing}");
+    std::fs::write(&file, "open sesame\n").unwrap();
+    world.trackers[0] = Some(start(config).await.unwrap());
+
+    let conn = world.anonymous(1).await;
+    let mut ada = Person::new(world.cluster());
+    let register = async |code: Option<&str>| {
+        let (_, request) = Registration::start("correct horse").unwrap();
+        let request = RegisterRequest { user: ada.user, request, code: code.map(str::to_owned) };
+        conn.call::<_, RegisterResponse>(path::OPAQUE_REGISTER, &request).await
+    };
+    for wrong in [None, Some(""), Some("open")] {
+        assert_eq!(code(register(wrong).await), ErrorCode::RegistrationCode, "{wrong:?}");
+    }
+    let mut eve = Person::new(world.cluster());
+    // Whoever leaves out the first half gets no further.
+    assert_eq!(code(submit(&conn, &eve.founding("eve")).await), ErrorCode::RegistrationCode);
+    register(Some("open sesame")).await.unwrap();
+    submit(&conn, &ada.founding("ada")).await.unwrap();
 }

@@ -42,7 +42,8 @@ impl Pair {
             let data = Some(dir.path().join(format!("data-{index}")));
             let list = lists[index].clone();
             let (listen, reload) = (Some(addrs[index]), Reload::default());
-            let config = TrackerConfig { list, number: index + 1, data, listen, reload };
+            let config =
+                TrackerConfig { list, number: index + 1, data, listen, registration_code: None, reload };
             running.push(start(config).await.unwrap());
         }
         Self { addrs, cables, lists, running, _dir: dir }

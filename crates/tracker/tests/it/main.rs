@@ -13,6 +13,7 @@ mod cluster;
 mod fresh;
 mod groups;
 mod hostile;
+mod mending;
 mod metainfo;
 mod presence;
 mod proxy;

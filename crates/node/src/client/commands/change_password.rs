@@ -13,7 +13,8 @@ impl Node {
         let session = self.inner.session()?;
         let mut opened = session.unlock(old).await?;
         let previous = opened.secrets.auth;
-        let auth = register(&session.cluster, &session.trackers, &opened.identity, new, previous).await?;
+        let auth =
+            register(&session.cluster, &session.trackers, &opened.identity, new, previous, None).await?;
         let record = opened.identity.sign(auth);
         session.remember_auth(Some(record.id()))?;
         let sent = session.send_account(vec![record]).await;

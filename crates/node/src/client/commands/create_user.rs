@@ -13,7 +13,8 @@ use super::super::{Node, Refusal};
 
 impl Node {
     /// Creates an account. Its identity key leaves this function only sealed under the password.
-    pub async fn create_user(&self, name: &Name, password: &str) -> Result<(), Refusal> {
+    /// `code`: what the trackers ask of those who create accounts, if it is not in the node's configuration.
+    pub async fn create_user(&self, name: &Name, password: &str, code: Option<&str>) -> Result<(), Refusal> {
         let cluster = self.inner.cluster().await?;
         let request = api::UserNamesRequest { names: vec![name.clone()] };
         let taken: api::UserNamesResponse =
@@ -21,8 +22,9 @@ impl Node {
         if taken.users.iter().any(Option::is_some) {
             return Err(Refusal::UserExists);
         }
+        let code = code.map(str::to_owned).or_else(|| self.inner.registration_code.clone());
         let mut identity = Identity::new(cluster.id)?;
-        let auth = register(&cluster, &cluster.trackers, &identity, password, None).await?;
+        let auth = register(&cluster, &cluster.trackers, &identity, password, None, code).await?;
         let genesis = Body::AccountGenesis { identity: public(&identity.key) };
         let bodies = [genesis, Body::UserNameClaim { name: name.clone() }, auth];
         let records = bodies.map(|body| identity.sign(body).shared_bytes()).to_vec();

@@ -40,7 +40,11 @@ impl Node {
         // What this device has seen of its own groups stays true, whatever this tracker has heard of so far.
         let ours = session.groups.all().into_iter().filter(|state| state.view.is_member(&session.user));
         for state in ours.filter(|state| !shown.contains(&state.view.group)) {
-            session.groups.doubt(state.view.group);
+            // It may have ended, or put the caller out.
+            let state = session.refresh(state.view.group).await.unwrap_or(state);
+            if !state.view.is_member(&session.user) {
+                continue;
+            }
             session.unknown_to_tracker(&state, true);
             let owner = state.view.is_owner(&session.user);
             lines.push(GroupLine {

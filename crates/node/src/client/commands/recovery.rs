@@ -50,7 +50,7 @@ impl Node {
         let folder = lock(self.inner.root.account(&cluster.id, &user)).await?;
         let local = |error: &dyn std::fmt::Display| Refusal::Local(error.to_string());
         let outbox = OutboxFile::open(folder.path()).map_err(|e| local(&e))?;
-        let auth = register(&cluster, trackers, &identity, password, secrets.auth).await?;
+        let auth = register(&cluster, trackers, &identity, password, secrets.auth, None).await?;
         let record = identity.sign(auth);
         let mut remembered = Remembered::load(folder.path());
         remembered.auth = Some(record.id());

@@ -56,8 +56,6 @@ pub(in crate::engine) enum Found {
     Answer(Answer),
     /// What the peer's rows brought: something new, nothing new, or forgeries.
     Learned(Result<bool, String>),
-    /// What we know now.
-    Heads(Option<Heads>),
 }
 
 impl Owner {
@@ -72,12 +70,18 @@ impl Owner {
         }
     }
 
-    /// Our own knowledge has changed: whoever is connected hears of it.
+    /// Our own knowledge may have changed: whoever is connected hears of it.
     pub(super) fn tell_heads(&mut self) {
-        let keys: Vec<PeerKey> =
-            self.peers.iter().filter(|(_, p)| p.exchange.is_some()).map(|(k, _)| *k).collect();
+        let shared = Arc::clone(&self.shared);
+        let records = shared.engine.roster.records();
+        let Some(heads) = records.and_then(|records| records.heads(&shared.group)) else { return };
+        let keys: Vec<PeerKey> = self.peers.keys().copied().collect();
         for key in keys {
-            self.look_up(key, |records, group| Found::Heads(records.heads(group)));
+            let Some(exchange) = self.exchange(key).filter(|e| e.told.as_ref() != Some(&heads)) else {
+                continue;
+            };
+            exchange.told = Some(heads.clone());
+            self.send_records(key, &RecordsMessage::Heads(heads.clone()));
         }
     }
 
@@ -161,11 +165,6 @@ impl Owner {
                 }
                 self.compare_waiting(now, key);
             }
-            Found::Heads(Some(heads)) if exchange.told.as_ref() != Some(&heads) => {
-                exchange.told = Some(heads.clone());
-                self.send_records(key, &RecordsMessage::Heads(heads));
-            }
-            Found::Heads(_) => {}
         }
         self.send_commands();
     }

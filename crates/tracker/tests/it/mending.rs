@@ -1,0 +1,126 @@
+//! Records that one tracker lost come back from the other; a new tracker starts with a snapshot.
+
+use std::path::PathBuf;
+
+use peerage_ledger::Body;
+use peerage_link::api::{AskRequest, AskResponse, path};
+use peerage_link::http::TrackerConn;
+use peerage_link::keyring::Keyring;
+use peerage_replica::{Ask, Told};
+use peerage_types::TrackerId;
+use peerage_types::limits::BUNDLE_RECORDS_MAX;
+use rusqlite::Connection;
+
+use crate::world::{PATIENCE, World, group_of, hello, snapshot, submit};
+
+fn database(world: &World, number: usize) -> PathBuf {
+    let folder = world.config(number).data.unwrap();
+    let files = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+    files.into_iter().find(|path| path.extension().is_some_and(|end| end == "db")).unwrap()
+}
+
+/// Does something to a database behind its tracker's back.
+fn behind(world: &World, number: usize, sql: &str) {
+    let db = Connection::open(database(world, number)).unwrap();
+    db.pragma_update(None, "foreign_keys", false).unwrap();
+    db.execute_batch(sql).unwrap();
+}
+
+async fn ask(conn: &TrackerConn, ask: Ask) -> Told {
+    let request = AskRequest { from: TrackerId([9; 16]), ask };
+    conn.call::<_, AskResponse>(path::PEER_ASK, &request).await.unwrap().told
+}
+
+async fn root(conn: &TrackerConn) -> Told {
+    ask(conn, Ask::Root).await
+}
+
+/// A connection as another tracker has it.
+async fn peer(world: &World, number: usize) -> TrackerConn {
+    let keyring = Keyring::load(&world.list).unwrap();
+    world.connect(number, Some(keyring.signing_key())).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_were_deleted_come_back() {
+    let world = World::new(2).await;
+    let mut ada = world.person("ada").await;
+    let group = group_of(&world, 1, &mut ada, &mut []).await;
+    let (first, second) = (peer(&world, 1).await, peer(&world, 2).await);
+    while root(&first).await != root(&second).await {}
+    let Told::Rows(rows) = ask(&second, Ask::Rows(vec![group.into()])).await else { panic!("no rows") };
+    assert_eq!(rows.len(), 1);
+
+    behind(&world, 2, "DELETE FROM records WHERE n > 1");
+    assert_eq!(ask(&second, Ask::Rows(vec![group.into()])).await, Told::Rows(vec![]));
+    // Anybody of the cluster may set it going.
+    assert_eq!(ask(&second, Ask::Compare).await, Told::Noted);
+    let back =
+        async { while ask(&second, Ask::Rows(vec![group.into()])).await != Told::Rows(rows.clone()) {} };
+    tokio::time::timeout(PATIENCE, back).await.expect("it never came back");
+    while root(&first).await != root(&second).await {}
+    // And the view shows it.
+    let session = world.session(2, &ada).await;
+    assert_eq!(snapshot(&session, group).await.unwrap().rows.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_cannot_be_read_is_fetched_when_somebody_asks_for_it() {
+    let mut world = World::new(2).await;
+    let mut ada = world.person("ada").await;
+    let group = group_of(&world, 1, &mut ada, &mut []).await;
+    world.stop(2).await;
+    // A flipped bit in a signature: no digest shows it.
+    let db = Connection::open(database(&world, 2)).unwrap();
+    let id: [u8; 32] = group.0;
+    let select = "SELECT bytes FROM records WHERE id = ?1";
+    let mut bytes: Vec<u8> = db.query_row(select, [&id], |row| row.get(0)).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    assert_eq!(db.execute("UPDATE records SET bytes = ?2 WHERE id = ?1", (&id, &bytes)).unwrap(), 1);
+    drop(db);
+    world.start(2).await;
+    world.in_touch().await;
+    let reads = async {
+        loop {
+            let session = world.session(2, &ada).await;
+            if snapshot(&session, group).await.is_ok_and(|answer| answer.rows.len() == 1) {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, reads).await.expect("it stayed unreadable");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_tracker_takes_a_snapshot_and_can_be_the_last_one() {
+    let mut world = World::stopped(2);
+    world.start(1).await;
+    let mut ada = world.person("ada").await;
+    let group = group_of(&world, 1, &mut ada, &mut []).await;
+    // More than one answer to a pull holds.
+    let first = world.session(1, &ada).await;
+    for name in ["bob", "cyd", "dan"] {
+        let mut person = world.person(name).await;
+        let unknown = |n: u32| Body::Unknown { kind: 0xff00, body: n.to_le_bytes().to_vec() };
+        let many: Vec<_> = (0..900).map(|n| person.account(unknown(n))).collect();
+        for bundle in many.chunks(BUNDLE_RECORDS_MAX) {
+            submit(&first, bundle).await.unwrap();
+        }
+    }
+    // A tracker that was started anew pushes nothing of what it took before.
+    world.stop(1).await;
+    world.start(1).await;
+    let wanted = hello(&world.anonymous(1).await).await.vector;
+    world.start(2).await;
+    let second = world.anonymous(2).await;
+    let caught_up = async { while !hello(&second).await.vector.covers(&wanted) {} };
+    tokio::time::timeout(PATIENCE, caught_up).await.expect("it never caught up");
+    assert_eq!(root(&peer(&world, 1).await).await, root(&peer(&world, 2).await).await);
+    // What came with it is read, and the log goes on behind it.
+    let late = world.session(2, &ada).await;
+    assert_eq!(snapshot(&late, group).await.unwrap().rows.len(), 1);
+    world.in_touch().await;
+    let db = Connection::open(database(&world, 2)).unwrap();
+    let floors = "SELECT count(*) FROM origins WHERE floor > 2000";
+    assert_eq!(db.query_row(floors, [], |row| row.get::<_, i64>(0)).unwrap(), 1, "it was no snapshot");
+}
