@@ -2,6 +2,7 @@
 
 mod commands;
 mod demo;
+mod drill;
 mod logging;
 mod shell;
 mod signals;
@@ -31,6 +32,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// For operators: keys, state, backup and restore of the trackers of a list
     Cluster(commands::cluster::Args),
+    /// Take one tracker of a running set away for a moment and prove that everything goes on
+    Drill(drill::Args),
     /// Trust the key that the trackers of a list show now
     Trust(commands::trust::Args),
 }
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
             Command::Client(args) => commands::client::run(args).await,
             Command::Demo(args) => demo::run(args).await,
             Command::Cluster(args) => commands::cluster::run(args).await,
+            Command::Drill(args) => drill::run(args).await,
             Command::Trust(args) => commands::trust::run(args).await,
         }
     });

@@ -19,8 +19,19 @@ pub struct Tracker {
 impl Tracker {
     /// Starts tracker `number` (1-based) of `list` and waits until it says that it listens.
     pub fn start(program: &Path, list: &Path, number: usize, data: &Path) -> Result<Self, DriveError> {
+        Self::start_with(program, list, number, data, &[])
+    }
+
+    /// As [`Tracker::start`], with more arguments. A restart leaves them out.
+    pub fn start_with(
+        program: &Path,
+        list: &Path,
+        number: usize,
+        data: &Path,
+        more: &[&str],
+    ) -> Result<Self, DriveError> {
         let mut command = Command::new(program);
-        command.arg("tracker").arg(list).arg(number.to_string()).arg("--data").arg(data);
+        command.arg("tracker").arg(list).arg(number.to_string()).arg("--data").arg(data).args(more);
         let mut process = Process::start(format!("tracker {number}"), &mut command)?;
         process.receive("start", START_TIMEOUT)?;
         Ok(Self { process, program: program.into(), list: list.into(), number, data: data.into() })

@@ -11,6 +11,7 @@ mod account;
 mod error;
 mod event;
 mod group;
+mod operator;
 mod peer;
 mod presence;
 pub mod seen;
@@ -27,6 +28,7 @@ pub use group::{
     AccountRows, GroupItem, GroupNameRequest, GroupNameResponse, GroupsRequest, GroupsResponse,
     SnapshotRequest, SnapshotResponse, Standing,
 };
+pub use operator::{DRILL_SECONDS_MAX, DrillRequest, NeighbourStatus, StatusResponse};
 pub use peer::{
     AskRequest, AskResponse, PeerDialBackRequest, PresenceRequest, PullRequest, PullResponse, PushRequest,
     PushResponse,
@@ -117,6 +119,12 @@ pub mod path {
     /// Tracker to tracker: presence that changed. [`PresenceRequest`](super::PresenceRequest) →
     /// [`Empty`](super::Empty)
     pub const PEER_PRESENCE: &str = "/v1/peer/presence";
+    /// Operator to tracker, with the cluster key: how are you? [`Empty`](super::Empty) →
+    /// [`StatusResponse`](super::StatusResponse)
+    pub const PEER_STATUS: &str = "/v1/peer/status";
+    /// Operator to tracker, with the cluster key: be away for a while. [`DrillRequest`](super::DrillRequest) →
+    /// [`Empty`](super::Empty)
+    pub const PEER_DRILL: &str = "/v1/peer/drill";
 
     /// Tracker to tracker: ask this peer to dial. [`PeerDialBackRequest`](super::PeerDialBackRequest) →
     /// [`Empty`](super::Empty)

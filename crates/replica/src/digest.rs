@@ -89,6 +89,10 @@ mod tests {
                 digest
             };
             let forwards = sum(&facts);
+            let (left, right) = facts.split_at(facts.len() / 2);
+            let mut joined = sum(left);
+            joined.merge(&sum(right));
+            prop_assert_eq!(joined, forwards);
             facts.reverse();
             prop_assert_eq!(sum(&facts), forwards);
             facts.push(extra);

@@ -17,6 +17,18 @@ use peerage_types::{DeviceId, FoldedName, GroupId, MetainfoId, RecordId, Scope, 
 
 pub use error::StoreError;
 pub use sqlite::SqliteStore;
+pub use sqlite::copy;
+
+/// How much a store holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Different records.
+    pub records: u64,
+    /// Log rows of all origins; one record may have several.
+    pub rows: u64,
+    /// Accounts and groups.
+    pub scopes: u64,
+}
 
 /// Storage of one tracker. Reads see everything that an [`append`](Store::append) which has returned wrote.
 pub trait Store: Send + Sync {
@@ -95,6 +107,9 @@ pub trait Store: Send + Sync {
 
     /// The running digest of a scope; [`Digest::EMPTY`] when nothing of it is known.
     fn scope_digest(&self, scope: &Scope) -> Result<Digest, StoreError>;
+
+    /// How much there is, without reading all of it.
+    fn counts(&self) -> Result<Counts, StoreError>;
 
     /// A page of all scopes with their digests, in the scopes' order, behind `after`.
     fn scope_digests(&self, after: Option<&Scope>, limit: usize) -> Result<Vec<(Scope, Digest)>, StoreError>;

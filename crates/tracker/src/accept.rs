@@ -29,6 +29,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::error::Failure;
 use crate::gate::{Gate, Ticket};
 use crate::limits;
+use crate::metrics::Metrics;
 use crate::rate::Rates;
 
 /// What a request handler knows about the connection it came on.
@@ -47,6 +48,7 @@ pub(crate) struct Serving {
     pub(crate) rates: Arc<Rates>,
     /// Whoever holds it is a tracker of ours.
     pub(crate) cluster_key: PublicKey,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) closing: watch::Receiver<bool>,
 }
 
@@ -74,6 +76,7 @@ pub(crate) async fn serve(listener: TcpListener, serving: Serving) {
         };
         let place = Place::of(addr.ip());
         if serving.rates.connections.take(&place).is_err() {
+            serving.metrics.refused("rate");
             tracing::debug!(%addr, "too many new connections from this host or network");
             continue;
         }
@@ -82,7 +85,10 @@ pub(crate) async fn serve(listener: TcpListener, serving: Serving) {
         connections.spawn(async move {
             let activity = Arc::clone(&ticket.activity);
             let ended = tokio::select! {
-                () = activity.evicted() => Err("it made room for others, or asked for too much".to_owned()),
+                () = activity.evicted() => {
+                    serving.metrics.refused("evicted");
+                    Err("it made room for others, or asked for too much".to_owned())
+                }
                 ended = connection(stream, addr, ticket, &serving) => ended,
             };
             if let Err(reason) = ended {
@@ -108,10 +114,17 @@ async fn connection(
     // Answers are small and awaited: never hold them back for a full segment.
     stream.set_nodelay(true).map_err(|e| e.to_string())?;
     let acceptor = TlsAcceptor::from(Arc::clone(&serving.tls));
+    let handshaking = serving.metrics.handshaking.enter();
+    let refused = |reason, why: String| {
+        serving.metrics.refused(reason);
+        why
+    };
     let tls = timeout(limits::HANDSHAKE_TIMEOUT, acceptor.accept(stream))
         .await
-        .map_err(|_| "the TLS handshake took too long".to_owned())?
-        .map_err(|e| format!("TLS handshake: {e}"))?;
+        .map_err(|_| refused("handshake_timeout", "the TLS handshake took too long".to_owned()))?
+        .map_err(|e| refused("handshake_failed", format!("TLS handshake: {e}")))?;
+    drop(handshaking);
+    let _open = serving.metrics.connections.enter();
     let activity = Arc::clone(&ticket.activity);
     activity.awaits_request();
     let remote = Remote { addr, key: peerage_link::tls::peer_key(tls.get_ref().1) };
@@ -164,8 +177,10 @@ fn service(
 > + use<> {
     let router = TowerToHyperService::new(serving.router.clone());
     let trusted = remote.key == Some(serving.cluster_key);
+    let metrics = Arc::clone(&serving.metrics);
     service_fn(move |mut request: hyper::Request<Incoming>| {
         let busy = ticket.activity.begin();
+        let metrics = Arc::clone(&metrics);
         let answer = ticket.establish(trusted).then(|| {
             request.extensions_mut().insert(remote);
             let activity = Arc::clone(&ticket.activity);
@@ -183,6 +198,7 @@ fn service(
                 Some(answer) => answer.await?,
                 None => {
                     busy.turn_away();
+                    metrics.refused("crowded");
                     Failure::crowded().into_response()
                 }
             };

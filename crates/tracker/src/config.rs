@@ -3,11 +3,13 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use peerage_link::keyring::KeyringError;
 use peerage_link::list::ListError;
 use peerage_store::StoreError;
 use peerage_types::{ClusterId, PublicKey, TrackerId};
+use tokio::sync::Notify;
 
 use crate::folder::FolderError;
 use crate::reload::Reload;
@@ -27,6 +29,43 @@ pub struct TrackerConfig {
     pub registration_code: Option<PathBuf>,
     /// Asks the running tracker to read the list again; keep a clone. It also looks by itself every two seconds.
     pub reload: Reload,
+    /// Where `/metrics` and `/health` are served; by default nowhere.
+    pub metrics: Option<SocketAddr>,
+    /// Ends a drill early; keep a clone.
+    pub resume: Resume,
+}
+
+impl TrackerConfig {
+    /// Tracker `number` of this list, everything else as by default.
+    pub fn new(list: PathBuf, number: usize) -> Self {
+        let (reload, resume) = (Reload::default(), Resume::default());
+        Self {
+            list,
+            number,
+            data: None,
+            listen: None,
+            registration_code: None,
+            reload,
+            metrics: None,
+            resume,
+        }
+    }
+}
+
+/// Tells a tracker that a drill keeps away to come back at once. Without a drill it does nothing. Clones reach the same
+/// tracker.
+#[derive(Debug, Clone, Default)]
+pub struct Resume(Arc<Notify>);
+
+impl Resume {
+    /// Ends the drill, if there is one.
+    pub fn request(&self) {
+        self.0.notify_waiters();
+    }
+
+    pub(crate) async fn requested(&self) {
+        self.0.notified().await;
+    }
 }
 
 /// A tracker that accepts connections.
@@ -46,6 +85,8 @@ pub struct Started {
     pub data: PathBuf,
     /// Trackers in the list, this one included.
     pub trackers: usize,
+    /// Where `/metrics` and `/health` are served.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// Why a tracker could not start, or had to end. The operator must act.
@@ -112,6 +153,14 @@ pub enum TrackerError {
     Listen {
         /// Where we wanted to listen.
         addr: String,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The address for metrics cannot be used.
+    #[error("cannot serve metrics on {addr}: {source}; choose another address with --metrics")]
+    Metrics {
+        /// What was asked for.
+        addr: SocketAddr,
         /// What the operating system said.
         source: io::Error,
     },

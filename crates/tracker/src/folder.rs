@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 use peerage_types::ClusterId;
 
+/// The database in it.
+pub(crate) const DATABASE: &str = "tracker.db";
+
 /// Why the data folder cannot be used: the environment is at fault.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
@@ -71,7 +74,7 @@ impl DataFolder {
 
     /// The database file.
     pub(crate) fn database(&self) -> PathBuf {
-        self.path.join("tracker.db")
+        self.path.join(DATABASE)
     }
 }
 

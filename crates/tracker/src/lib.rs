@@ -10,6 +10,7 @@
 
 mod accept;
 mod admission;
+pub mod backup;
 mod body;
 mod clock;
 mod config;
@@ -22,10 +23,13 @@ mod keeper;
 mod lanes;
 mod limits;
 mod mend;
+mod metrics;
+mod monitor;
 mod names;
 mod neighbour;
 mod neighbours;
 mod notices;
+mod observe;
 mod presence_shell;
 mod rate;
 mod reload;
@@ -38,7 +42,7 @@ mod state;
 mod views;
 mod writer;
 
-pub use config::{Started, TrackerConfig, TrackerError};
+pub use config::{Resume, Started, TrackerConfig, TrackerError};
 pub use folder::FolderError;
 pub use reload::{Reload, Reloaded};
 pub use run::{run, run_behind};

@@ -102,6 +102,13 @@ pub(crate) const EVENTS_LAG_MAX: usize = 1_024;
 /// Open event streams of one device.
 pub(crate) const EVENT_STREAMS_PER_DEVICE_MAX: usize = 8;
 
+/// Open connections for `/metrics` and `/health`: a few who watch, each with one request.
+pub(crate) const MONITOR_CONNECTIONS_MAX: usize = 16;
+/// From `accept` to the last byte of a request's header there.
+pub(crate) const MONITOR_HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// From `accept` to the last byte of the answer there.
+pub(crate) const MONITOR_TIMEOUT: Duration = Duration::from_secs(15);
+
 /// How often expiry runs and presence changes go to the other trackers.
 pub(crate) const PRESENCE_TICK: Duration = Duration::from_secs(1);
 /// One call to another tracker, until the answer begins: it writes up to 4 MiB to its disk first.

@@ -46,6 +46,11 @@ impl PresenceShell {
         Self { table: Mutex::new(Presence::new(owner)), clock, soon: Notify::new(), updates }
     }
 
+    /// Devices in swarms, each pair counted.
+    pub(crate) fn len(&self) -> usize {
+        self.table().len()
+    }
+
     /// A device is in a swarm. Tells whether its peers should hear of it, and at most `want` of them, as
     /// a caller on this machine (`local`) or elsewhere may see them.
     pub(crate) fn announce(

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use peerage_ledger::{Receipt, Record};
 use peerage_replica::{
-    Ask, Comparison, ExchangeId, Input, LogRow, Outcome, Output, PeerId, Replica, ReplyId, Ticket, Vector,
-    VerifiedRow,
+    Ask, Comparison, ExchangeId, Input, LogRow, Outcome, Output, PeerId, Replica, ReplyId, Status, Ticket,
+    Vector, VerifiedRow,
 };
 use peerage_store::StoreError;
 use peerage_types::{RecordId, Scope, Stamp, Time};
@@ -85,6 +85,9 @@ pub(crate) enum Command {
     },
     /// Ask all other trackers at once for what they have.
     PullNow,
+    Status {
+        answer: oneshot::Sender<Status>,
+    },
 }
 
 /// What the task's own jobs report.
@@ -125,6 +128,11 @@ impl ReplicaHandle {
                 && vector.wait_for(|vector| vector.covers(wanted)).await.is_ok()
         };
         timeout(within, caught_up).await.unwrap_or(false)
+    }
+
+    /// What the replica knows about itself and the others. None: the tracker is stopping.
+    pub(crate) async fn status(&self) -> Option<Status> {
+        self.ask(|answer| Command::Status { answer }).await
     }
 
     /// Waits until the records are as durable as they can be now. None: the tracker is stopping.
@@ -279,6 +287,11 @@ impl Task {
                 self.pulls.remove(&reply);
                 return;
             }
+            Next::Command(Command::Status { answer }) => {
+                // Who asked may have gone away meanwhile.
+                let _ = answer.send(self.replica.status());
+                return;
+            }
             Next::Command(command) => self.input(command),
             Next::Timeout => Input::Timeout,
         };
@@ -312,6 +325,8 @@ impl Task {
                 self.pulls.insert(reply, answer);
                 Input::PullReceived { from, vector, reply }
             }
+            // Answered where it came in.
+            Command::Status { .. } => Input::Timeout,
             Command::PullNow => Input::PullNow,
             Command::Peer(input) => input,
             Command::Compare { answer, damaged } => {
@@ -368,6 +383,7 @@ impl Task {
                     }
                 }
                 Output::Answer { ticket, stamp, durable_on, of, places } => {
+                    self.state.metrics.acknowledged(durable_on);
                     if let Some(submission) = self.submissions.remove(&ticket) {
                         let _ = submission.answer.send(Durable { stamp, durable_on, of, places });
                     }
@@ -384,6 +400,7 @@ impl Task {
                     tracing::warn!(%tracker, ms, "its clock differs from ours; set both by NTP");
                 }
                 Output::Equivocation { origin, seq, ids } => {
+                    self.state.metrics.equivocation();
                     tracing::error!(
                         ?origin,
                         seq,

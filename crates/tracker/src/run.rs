@@ -2,9 +2,12 @@
 
 use std::future::Future;
 use std::io;
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc as std_mpsc};
+use std::time::{Duration, Instant};
 
 use peerage_ledger::Origin;
 use peerage_link::keyring::{Keyring, keyring_path};
@@ -24,6 +27,8 @@ use crate::folder::{DataFolder, default_folder};
 use crate::invitations::Invitations;
 use crate::lanes::Lanes;
 use crate::limits::{CATCHING_UP_MAX, METAINFO_IN_FLIGHT_MAX};
+use crate::metrics::Metrics;
+use crate::monitor::{self, Life};
 use crate::neighbours::{Identities, NeighbourConfig, Neighbours};
 use crate::notices::Notices;
 use crate::presence_shell::{self, PresenceShell};
@@ -35,11 +40,17 @@ use crate::writer::{self, Commit, Signals};
 use crate::{accept, files, keeper, mend, reload, routes};
 
 /// Keys under which the store keeps who it belongs to.
-const META_CLUSTER: &str = "cluster";
-const META_TRACKER: &str = "tracker";
+pub(crate) const META_CLUSTER: &str = "cluster";
+pub(crate) const META_TRACKER: &str = "tracker";
+
+/// How long a tracker that comes back from a drill tries to get its port again.
+const LISTEN_AGAIN_MAX: Duration = Duration::from_secs(10);
+/// Between two attempts.
+const LISTEN_AGAIN_PAUSE: Duration = Duration::from_millis(200);
 
 /// Runs one tracker until `shutdown` is ready: then it finishes what is in flight and returns. It prints nothing;
-/// `started` is called once, as soon as connections are accepted.
+/// `started` is called once, as soon as connections are accepted. A drill
+/// ends everything but the counters and the lock of the data folder, and starts anew when it is over.
 ///
 /// # Errors
 /// [`TrackerError`], whose message says what the operator should do. A broken database ends a running tracker.
@@ -60,29 +71,80 @@ pub async fn run_behind(
     config: TrackerConfig,
     shutdown: impl Future<Output = ()>,
     started: impl FnOnce(&Started),
-    before: impl FnOnce(axum::Router) -> axum::Router,
+    before: impl Fn(axum::Router) -> axum::Router,
 ) -> Result<(), TrackerError> {
     files::allow();
-    let ground = tokio::task::spawn_blocking(move || Ground::prepare(config))
-        .await
-        .map_err(|_| TrackerError::Crashed("start"))??;
-    let listener = ground.listen().await?;
-    let addr = listener.local_addr().map_err(|source| ground.listen_error(source))?;
-    let report = Started {
-        addr,
-        cluster: ground.keyring.cluster(),
-        tracker: ground.tracker,
-        key: ground.keyring.public(),
-        pin_path: list::pin_path(&ground.list.path),
-        data: ground.folder.path().to_owned(),
-        trackers: ground.list.entries.len(),
-    };
-    let (running, folder) = Running::start(ground, listener, before)?;
-    started(&report);
-    let outcome = running.until(shutdown).await;
-    // The lock goes last: whoever starts on this folder finds everything on disk.
-    drop(folder);
-    outcome
+    let watched = Watched::start(config.metrics).await?;
+    let mut shutdown = pin!(shutdown);
+    let mut started = Some(started);
+    let mut earlier = None;
+    loop {
+        let (prepared, last) = (config.clone(), earlier.take());
+        let ground = tokio::task::spawn_blocking(move || Ground::prepare(prepared, last))
+            .await
+            .map_err(|_| TrackerError::Crashed("start"))??;
+        let listener = ground.listen().await?;
+        let addr = listener.local_addr().map_err(|source| ground.listen_error(source))?;
+        let (list, own) = (ground.list.clone(), ground.own.clone());
+        let report = ground.report(addr, watched.addr);
+        let (running, folder) = Running::start(ground, listener, &watched, &before)?;
+        if let Some(started) = started.take() {
+            started(&report);
+        }
+        let end = running.until(shutdown.as_mut(), &watched.life).await?;
+        // The lock goes last: whoever starts on this folder finds everything on disk. It stays through a drill.
+        let End::Drill(away) = end else { return Ok(()) };
+        tracing::warn!(seconds = away.as_secs(), "a drill keeps this tracker away");
+        watched.life.send_replace(Life::Away(Instant::now() + away));
+        tokio::select! {
+            () = shutdown.as_mut() => return Ok(()),
+            () = config.resume.requested() => {}
+            () = tokio::time::sleep(away) => {}
+        }
+        tracing::info!("the drill is over: starting again");
+        watched.life.send_replace(Life::Changing);
+        earlier = Some(Earlier { list, own, folder, addr });
+    }
+}
+
+/// What outlives a drill: the counters, and whoever watches them.
+struct Watched {
+    metrics: Arc<Metrics>,
+    life: watch::Sender<Life>,
+    addr: Option<SocketAddr>,
+    _monitor: Option<Part>,
+}
+
+impl Watched {
+    async fn start(addr: Option<SocketAddr>) -> Result<Self, TrackerError> {
+        let metrics = Metrics::new(addr.is_some())
+            .map_err(|e| TrackerError::System { what: "counters", why: e.to_string() })?;
+        let metrics = Arc::new(metrics);
+        let (life, seen) = watch::channel(Life::default());
+        let Some(addr) = addr else { return Ok(Self { metrics, life, addr: None, _monitor: None }) };
+        let fault = |source| TrackerError::Metrics { addr, source };
+        let listener = TcpListener::bind(addr).await.map_err(fault)?;
+        let addr = Some(listener.local_addr().map_err(fault)?);
+        let monitor = Part(tokio::spawn(monitor::serve(listener, Arc::clone(&metrics), seen)));
+        Ok(Self { metrics, life, addr, _monitor: Some(monitor) })
+    }
+}
+
+/// What a tracker comes back to after a drill.
+struct Earlier {
+    /// Good enough if the file cannot be read just now.
+    list: TrackerList,
+    own: TrackerEntry,
+    folder: DataFolder,
+    /// Where it listened.
+    addr: SocketAddr,
+}
+
+/// Why a life of the tracker ended well.
+enum End {
+    Shutdown,
+    /// It is to start again after so long.
+    Drill(Duration),
 }
 
 /// What is there before anything runs.
@@ -99,37 +161,46 @@ struct Ground {
     incarnation: u64,
     vector: Vector,
     last_stamp: Stamp,
+    /// Where this process listened before a drill.
+    listened: Option<SocketAddr>,
 }
 
 impl Ground {
-    /// Blocking.
-    fn prepare(config: TrackerConfig) -> Result<Self, TrackerError> {
-        let list = TrackerList::load(&config.list)?;
-        let Some(own) = list.entry(config.number).cloned() else {
-            let (list, trackers) = (config.list, list.entries.len());
-            return Err(TrackerError::NoSuchNumber { list, number: config.number, trackers });
+    /// Blocking. `earlier`: what this process had before a drill.
+    fn prepare(config: TrackerConfig, earlier: Option<Earlier>) -> Result<Self, TrackerError> {
+        let loaded = TrackerList::load(&config.list);
+        let (list, own, folder, listened) = match (loaded, earlier) {
+            (Ok(list), Some(earlier)) => (list, earlier.own, Some(earlier.folder), Some(earlier.addr)),
+            (Err(error), Some(earlier)) => {
+                tracing::error!(%error, "going on with the list as it was");
+                (earlier.list, earlier.own, Some(earlier.folder), Some(earlier.addr))
+            }
+            (loaded, None) => {
+                let list = loaded?;
+                let Some(own) = list.entry(config.number).cloned() else {
+                    let (list, trackers) = (config.list, list.entries.len());
+                    return Err(TrackerError::NoSuchNumber { list, number: config.number, trackers });
+                };
+                (list, own, None, None)
+            }
         };
         let keyring = Keyring::load_or_create(&config.list)?;
         pin(&list, &keyring.public())?;
-        let folder = match &config.data {
-            Some(data) => data.clone(),
-            None => {
-                let env = |name: &str| std::env::var_os(name).map(PathBuf::from);
-                default_folder(&keyring.cluster(), config.number, env)?
-            }
+        let folder = match folder {
+            Some(locked) => locked,
+            None => DataFolder::open(data_folder(config.data.as_deref(), &keyring, config.number)?)?,
         };
         let invitations = Invitations::read(config.registration_code.as_deref()).map_err(|source| {
             let path = config.registration_code.clone().unwrap_or_default();
             TrackerError::RegistrationCode { path, source }
         })?;
-        let folder = DataFolder::open(folder)?;
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&folder.database())?);
         let tracker = identity(&*store, &keyring, &folder)?;
         let mut incarnation = [0; 8];
         fill_random(&mut incarnation)?;
         let (vector, last_stamp) = (store.vector()?, store.last_stamp()?);
         let incarnation = u64::from_be_bytes(incarnation);
-        Ok(Self {
+        let ground = Self {
             config,
             list,
             own,
@@ -141,13 +212,29 @@ impl Ground {
             incarnation,
             vector,
             last_stamp,
-        })
+            listened,
+        };
+        Ok(ground)
+    }
+
+    fn report(&self, addr: SocketAddr, metrics: Option<SocketAddr>) -> Started {
+        Started {
+            addr,
+            cluster: self.keyring.cluster(),
+            tracker: self.tracker,
+            key: self.keyring.public(),
+            pin_path: list::pin_path(&self.list.path),
+            data: self.folder.path().to_owned(),
+            trackers: self.list.entries.len(),
+            metrics,
+        }
     }
 
     async fn listen(&self) -> Result<TcpListener, TrackerError> {
-        let bound = match self.config.listen {
-            None => TcpListener::bind((self.own.host.as_str(), self.own.port)).await,
-            Some(addr) => TcpListener::bind(addr).await,
+        let bound = match (self.listened, self.config.listen) {
+            (Some(addr), _) => listen_again(addr).await,
+            (None, Some(addr)) => TcpListener::bind(addr).await,
+            (None, None) => TcpListener::bind((self.own.host.as_str(), self.own.port)).await,
         };
         bound.map_err(|source| self.listen_error(source))
     }
@@ -175,6 +262,34 @@ impl Ground {
             neighbours.add(entry);
         }
         neighbours
+    }
+}
+
+/// After a drill: whoever took the port meanwhile, such as an outgoing connection, is given time to go.
+async fn listen_again(addr: SocketAddr) -> io::Result<TcpListener> {
+    let until = Instant::now() + LISTEN_AGAIN_MAX;
+    loop {
+        match TcpListener::bind(addr).await {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < until => {
+                tokio::time::sleep(LISTEN_AGAIN_PAUSE).await;
+            }
+            bound => return bound,
+        }
+    }
+}
+
+/// Where a tracker keeps its data.
+pub(crate) fn data_folder(
+    data: Option<&Path>,
+    keyring: &Keyring,
+    number: usize,
+) -> Result<PathBuf, TrackerError> {
+    match data {
+        Some(data) => Ok(data.to_owned()),
+        None => {
+            let env = |name: &str| std::env::var_os(name).map(PathBuf::from);
+            Ok(default_folder(&keyring.cluster(), number, env)?)
+        }
     }
 }
 
@@ -246,13 +361,15 @@ struct Running {
     signals: Arc<Signals>,
     closing: watch::Sender<bool>,
     stopped: watch::Sender<bool>,
+    drills: mpsc::Receiver<Duration>,
 }
 
 impl Running {
     fn start(
         ground: Ground,
         listener: TcpListener,
-        before: impl FnOnce(axum::Router) -> axum::Router,
+        watched: &Watched,
+        before: &impl Fn(axum::Router) -> axum::Router,
     ) -> Result<(Self, DataFolder), TrackerError> {
         let clock = Monotonic::start();
         let (closing, closing_seen) = watch::channel(false);
@@ -276,8 +393,10 @@ impl Running {
         let origin = Origin { tracker: ground.tracker, incarnation: ground.incarnation };
         let Ground { config, list, own, keyring, invitations, folder, store, tracker, .. } = ground;
         let signals = Arc::new(Signals::default());
+        // One order is enough: it ends this life.
+        let (drill, drills) = mpsc::channel(1);
         let (report, done) = mpsc::unbounded_channel();
-        let (commits, writer, writer_ended) = start_writer(&store, &report, &signals)?;
+        let (commits, writer, writer_ended) = start_writer(&store, &report, &signals, &watched.metrics)?;
         let state: Shared = Arc::new(State {
             cluster: keyring.cluster(),
             cluster_key: keyring.public(),
@@ -299,6 +418,10 @@ impl Running {
             keeper,
             streams: Arc::new(Streams::default()),
             signals: Arc::clone(&signals),
+            metrics: Arc::clone(&watched.metrics),
+            data: folder.path().to_owned(),
+            origin,
+            drill,
             closing: closing_seen.clone(),
         });
         let mut helpers = JoinSet::new();
@@ -313,20 +436,34 @@ impl Running {
             tls,
             rates: Arc::clone(&state.rates),
             cluster_key: state.cluster_key,
-            router: before(routes::router(state)),
+            router: before(routes::router(Arc::clone(&state))),
+            metrics: Arc::clone(&watched.metrics),
             closing: closing_seen,
         };
         let server = Part(tokio::spawn(accept::serve(listener, serving)));
-        Ok((Self { server, replica, helpers, writer, writer_ended, signals, closing, stopped }, folder))
+        watched.life.send_replace(Life::Up(state));
+        let running =
+            Self { server, replica, helpers, writer, writer_ended, signals, closing, stopped, drills };
+        Ok((running, folder))
     }
 
-    async fn until(mut self, shutdown: impl Future<Output = ()>) -> Result<(), TrackerError> {
+    async fn until(
+        mut self,
+        shutdown: Pin<&mut impl Future<Output = ()>>,
+        life: &watch::Sender<Life>,
+    ) -> Result<End, TrackerError> {
+        let mut end = End::Shutdown;
         let crashed = tokio::select! {
             () = shutdown => None,
+            Some(away) = self.drills.recv() => {
+                end = End::Drill(away);
+                None
+            }
             _ = &mut self.writer_ended => None,
             () = self.replica.ended() => Some("replica"),
             () = self.server.ended() => Some("server"),
         };
+        life.send_replace(Life::Changing);
         // No new work, then no new rows, then everything to the disk.
         self.closing.send_replace(true);
         self.server.ended().await;
@@ -337,7 +474,7 @@ impl Running {
         let writer = tokio::task::spawn_blocking(move || self.writer.join()).await;
         match (writer, crashed) {
             (Ok(Ok(Err(error))), _) => Err(error.into()),
-            (Ok(Ok(Ok(()))), None) => Ok(()),
+            (Ok(Ok(Ok(()))), None) => Ok(end),
             (_, Some(part)) => Err(TrackerError::Crashed(part)),
             _ => Err(TrackerError::Crashed("writer")),
         }
@@ -351,12 +488,14 @@ fn start_writer(
     store: &Arc<dyn Store>,
     report: &mpsc::UnboundedSender<Done>,
     signals: &Arc<Signals>,
+    metrics: &Arc<Metrics>,
 ) -> Result<Writer, TrackerError> {
     let (commits, inbox) = std_mpsc::channel();
     let (ending, ended) = oneshot::channel();
-    let (store, report, signals) = (Arc::clone(store), report.clone(), Arc::clone(signals));
+    let (store, report) = (Arc::clone(store), report.clone());
+    let (signals, metrics) = (Arc::clone(signals), Arc::clone(metrics));
     let thread = std::thread::Builder::new().name("peerage-writer".to_owned()).spawn(move || {
-        let outcome = writer::write(&store, &inbox, &signals, |batch| {
+        let outcome = writer::write(&store, &inbox, &signals, &metrics, |batch| {
             // The replica's task ends first when the tracker stops.
             let _ = report.send(Done::Input(Input::Persisted { batch }));
         });

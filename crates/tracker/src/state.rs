@@ -1,10 +1,12 @@
 //! What every request handler and every task of the tracker shares.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use peerage_ledger::Body;
+use peerage_ledger::{Body, Origin};
 use peerage_link::api::ErrorCode;
 use peerage_link::keyring::Keyring;
 use peerage_link::opaque::Setup;
@@ -18,6 +20,7 @@ use crate::invitations::Invitations;
 use crate::keeper::Wanted;
 use crate::lanes::Lanes;
 use crate::limits::EVENT_STREAMS_PER_DEVICE_MAX;
+use crate::metrics::Metrics;
 use crate::neighbours::Neighbours;
 use crate::notices::Notices;
 use crate::presence_shell::PresenceShell;
@@ -55,6 +58,13 @@ pub(crate) struct State {
     pub(crate) keeper: mpsc::Sender<Wanted>,
     pub(crate) streams: Arc<Streams>,
     pub(crate) signals: Arc<Signals>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// The data folder.
+    pub(crate) data: PathBuf,
+    /// This run of this tracker.
+    pub(crate) origin: Origin,
+    /// Orders the tracker to stop and to start again after so long.
+    pub(crate) drill: mpsc::Sender<Duration>,
     /// Turns true when the tracker is to stop.
     pub(crate) closing: watch::Receiver<bool>,
 }

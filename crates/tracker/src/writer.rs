@@ -7,13 +7,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use peerage_replica::{BatchId, Vector, VerifiedRow};
 use peerage_store::{Store, StoreError};
 use peerage_types::Stamp;
 
 use crate::limits::{COMMIT_BATCHES_MAX, COMMIT_ROWS_MAX};
+use crate::metrics::Metrics;
 
 /// Between two attempts on a full disk.
 const FULL_RETRY: Duration = Duration::from_millis(500);
@@ -49,6 +50,7 @@ pub(crate) fn write(
     store: &Arc<dyn Store>,
     inbox: &Receiver<Commit>,
     signals: &Signals,
+    metrics: &Metrics,
     durable: impl Fn(BatchId),
 ) -> Result<(), StoreError> {
     let mut next = None;
@@ -57,7 +59,9 @@ pub(crate) fn write(
             Commit::Append { batch, rows, last_stamp } => {
                 let mut group = Group { batch, rows, last_stamp };
                 next = group.gather(inbox);
+                let begun = Instant::now();
                 patiently(signals, || store.append(&group.rows, group.last_stamp))?;
+                metrics.committed(group.rows.len(), begun.elapsed());
                 group.batch
             }
             Commit::Keep { batch, rows } => {

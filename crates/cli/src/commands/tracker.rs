@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use peerage_tracker::{Reload, Started, TrackerConfig, TrackerError};
+use peerage_tracker::{Reload, Resume, Started, TrackerConfig, TrackerError};
 use tokio::sync::mpsc;
 
 use crate::signals;
@@ -28,22 +28,32 @@ pub struct Args {
     /// New accounts need the code in this file; give all trackers of the list the same
     #[arg(long, value_name = "FILE")]
     registration_code: Option<PathBuf>,
+    /// Serve /metrics (for Prometheus) and /health there; a port alone is on this machine only
+    #[arg(long, value_name = "ADDR", value_parser = metrics_address)]
+    metrics: Option<SocketAddr>,
+}
+
+/// `PORT`, which only this machine can reach, or `IP:PORT`.
+fn metrics_address(given: &str) -> Result<SocketAddr, String> {
+    match given.trim_start_matches(':').parse::<u16>() {
+        Ok(port) => Ok((std::net::Ipv4Addr::LOCALHOST, port).into()),
+        Err(_) => given.parse().map_err(|_| "expected a port, or an IP address with a port".to_owned()),
+    }
 }
 
 /// Runs until `quit` on stdin, Ctrl-C or SIGTERM; `reload` on stdin or SIGHUP reads the list again at once. The end of
 /// stdin does not end it, unless its terminal is gone.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let list = args.list.clone();
-    let reload = Reload::default();
     let config = TrackerConfig {
-        list: args.list,
-        number: args.number,
         data: args.data,
         listen: args.listen,
         registration_code: args.registration_code,
-        reload: reload.clone(),
+        metrics: args.metrics,
+        ..TrackerConfig::new(args.list, args.number)
     };
-    match peerage_tracker::run(config, until_told(reload), |started| announce(started, &list)).await {
+    let told = until_told(config.reload.clone(), config.resume.clone());
+    match peerage_tracker::run(config, told, |started| announce(started, &list)).await {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) => {
             eprintln!("error: {error}");
@@ -52,8 +62,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Ready when the tracker is to end; until then it reads the list again when told to.
-async fn until_told(reload: Reload) {
+/// Ready when the tracker is to end; until then it reads the list again, and comes back from a drill, when told to.
+async fn until_told(reload: Reload, resume: Resume) {
     let (mut stop, mut hang_up, mut typed) = (signals::stop(), signals::hang_up(), typed());
     let terminal = std::io::stdin().is_terminal();
     let (mut hung_up, mut ended) = (false, false);
@@ -62,11 +72,13 @@ async fn until_told(reload: Reload) {
             _ = stop.recv() => return,
             Some(()) = hang_up.recv() => {
                 hung_up = true;
-                tell(&reload).await;
+                drop(tokio::spawn(tell(reload.clone())));
             }
             Some(word) = typed.recv() => match word {
                 Typed::Quit => return,
-                Typed::Reload => tell(&reload).await,
+                // Not waited for: a drill may keep the tracker away, and `quit` must get through.
+                Typed::Reload => drop(tokio::spawn(tell(reload.clone()))),
+                Typed::Resume => resume.request(),
                 Typed::End => ended = true,
             },
         }
@@ -77,7 +89,7 @@ async fn until_told(reload: Reload) {
     }
 }
 
-async fn tell(reload: &Reload) {
+async fn tell(reload: Reload) {
     match reload.request().await {
         Ok(reloaded) => say(&format!("{reloaded}\n")),
         Err(why) => eprintln!("error: {why}"),
@@ -101,7 +113,9 @@ fn announce(started: &Started, list: &std::path::Path) {
         started.trackers,
         list.display()
     );
-    say(&text);
+    let metrics =
+        started.metrics.map(|addr| format!("metrics: http://{addr}/metrics, health: http://{addr}/health\n"));
+    say(&(text + &metrics.unwrap_or_default()));
 }
 
 /// A tracker whose output nobody reads is still a tracker.
@@ -113,6 +127,7 @@ fn say(text: &str) {
 enum Typed {
     Quit,
     Reload,
+    Resume,
     End,
 }
 
@@ -124,6 +139,7 @@ fn typed() -> mpsc::Receiver<Typed> {
             let word = match line.trim() {
                 "quit" | "exit" => Typed::Quit,
                 "reload" => Typed::Reload,
+                "resume" => Typed::Resume,
                 _ => continue,
             };
             if tx.blocking_send(word).is_err() {

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result};
 
 use crate::signals;
-use world::Registry;
+pub use world::Registry;
 
 /// Arguments of `peerage demo`.
 #[derive(clap::Args, Debug)]

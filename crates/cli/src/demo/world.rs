@@ -38,7 +38,8 @@ impl Registry {
         processes.killers.iter().for_each(Killer::kill);
     }
 
-    fn add(&self, killer: Killer) {
+    /// One more.
+    pub fn add(&self, killer: Killer) {
         let mut processes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if processes.stopped {
             killer.kill();

@@ -16,7 +16,7 @@ use ed25519_dalek::SigningKey;
 use peerage_ledger::{Origin, Receipt, Record};
 use peerage_link::api::{ApiError, ErrorCode, SignedRow, SnapshotRequest, path};
 use peerage_link::keyring::Keyring;
-use peerage_tracker::{Reload, TrackerConfig, run_behind};
+use peerage_tracker::{TrackerConfig, run_behind};
 use peerage_types::Stamp;
 use tokio::sync::oneshot;
 
@@ -49,18 +49,11 @@ impl Double {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let lies = Lies::default();
-        let config = TrackerConfig {
-            list: list.into(),
-            number,
-            data: Some(data.into()),
-            listen: None,
-            registration_code: None,
-            reload: Reload::default(),
-        };
+        let config = TrackerConfig { data: Some(data.into()), ..TrackerConfig::new(list.into(), number) };
         let (tell, told) = std::sync::mpsc::channel();
         let before = {
             let lies = Arc::clone(&lies);
-            move |router: axum::Router| router.layer(from_fn_with_state(lies, rewrite))
+            move |router: axum::Router| router.layer(from_fn_with_state(Arc::clone(&lies), rewrite))
         };
         runtime.spawn(async move {
             let shutdown = async { drop(stopped.await) };

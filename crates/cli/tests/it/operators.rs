@@ -1,4 +1,4 @@
-//! What operators do: keys from machine to machine.
+//! What operators do: keys from machine to machine, status, metrics, drills, backups.
 
 use std::fs;
 use std::io::Write;
@@ -6,8 +6,9 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use expect_test::{Expect, expect};
+use peerage_drive::Client;
 
-use crate::world::{PROGRAM, World};
+use crate::world::{PROGRAM, World, say, until};
 
 /// Runs the program to its end.
 pub fn peerage(args: &[&str], input: &[u8]) -> Output {
@@ -149,4 +150,189 @@ fn keyrings_that_do_not_fit_are_refused() {
         exit 2
     "#]],
     );
+}
+
+/// One plain HTTP request; the whole answer.
+fn http_get(addr: std::net::SocketAddr, path: &str) -> String {
+    use std::io::Read;
+    let mut stream = std::net::TcpStream::connect(addr).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn status_says_what_is_wrong() {
+    let mut world = World::with_trackers(2);
+    let list = world.list.to_str().unwrap().to_owned();
+    let _ada = world.member("ada");
+    let status = |args: &[&str]| peerage(&[&["cluster", "status", &list], args].concat(), b"");
+    let healthy = status(&[]);
+    let text = told(&world, &healthy);
+    assert!(text.contains("\nhealthy: all 2 trackers are up and agree, "), "{text}");
+    assert!(text.ends_with("exit 0\n"), "{text}");
+    let json: serde_json::Value = serde_json::from_slice(&status(&["--json"]).stdout).unwrap();
+    assert_eq!(json["healthy"], true);
+    assert_eq!(json["trackers"][0]["digest"], json["trackers"][1]["digest"]);
+    assert_eq!(json["trackers"][1]["lag_rows"], 0);
+
+    world.trackers[1].kill();
+    let text = told(&world, &status(&[]));
+    assert!(text.contains("1 of 2 trackers are up: tracker 2 "), "{text}");
+    assert!(text.ends_with("exit 1\n"), "{text}");
+    world.trackers[0].kill();
+    let text = told(&world, &status(&[]));
+    assert!(text.ends_with("no tracker answers: start one\nexit 4\n"), "{text}");
+
+    fs::remove_file(format!("{list}.keyring")).unwrap();
+    let text = told(&world, &status(&[]));
+    assert!(text.contains("error: there is no keyring"), "{text}");
+}
+
+#[test]
+fn metrics_and_health() {
+    use peerage_drive::{Tracker, free_addresses};
+    let mut world = World::with_trackers(1);
+    world.trackers[0].kill();
+    let addr = free_addresses(1).unwrap()[0];
+    let (program, data) = (Path::new(PROGRAM), world.path("tracker-1"));
+    let port = addr.port().to_string();
+    world.trackers[0] = Tracker::start_with(program, &world.list, 1, &data, &["--metrics", &port]).unwrap();
+    let _ada = world.member("ada");
+    let health = http_get(addr, "/health");
+    assert!(health.starts_with("HTTP/1.1 200 OK\r\n"), "{health}");
+    let line = health.lines().last().unwrap();
+    let json: serde_json::Value = serde_json::from_str(line).unwrap();
+    assert_eq!(json["ok"], true, "{line}");
+    let metrics = http_get(addr, "/metrics");
+    for wanted in [
+        "peerage_requests_total{route=\"/v1/bundle\",status=\"200\"}",
+        "peerage_request_seconds_bucket{route=\"/v1/opaque/login\"",
+        "peerage_durable_on_trackers_bucket{le=\"1\"}",
+        "peerage_commit_seconds_count",
+        "peerage_connections{state=\"open\"}",
+        "peerage_event_streams 1",
+        "peerage_records ",
+        "peerage_database_bytes ",
+        "peerage_disk_full 0",
+        "peerage_running 1",
+        "peerage_build_info{version=",
+    ] {
+        assert!(metrics.contains(wanted), "{wanted} is not in\n{metrics}");
+    }
+    assert!(http_get(addr, "/").starts_with("HTTP/1.1 404 "));
+}
+
+#[test]
+fn a_drill_passes_and_says_why_it_cannot_begin() {
+    let world = World::with_trackers(2);
+    let list = world.list.to_str().unwrap();
+    let drill = peerage(&["drill", list, "--seconds", "20"], b"");
+    let text = told(&world, &drill);
+    assert!(text.ends_with("exit 0\n"), "{text}");
+    for wanted in [
+        "finish the download            away",
+        "see the file through it alone",
+        "\npassed: 11 steps worked without tracker 1 (",
+    ] {
+        assert!(text.contains(wanted), "{wanted} is not in\n{text}");
+    }
+    let status = told(&world, &peerage(&["cluster", "status", list], b""));
+    assert!(status.contains("healthy: all 2 trackers"), "{status}");
+
+    check(
+        &world,
+        &peerage(&["drill", list, "--tracker", "3"], b""),
+        expect![[r#"
+        error: `DIR/tracker_info.txt` has 2 trackers, so there is no number 3
+        exit 2
+    "#]],
+    );
+    let alone = World::with_trackers(1);
+    check(
+        &alone,
+        &peerage(&["drill", alone.list.to_str().unwrap()], b""),
+        expect![[r#"
+        error: `DIR/tracker_info.txt` has one tracker: without it nothing would go on
+        hint: a drill needs at least two; see docs/operators.md on how to add one
+        exit 1
+    "#]],
+    );
+}
+
+/// A backup of a running tracker is restored after more was written and its disk was lost.
+#[test]
+fn an_old_backup_catches_up_or_serves_what_it_holds() {
+    let mut world = World::with_trackers(2);
+    let list = world.list.to_str().unwrap().to_owned();
+    let mut ada = world.member("ada");
+    say(&mut ada, "create_group early", "Group created successfully");
+    let (archive, data) = (world.path("archive"), world.path("tracker-1"));
+    let (archive, folder) = (archive.to_str().unwrap(), data.to_str().unwrap());
+    let cluster = |what: &str| peerage(&["cluster", what, &list, "1", archive, "--data", folder], b"");
+    let made = told(&world, &cluster("backup"));
+    assert!(made.starts_with("Backup made: ") && made.ends_with("exit 0\n"), "{made}");
+    check(
+        &world,
+        &cluster("backup"),
+        expect![[r#"
+        error: `DIR/archive` exists already; name a new folder
+        exit 1
+    "#]],
+    );
+    say(&mut ada, "create_group late", "Group created successfully");
+    let running = told(&world, &cluster("restore"));
+    assert!(running.contains("is in use by another tracker process"), "{running}");
+    world.trackers[0].kill();
+    let full = told(&world, &cluster("restore"));
+    assert!(full.contains("holds a tracker's data already"), "{full}");
+
+    // The disk is lost; the backup lacks `late`, which the other tracker has.
+    fs::remove_dir_all(&data).unwrap();
+    let restored = told(&world, &cluster("restore"));
+    assert!(restored.starts_with("Backup restored: ") && restored.ends_with("exit 0\n"), "{restored}");
+    world.trackers[0].restart().unwrap();
+    let status = told(&world, &peerage(&["cluster", "status", &list], b""));
+    assert!(status.contains("\nhealthy: all 2 trackers are up and agree"), "{status}");
+    let mut options = world.options("observer");
+    options.list = world.list_of(1);
+    let mut observer = Client::start("observer", &options).unwrap();
+    say(&mut observer, "login ada pw-ada", "Logged in successfully");
+    until(&mut observer, "list_groups", "nothing acknowledged is lost", |r| {
+        r.column("group") == ["early", "late"]
+    });
+
+    // Alone it serves what the backup holds. Members who know more would tell it.
+    ada.kill();
+    observer.kill();
+    world.trackers.iter_mut().for_each(peerage_drive::Tracker::kill);
+    fs::remove_dir_all(&data).unwrap();
+    cluster("restore");
+    world.trackers[0].restart().unwrap();
+    options.data = world.path("later-data");
+    let mut later = Client::start("later", &options).unwrap();
+    say(&mut later, "login ada pw-ada", "Logged in successfully");
+    until(&mut later, "list_groups", "the backup is served", |r| r.column("group") == ["early"]);
+
+    // A byte that changed is noticed, and another cluster's backup is refused.
+    world.trackers[0].kill();
+    fs::remove_dir_all(&data).unwrap();
+    let file = world.path("archive").join("tracker.db");
+    let mut bytes = fs::read(&file).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    fs::write(&file, bytes).unwrap();
+    check(
+        &world,
+        &cluster("restore"),
+        expect![[r#"
+        error: `DIR/archive/tracker.db` is not a whole backup: its checksum differs from the manifest's
+        exit 1
+    "#]],
+    );
+    let other = World::with_trackers(1);
+    let args = ["cluster", "restore", other.list.to_str().unwrap(), "1", archive, "--data", folder];
+    let foreign = told(&world, &peerage(&args, b""));
+    assert!(foreign.contains("the backup belongs to cluster"), "{foreign}");
 }

@@ -4,6 +4,7 @@
 //! metainfo files, so that a 32 MiB upload does not hold up a group commit.
 
 mod append;
+pub mod copy;
 mod digests;
 mod keep;
 mod metainfo;
@@ -18,7 +19,7 @@ use peerage_replica::{Digest, LogRow, Place, Vector, VerifiedRow};
 use peerage_types::{DeviceId, FoldedName, GroupId, MetainfoId, RecordId, Scope, Stamp, UserId};
 use rusqlite::OptionalExtension;
 
-use crate::{Snapshot, Store, StoreError};
+use crate::{Counts, Snapshot, Store, StoreError};
 use pool::Database;
 
 /// A tracker's storage in two SQLite files. Share it behind an `Arc`.
@@ -128,6 +129,10 @@ impl Store for SqliteStore {
 
     fn scope_digest(&self, scope: &Scope) -> Result<Digest, StoreError> {
         self.log.read(|db| read::scope_digest(db, scope))
+    }
+
+    fn counts(&self) -> Result<Counts, StoreError> {
+        self.log.read(read::counts)
     }
 
     fn scope_digests(&self, after: Option<&Scope>, limit: usize) -> Result<Vec<(Scope, Digest)>, StoreError> {

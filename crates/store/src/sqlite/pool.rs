@@ -13,7 +13,7 @@ use crate::StoreError;
 /// Readers kept open. More may read at once; theirs are closed afterwards.
 const READERS_KEPT_MAX: usize = 8;
 /// How long a connection waits for a lock that another process (a backup tool) holds.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Statements kept prepared per connection; more than there are different ones.
 const STATEMENTS_MAX: usize = 64;
 
@@ -124,7 +124,7 @@ fn open_writer(path: &Path, schema: &Schema) -> Result<Connection, Fault> {
 }
 
 /// The schema's version in this file; 0 if it is empty.
-fn recognise(db: &Connection, path: &Path, schema: &Schema) -> Result<i64, Fault> {
+pub(crate) fn recognise(db: &Connection, path: &Path, schema: &Schema) -> Result<i64, Fault> {
     let path = path.to_owned();
     let pragma = |name| db.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let tables: i64 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
@@ -164,7 +164,7 @@ fn keep_plans(db: &Connection) -> Result<(), Fault> {
     Ok(())
 }
 
-fn reading(path: &Path, fault: Fault) -> StoreError {
+pub(crate) fn reading(path: &Path, fault: Fault) -> StoreError {
     let path = path.to_owned();
     match fault {
         Fault::Store(error) => error,

@@ -9,6 +9,7 @@ use rusqlite::{OptionalExtension, Row, Transaction};
 
 use super::append::{read_order, read_origin};
 use super::pool::Fault;
+use crate::Counts;
 
 /// The columns of [`read_row`], and how many they are; needs `log`, `origins` and `records` in its FROM clause.
 pub(crate) const ROW_COLUMNS: &str =
@@ -94,6 +95,19 @@ pub(crate) fn scope_digest(db: &Transaction<'_>, scope: &Scope) -> Result<Digest
     let mut select = db.prepare_cached("SELECT digest FROM scopes WHERE scope = ?1")?;
     let digest = select.query_row([&scope_key(scope)], |row| Ok(Digest(row.get(0)?))).optional()?;
     Ok(digest.unwrap_or(Digest::EMPTY))
+}
+
+pub(crate) fn counts(db: &Transaction<'_>) -> Result<Counts, Fault> {
+    // Nothing is ever deleted, so the highest number says how many there are.
+    let mut select = db.prepare_cached(
+        "SELECT (SELECT coalesce(max(n), 0) FROM records), (SELECT coalesce(sum(last_seq), 0) FROM origins),
+                (SELECT coalesce(max(n), 0) FROM scopes)",
+    )?;
+    let count = |row: &Row<'_>, column| row.get::<_, i64>(column).map(i64::cast_unsigned);
+    let counts = select.query_row([], |row| {
+        Ok(Counts { records: count(row, 0)?, rows: count(row, 1)?, scopes: count(row, 2)? })
+    });
+    Ok(counts?)
 }
 
 pub(crate) fn scope_digests(

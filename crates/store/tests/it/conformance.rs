@@ -2,7 +2,7 @@
 
 use peerage_ledger::Origin;
 use peerage_replica::{Digest, LogRow, Vector, VerifiedRow};
-use peerage_store::{Store, StoreError};
+use peerage_store::{Counts, Store, StoreError};
 use peerage_types::limits::{ACCOUNT_METAINFO_BYTES_MAX, METAINFO_BYTES_MAX};
 use peerage_types::{GroupId, MetainfoId, RecordId, Scope, Stamp};
 
@@ -44,6 +44,8 @@ fn starts_empty(store: &dyn Store) {
     assert!(store.scope(&scope).unwrap().is_empty());
     assert_eq!(store.scope_digest(&scope).unwrap(), Digest::EMPTY);
     assert!(store.scope_digests(None, 10).unwrap().is_empty());
+    assert_eq!(store.root_digest().unwrap(), Digest::EMPTY);
+    assert_eq!(store.counts().unwrap(), Counts::default());
     assert_eq!(store.record(&RecordId([1; 32])).unwrap(), None);
     assert!(store.groups(None, 10).unwrap().is_empty());
 }
@@ -189,6 +191,11 @@ fn digest_depends_on_facts_only(store: &dyn Store) {
     assert!(all.is_sorted_by_key(|(scope, _)| *scope));
     assert!(all.contains(&(Scope::Account(user(1)), expected)));
     assert_eq!(store.scope_digests(None, 1).unwrap(), all[..1]);
+    let mut root = Digest::EMPTY;
+    all.iter().for_each(|(_, digest)| root.merge(digest));
+    assert_eq!(store.root_digest().unwrap(), root);
+    let counts = store.counts().unwrap();
+    assert_eq!((counts.rows, counts.scopes), (rows.len() as u64, 2));
     assert_eq!(store.scope_digests(Some(&all[0].0), 9).unwrap(), all[1..]);
 }
 

@@ -18,6 +18,7 @@ use tokio::time::sleep;
 use super::answers::is_local;
 use crate::accept::Remote;
 use crate::error::Failure;
+use crate::metrics::Counted;
 use crate::notices::{Audience, Notice};
 use crate::session::Session;
 use crate::state::{Shared, StreamSlot};
@@ -31,6 +32,7 @@ struct Listener {
     notices: broadcast::Receiver<Notice>,
     closing: watch::Receiver<bool>,
     _slot: StreamSlot,
+    _counted: Counted,
 }
 
 /// Ends when the tracker stops, when the listener lags too far behind (it must then take everything as changed, as
@@ -42,8 +44,9 @@ pub(crate) async fn stream(
 ) -> Result<Response, Failure> {
     let slot = state.stream_slot(&session.device)?;
     let (notices, closing) = (state.notices.subscribe(), state.closing.clone());
-    let listener =
-        Listener { state, session, local: is_local(remote.addr.ip()), notices, closing, _slot: slot };
+    let counted = state.metrics.streams.enter();
+    let local = is_local(remote.addr.ip());
+    let listener = Listener { state, session, local, notices, closing, _slot: slot, _counted: counted };
     // A first comment at once tells the client that the subscription stands.
     let opened = stream::iter([Ok::<_, Infallible>(sse::KEEP_ALIVE.to_owned())]);
     let lines = stream::unfold(listener, |mut listener| async move {

@@ -8,6 +8,7 @@ mod fresh;
 mod groups;
 mod hello;
 mod metainfo;
+mod operator;
 mod peer;
 mod presence;
 mod snapshot;
@@ -19,12 +20,14 @@ use axum::{Router, middleware};
 use peerage_link::api::path;
 
 use crate::error::Failure;
+use crate::metrics::measure;
 use crate::state::Shared;
 
 /// Everything this tracker answers.
 pub(crate) fn router(state: Shared) -> Router {
     let metainfo = format!("{}{{id}}", path::METAINFO_PREFIX);
-    Router::new()
+    let metrics = state.metrics.is_on().then(|| Arc::clone(&state.metrics));
+    let router = Router::new()
         .route(path::HELLO, post(hello::hello))
         .route(path::OPAQUE_REGISTER, post(account::register))
         .route(path::OPAQUE_LOGIN, post(account::login))
@@ -47,10 +50,17 @@ pub(crate) fn router(state: Shared) -> Router {
         .route(path::PEER_ASK, post(peer::ask))
         .route(path::PEER_PRESENCE, post(peer::presence))
         .route(path::PEER_DIAL_BACK, post(peer::dial_back))
+        .route(path::PEER_STATUS, post(operator::status))
+        .route(path::PEER_DRILL, post(operator::drill))
         .fallback(nowhere)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(Arc::clone(&state), fresh::catch_up))
-        .with_state(state)
+        .with_state(state);
+    match metrics {
+        Some(metrics) => router.layer(middleware::from_fn_with_state(metrics, measure)),
+        // Nobody reads it, so nothing is measured.
+        None => router,
+    }
 }
 
 async fn nowhere(uri: axum::http::Uri) -> Failure {

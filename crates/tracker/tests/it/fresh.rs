@@ -10,7 +10,7 @@ use peerage_link::keyring::keyring_path;
 use peerage_link::list::{TrackerEntry, TrackerList};
 use peerage_link::tls::{self, ExpectedKey};
 use peerage_replica::Vector;
-use peerage_tracker::{Reload, TrackerConfig};
+use peerage_tracker::TrackerConfig;
 use peerage_types::{GroupId, TrackerId};
 use tempfile::TempDir;
 
@@ -41,9 +41,8 @@ impl Pair {
             }
             let data = Some(dir.path().join(format!("data-{index}")));
             let list = lists[index].clone();
-            let (listen, reload) = (Some(addrs[index]), Reload::default());
-            let config =
-                TrackerConfig { list, number: index + 1, data, listen, registration_code: None, reload };
+            let listen = Some(addrs[index]);
+            let config = TrackerConfig { data, listen, ..TrackerConfig::new(list, index + 1) };
             running.push(start(config).await.unwrap());
         }
         Self { addrs, cables, lists, running, _dir: dir }

@@ -89,14 +89,7 @@ impl World {
 
     pub fn config(&self, number: usize) -> TrackerConfig {
         let data = Some(self.dir.path().join(format!("data-{number}")));
-        TrackerConfig {
-            list: self.list.clone(),
-            number,
-            data,
-            listen: None,
-            registration_code: None,
-            reload: Reload::default(),
-        }
+        TrackerConfig { data, ..TrackerConfig::new(self.list.clone(), number) }
     }
 
     pub async fn start(&mut self, number: usize) {

@@ -1,6 +1,10 @@
 //! `peerage cluster …`: for whoever runs the trackers of a list.
 
+pub mod ask;
+mod backup;
 mod key;
+pub mod status;
+pub mod table;
 
 use std::process::ExitCode;
 
@@ -17,12 +21,21 @@ enum Command {
     /// Carry the keyring, which all trackers of a cluster share, to another machine
     #[command(subcommand)]
     Key(key::Command),
+    /// How every tracker of the list is, and in one sentence whether all is well
+    Status(status::Args),
+    /// Copy the data of a tracker of this machine, running or not, into a new folder
+    Backup(backup::Args),
+    /// Fill the empty data folder of a stopped tracker from a backup
+    Restore(backup::Args),
 }
 
 /// Runs one of them.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let outcome = match args.command {
         Command::Key(command) => key::run(command),
+        Command::Status(args) => status::run(args).await,
+        Command::Backup(args) => backup::backup(args).await,
+        Command::Restore(args) => backup::restore(args).await,
     };
     Ok(outcome.unwrap_or_else(Failed::report))
 }
