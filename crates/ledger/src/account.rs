@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use peerage_types::{DeviceId, Name, PublicKey, RecordId, Scope, UserId};
+use peerage_types::{DeviceId, FoldedName, Name, PublicKey, RecordId, Scope, UserId};
 
 use crate::body::Body;
 use crate::facts::{Fact, Facts, Rank};
@@ -98,9 +98,21 @@ impl AccountView {
         })
     }
 
-    /// The name the account was created with. Shown plain only if it wins.
-    pub fn name(&self) -> Option<&Name> {
-        self.names.first().map(|claim| &claim.name)
+    /// The name to show, and whether the account holds it (else it is shown as `name#tag`): of the claims that
+    /// win the latest, and of an account that holds no name the latest claim. `holds` tells whether the account
+    /// has won a name, see [`crate::settle_user_name`].
+    ///
+    /// A name is shown only after its own account claimed it, so that nobody is promoted silently; claiming a name
+    /// that the account holds already shows that one again.
+    pub fn shown_name(&self, holds: impl Fn(&Name) -> bool) -> Option<(&Name, bool)> {
+        let claimed = || self.names.iter().rev().map(|claim| &claim.name);
+        let held = claimed().find(|name| holds(name)).map(|name| (name, true));
+        held.or_else(|| claimed().next().map(|name| (name, false)))
+    }
+
+    /// Did the account ever claim this name?
+    pub fn claims(&self, name: &FoldedName) -> bool {
+        self.names.iter().any(|claim| claim.name.folded() == *name)
     }
 
     /// Is this device certified and not revoked?

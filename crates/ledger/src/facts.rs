@@ -96,6 +96,12 @@ impl Facts {
     pub fn head(&self, device: &DeviceId) -> Option<RecordId> {
         tips(self.iter().filter(|f| f.record.signer() == *device)).last().map(|f| f.record.id())
     }
+
+    /// All ends of the key's chain here, in order: what a DeviceRevoke names as `heads`.
+    pub fn heads(&self, device: &DeviceId) -> Vec<RecordId> {
+        let tips = tips(self.iter().filter(|f| f.record.signer() == *device));
+        tips.into_iter().map(|f| f.record.id()).collect()
+    }
 }
 
 impl Extend<(Arc<Record>, Order)> for Facts {

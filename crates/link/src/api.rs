@@ -18,8 +18,9 @@ pub mod seen;
 mod tracker;
 
 pub use account::{
-    AccountRequest, AccountResponse, LoginRequest, LoginResponse, RegisterRequest, RegisterResponse,
-    UserNamesRequest, UserNamesResponse,
+    AccountRequest, AccountResponse, DeviceHeadsRequest, DeviceHeadsResponse, LoginRequest, LoginResponse,
+    RecoveryRequest, RecoveryResponse, RegisterRequest, RegisterResponse, Secrets, UserNamesRequest,
+    UserNamesResponse,
 };
 pub use error::{ApiError, ErrorCode};
 pub use event::Event;
@@ -40,6 +41,10 @@ pub use tracker::{BundleRequest, BundleResponse, Empty, HelloResponse, SignedRow
 
 /// Names in one [`UserNamesRequest`].
 pub const NAMES_MAX: usize = 256;
+/// Accounts that lost a name, in one [`LoginResponse`].
+pub const NAMESAKES_MAX: usize = 8;
+/// Password changes that came to nothing, in one [`Secrets`].
+pub const SUPERSEDED_MAX: usize = 32;
 /// Groups in one [`GroupsResponse`].
 pub const GROUPS_PAGE_MAX: usize = 1_000;
 /// Items in one [`AnnounceRequest`]: more shares are announced in several requests.
@@ -67,6 +72,9 @@ pub mod path {
     /// Submit records. No session: they carry their own authority. [`BundleRequest`](super::BundleRequest) →
     /// [`BundleResponse`](super::BundleResponse)
     pub const BUNDLE: &str = "/v1/bundle";
+    /// The identity key sealed under the recovery code. No session. [`RecoveryRequest`](super::RecoveryRequest) →
+    /// [`RecoveryResponse`](super::RecoveryResponse); an unknown name is `NotFound`
+    pub const RECOVERY: &str = "/v1/recovery";
     /// Who has these user names? No session. [`UserNamesRequest`](super::UserNamesRequest) →
     /// [`UserNamesResponse`](super::UserNamesResponse)
     pub const USER_NAMES: &str = "/v1/names/user";
@@ -79,6 +87,9 @@ pub mod path {
     /// The caller's own account records. [`AccountRequest`](super::AccountRequest) →
     /// [`AccountResponse`](super::AccountResponse)
     pub const ACCOUNT: &str = "/v1/account";
+    /// Where a device of the caller has written. [`DeviceHeadsRequest`](super::DeviceHeadsRequest) →
+    /// [`DeviceHeadsResponse`](super::DeviceHeadsResponse)
+    pub const ACCOUNT_HEADS: &str = "/v1/account/heads";
     /// A group's records. [`SnapshotRequest`](super::SnapshotRequest) →
     /// [`SnapshotResponse`](super::SnapshotResponse)
     pub const GROUP_SNAPSHOT: &str = "/v1/group/snapshot";

@@ -14,6 +14,7 @@ pub mod keyring;
 pub mod list;
 pub mod opaque;
 pub mod place;
+pub mod recovery;
 pub mod sse;
 pub mod tls;
 pub mod vault;

@@ -1,4 +1,4 @@
-//! Keys at rest: the identity key under the password, the device key under the identity key.
+//! Keys at rest: the identity key under the password and under a recovery code, the device key under the identity key.
 //!
 //! A sealed key is `version ‖ nonce (12) ‖ AES-256-GCM of the 32-byte seed ‖ tag (16)`, 61 bytes. The version,
 //! what it is for and whose it is are authenticated with it, so that no vault can stand in for another.
@@ -7,6 +7,8 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use ed25519_dalek::{SECRET_KEY_LENGTH, SigningKey};
 use peerage_types::{PublicKey, UserId};
 use zeroize::{Zeroize, Zeroizing};
+
+use crate::recovery::RecoveryCode;
 
 /// AES-256-GCM, as above.
 const VERSION: u8 = 1;
@@ -62,6 +64,29 @@ pub fn open(export_key: &[u8; 64], sealed: &[u8], user: &UserId) -> Result<Signi
     Ok(identity)
 }
 
+/// Seals the identity key of `user` under a recovery code.
+///
+/// # Errors
+/// As [`seal`].
+pub fn seal_recovery(
+    code: &RecoveryCode,
+    identity: &SigningKey,
+    user: &UserId,
+) -> Result<Vec<u8>, VaultError> {
+    owned_by(identity, user)?;
+    seal_key(&Zeroizing::new(code.key()), Purpose::Recovery, identity, user)
+}
+
+/// Opens what [`seal_recovery`] made, and checks it as [`open`] does.
+///
+/// # Errors
+/// [`VaultError`].
+pub fn open_recovery(code: &RecoveryCode, sealed: &[u8], user: &UserId) -> Result<SigningKey, VaultError> {
+    let identity = open_key(&Zeroizing::new(code.key()), Purpose::Recovery, sealed, user)?;
+    owned_by(&identity, user)?;
+    Ok(identity)
+}
+
 /// Seals this installation's device key under the identity key, for the disk.
 ///
 /// # Errors
@@ -81,6 +106,7 @@ pub fn open_device(identity: &SigningKey, sealed: &[u8]) -> Result<SigningKey, V
 #[derive(Clone, Copy)]
 enum Purpose {
     Identity,
+    Recovery,
     Device,
 }
 
@@ -88,6 +114,7 @@ impl Purpose {
     fn label(self) -> &'static [u8] {
         match self {
             Self::Identity => b"peerage identity vault",
+            Self::Recovery => b"peerage recovery vault",
             Self::Device => b"peerage device vault",
         }
     }
@@ -180,6 +207,20 @@ mod tests {
         // Sealed for another account by a program that did not check.
         let sealed = seal_key(&vault_key(&[9; 64]), Purpose::Identity, &identity, &other).unwrap();
         assert_eq!(open(&[9; 64], &sealed, &other).unwrap_err(), foreign);
+    }
+
+    #[test]
+    fn recovery_round_trip() {
+        let (identity, user) = (key(1), user_of(&key(1)));
+        let (code, other) = (RecoveryCode::random().unwrap(), RecoveryCode::random().unwrap());
+        let sealed = seal_recovery(&code, &identity, &user).unwrap();
+        assert_eq!(open_recovery(&code, &sealed, &user).unwrap().to_bytes(), identity.to_bytes());
+        assert_eq!(open_recovery(&other, &sealed, &user).unwrap_err(), VaultError::Key(user));
+        let foreign = user_of(&key(2));
+        assert!(matches!(seal_recovery(&code, &identity, &foreign), Err(VaultError::Account { .. })));
+        // The same key for the other purpose does not open it.
+        let crossed = open_key(&code.key(), Purpose::Identity, &sealed, &user);
+        assert_eq!(crossed.unwrap_err(), VaultError::Key(user));
     }
 
     #[test]

@@ -34,6 +34,7 @@ mod presence_shell;
 mod rate;
 mod reload;
 mod replica_shell;
+mod ripples;
 mod routes;
 mod run;
 mod session;

@@ -5,19 +5,21 @@
 use std::str::FromStr;
 
 use peerage_ledger::{GroupClaim, Holder, Winner, settle_group_name, settle_user_name};
+use peerage_link::api::NAMESAKES_MAX;
 use peerage_types::{FoldedName, Name, UserId};
 
+use crate::error::Failure;
 use crate::state::State;
 use crate::views::ViewError;
 
-/// A group as people write it: `name`, or `name#tag` for one that lost its name.
+/// A user or group as people write it: `name`, or `name#tag` for one that lost its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct GroupRef {
+pub(crate) struct NameRef {
     pub(crate) name: Name,
     pub(crate) tag: Option<String>,
 }
 
-impl FromStr for GroupRef {
+impl FromStr for NameRef {
     type Err = peerage_types::NameError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -57,5 +59,27 @@ impl State {
     /// The user who may log in under this name.
     pub(crate) fn user_of_name(&self, name: &Name) -> Result<Option<UserId>, ViewError> {
         Ok(self.user_named(&name.folded())?.map(|winner| winner.user))
+    }
+
+    /// Whom `name` or `name#tag` calls, and to a plain name the others who claimed it, first claimed first.
+    pub(crate) fn user_called(&self, text: &str) -> Result<(UserId, Vec<UserId>), Failure> {
+        let unknown = || Failure::not_found(format!("user `{text}` does not exist"));
+        let wanted: NameRef = text.parse().map_err(|_| unknown())?;
+        let claims = self.store.user_claims(&wanted.name.folded())?;
+        let Some(tag) = wanted.tag else {
+            let winner = settle_user_name(&claims).ok_or_else(unknown)?.user;
+            let mut others: Vec<UserId> = Vec::new();
+            for claim in claims.iter().filter(|claim| claim.user != winner) {
+                if !others.contains(&claim.user) {
+                    others.push(claim.user);
+                }
+                if others.len() == NAMESAKES_MAX {
+                    break;
+                }
+            }
+            return Ok((winner, others));
+        };
+        let tagged = claims.iter().find(|claim| claim.user.tag() == tag).ok_or_else(unknown)?;
+        Ok((tagged.user, Vec::new()))
     }
 }

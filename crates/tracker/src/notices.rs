@@ -61,6 +61,17 @@ impl Notices {
         }
     }
 
+    /// Something about an account changed, though none of its own records.
+    pub(crate) fn account(&self, user: UserId) {
+        self.send(Notice { audience: Audience::User(user), event: Event::Account });
+    }
+
+    /// Somebody in a group changed, though none of its own records.
+    pub(crate) fn roster(&self, group: GroupId) {
+        let audience = Audience::Group(group, BTreeSet::new());
+        self.send(Notice { audience, event: Event::Roster { group } });
+    }
+
     /// Peers joined, left or completed a swarm.
     pub(crate) fn swarm(&self, group: GroupId, info_hash: InfoHash) {
         let event = Event::Swarm { group, info_hash };

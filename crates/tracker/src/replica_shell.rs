@@ -24,7 +24,7 @@ use crate::lanes::Held;
 use crate::limits::REPLICA_QUEUE_MAX;
 use crate::state::Shared;
 use crate::writer::Commit;
-use crate::{neighbour, presence_shell};
+use crate::{neighbour, presence_shell, ripples};
 
 /// Inputs taken before outputs are looked at: bounds one turn.
 const INPUTS_PER_TURN: usize = 64;
@@ -428,6 +428,7 @@ impl Task {
         self.state.notices.applied(rows);
         self.state.keeper_wants(rows);
         presence_shell::expel_after(&self.state, rows);
+        ripples::spread(&self.state, rows);
     }
 
     fn load(&self, reply: ReplyId, after: Vector, limit_rows: usize, limit_bytes: usize) {

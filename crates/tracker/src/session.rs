@@ -30,13 +30,22 @@ impl FromRequestParts<Shared> for Session {
 
     async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, Failure> {
         let MaybeSession(session) = MaybeSession::from_request_parts(parts, state).await?;
-        session.ok_or_else(|| {
-            Failure::new(
+        if let Some(session) = session {
+            return Ok(session);
+        }
+        // A device that is not certified here yet may go on elsewhere; one that was removed never comes back.
+        let revoked = match remote(parts)?.key {
+            Some(device) => state.blocking(move |state| Ok(state.views.device_revoked(&device)?)).await?,
+            None => false,
+        };
+        let failure = match revoked {
+            true => Failure::new(ErrorCode::DeviceRevoked, "this device was removed from its account"),
+            false => Failure::new(
                 ErrorCode::NotLoggedIn,
-                "this device is not logged in: its key is not certified, or was revoked",
-            )
-            .hint("log in again")
-        })
+                "this device is not logged in: its key is not certified by any account",
+            ),
+        };
+        Err(failure.hint("log in again"))
     }
 }
 

@@ -179,6 +179,18 @@ impl Views {
         Some(None)
     }
 
+    /// Did an account certify this device and then revoke it?
+    pub(crate) fn device_revoked(&self, device: &DeviceId) -> Result<bool, ViewError> {
+        for user in self.load_device(device)? {
+            let account = self.account(&user)?;
+            let known = account.view.as_ref().and_then(|view| view.devices.get(device));
+            if known.is_some_and(|device| device.revoked.is_some()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Takes rows that have just become durable.
     pub(crate) fn apply(&self, rows: &[VerifiedRow]) {
         let mut inner = self.lock();

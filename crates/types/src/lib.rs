@@ -15,4 +15,4 @@ pub use id::{
 };
 pub use name::{FileName, FoldedName, Name, NameError};
 pub use path::{PathError, SafePath};
-pub use time::{Stamp, Time};
+pub use time::{Stamp, Time, utc};

@@ -5,6 +5,7 @@ use std::path::Path;
 use peerage_node::client::{Left, MyStanding, Node, Refusal, Role};
 use serde_json::{Value, json};
 
+use super::apply_account::{account, identity};
 use super::human;
 use super::outcome::{Done, Item, Outcome, note_stale};
 use super::parse::{Command, ParseError, parse};
@@ -40,6 +41,12 @@ async fn apply(node: &Node, command: Command, progress: Progress) -> Result<Done
         Command::CreateUser { .. } | Command::Login { .. } | Command::Logout | Command::Whoami => {
             account(node, command).await
         }
+        Command::ChangePassword { .. }
+        | Command::ClaimName { .. }
+        | Command::ListDevices
+        | Command::RevokeDevice { .. }
+        | Command::RecoveryCode { .. }
+        | Command::Recover { .. } => identity(node, command).await,
         Command::CreateGroup { .. }
         | Command::JoinGroup { .. }
         | Command::LeaveGroup { .. }
@@ -67,52 +74,6 @@ fn help() -> Done {
         json: json!({ "name": spec.name, "usage": spec.usage, "summary": spec.summary }),
     };
     Done::list(help_lines().into_iter().zip(SPECS).map(entry).collect(), "command", "")
-}
-
-async fn account(node: &Node, command: Command) -> Result<Done, Refusal> {
-    Ok(match command {
-        Command::CreateUser { user, password, code } => {
-            node.create_user(&user, &password.0, code.as_ref().map(|code| code.0.as_str())).await?;
-            Done::say("User created!").next(format!("login {user} <passwd>"))
-        }
-        Command::Login { user, password } => {
-            let reply = node.login(&user, &password.0).await?;
-            let mut next = match (reply.shares, reply.downloads) {
-                (0, 0) => {
-                    "`create_group <group_id>`, or `list_groups` and `join_group <group_id>`".to_owned()
-                }
-                (s, d) => {
-                    format!(
-                        "resumed {} and {}",
-                        human::count(s as u64, "share"),
-                        human::count(d as u64, "download")
-                    )
-                }
-            };
-            for broken in &reply.broken {
-                next.push_str("\nhint: not shared: ");
-                next.push_str(broken);
-            }
-            Done::say("Logged in successfully").next(next)
-        }
-        Command::Logout => {
-            node.logout().await?;
-            Done::say("Logged out successfully").next("`login <user_id> <passwd>`, or `exit`")
-        }
-        _ => {
-            let me = node.whoami().await?;
-            let json = json!({
-                "user": me.user,
-                "user_id": me.user_id.to_hex(),
-                "device": me.device.to_hex(),
-                "listen": me.listen.to_string(),
-                "tracker": me.tracker,
-            });
-            let message = me.user.clone();
-            Done { items: Some(vec![Item { line: me.user, detail: None, json }]), ..Done::say(message) }
-                .next(format!("peers reach this device at {}, tracker {}", me.listen, me.tracker))
-        }
-    })
 }
 
 async fn group(node: &Node, command: Command) -> Result<Done, Refusal> {

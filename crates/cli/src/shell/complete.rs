@@ -23,6 +23,7 @@ trait Names: Send + Sync {
     fn groups(&self) -> Vec<String>;
     fn files(&self, group: &str) -> Vec<String>;
     fn users(&self, group: &str) -> Vec<String>;
+    fn devices(&self) -> Vec<String>;
 }
 
 impl Names for Arc<Node> {
@@ -36,6 +37,10 @@ impl Names for Arc<Node> {
 
     fn users(&self, group: &str) -> Vec<String> {
         self.known_users(group)
+    }
+
+    fn devices(&self) -> Vec<String> {
+        self.known_devices()
     }
 }
 
@@ -93,6 +98,7 @@ fn candidates(names: &dyn Names, typed: &str) -> Candidates {
         Some((command, args)) => match Spec::find(command).and_then(|s| s.args.get(args.len())) {
             Some(Arg::Path) => return Candidates::Path,
             Some(Arg::Group) => names.groups(),
+            Some(Arg::Device) => names.devices(),
             Some(Arg::File) => args.first().map(|g| names.files(g)).unwrap_or_default(),
             Some(Arg::User) => args.first().map(|g| names.users(g)).unwrap_or_default(),
             _ => Vec::new(),
@@ -138,6 +144,10 @@ mod tests {
         fn users(&self, _: &str) -> Vec<String> {
             vec!["ada".into()]
         }
+
+        fn devices(&self) -> Vec<String> {
+            vec!["k3emfeqb".into()]
+        }
     }
 
     #[track_caller]
@@ -150,11 +160,15 @@ mod tests {
 
     #[test]
     fn completes_by_argument() {
-        check("list_", expect!["0 list_groups|list_members|list_requests|list_files|list_peers"]);
+        check(
+            "list_",
+            expect!["0 list_devices|list_groups|list_members|list_requests|list_files|list_peers"],
+        );
         check("join_group f", expect!["11 films|fonts"]);
         check("stop_share films ", expect!["17 films one.mkv|two.mkv"]);
         check("stop_share films \"films o", expect!["17 films one.mkv"]);
         check("kick films a", expect!["11 ada"]);
+        check("revoke_device k", expect!["14 k3emfeqb"]);
         check("upload_file x", expect!["path"]);
         check("upload_file my\\ file.txt fo", expect!["25 fonts"]);
         check("login ada se", expect!["10 "]);

@@ -3,6 +3,7 @@
 //! [`pipe`] and [`terminal`] read lines, [`apply`] runs them on the node, [`outcome`] forms the replies.
 
 mod apply;
+mod apply_account;
 mod complete;
 pub mod human;
 mod outcome;
@@ -57,7 +58,7 @@ fn notice_line(notice: &Notice) -> String {
             Decision::Closed => format!("{group} was closed"),
         },
         Notice::TrackerChanged { now } => format!("tracker {now} took over"),
-        Notice::Warning(text) => text.clone(),
+        Notice::Account(text) | Notice::Warning(text) => text.clone(),
     }
 }
 

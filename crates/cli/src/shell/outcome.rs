@@ -15,6 +15,8 @@ pub struct Done {
     pub items: Option<Vec<Item>>,
     /// What people usually do next; for terminals only.
     pub next: Option<String>,
+    /// What whoever gave the command should know although it worked.
+    pub note: Option<String>,
     /// The tracker that answered has less than was seen before.
     pub stale: Option<String>,
     /// The shell ends after this.
@@ -66,6 +68,19 @@ impl Done {
     pub fn next(mut self, hint: impl Into<String>) -> Self {
         self.next = Some(hint.into());
         self
+    }
+
+    /// Adds something to know, a sentence each.
+    pub fn note(mut self, notes: impl IntoIterator<Item = String>) -> Self {
+        let all: Vec<String> = self.note.take().into_iter().chain(notes).collect();
+        self.note = (!all.is_empty()).then(|| all.join("; "));
+        self
+    }
+
+    /// What to know and how current it is, as one hint.
+    fn hint(&self) -> Option<String> {
+        let both: Vec<&str> = [&self.note, &self.stale].into_iter().flatten().map(String::as_str).collect();
+        (!both.is_empty()).then(|| both.join("; "))
     }
 
     /// The lines of the reply, without the hint for terminals.
@@ -131,18 +146,19 @@ fn reply(outcome: &Outcome, with_details: bool) -> String {
         Err(failed) => failed.error.clone(),
     };
     let hint = match outcome {
-        Ok(done) => done.stale.as_ref(),
-        Err(failed) => failed.hint.as_ref(),
+        Ok(done) => done.hint(),
+        Err(failed) => failed.hint.clone(),
     };
     if let Some(hint) = hint {
         lines.push_str("\nhint: ");
-        lines.push_str(hint);
+        lines.push_str(&hint);
     }
     lines
 }
 
 /// The reply as one JSON object on one line, with the fields that `docs/json.md` describes.
 pub fn json(command: &str, outcome: &Outcome) -> String {
+    let noted = outcome.as_ref().ok().and_then(Done::hint);
     let reply = match outcome {
         Ok(done) => Reply {
             command,
@@ -150,7 +166,7 @@ pub fn json(command: &str, outcome: &Outcome) -> String {
             message: Some(&done.message),
             items: done.items.as_ref().map(|items| items.iter().map(|i| &i.json).collect()),
             error: None,
-            hint: done.stale.as_deref(),
+            hint: noted.as_deref(),
             stale: done.stale.as_ref().map(|_| true),
         },
         Err(failed) => Reply {
@@ -207,6 +223,14 @@ mod tests {
             expect![[r#"
                 User created!
                 {"command":"create_user","ok":true,"message":"User created!"}"#]],
+        );
+        check(
+            "create_user",
+            &Ok(Done::say("User created!").note(["weak".to_owned()])),
+            expect![[r#"
+                User created!
+                hint: weak
+                {"command":"create_user","ok":true,"message":"User created!","hint":"weak"}"#]],
         );
         check(
             "list_groups",

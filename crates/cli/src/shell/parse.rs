@@ -13,7 +13,13 @@ use super::split::{SplitError, split};
 #[derive(Debug, PartialEq, Eq)]
 pub enum Command {
     CreateUser { user: Name, password: Password, code: Option<Password> },
-    Login { user: Name, password: Password },
+    Login { user: UserRef, password: Password },
+    ChangePassword { old: Password, new: Password },
+    ClaimName { name: Name, password: Password },
+    ListDevices,
+    RevokeDevice { device: String, password: Password },
+    RecoveryCode { password: Password },
+    Recover { user: UserRef, code: Password, password: Password },
     Logout,
     Whoami,
     CreateGroup { group: Name },
@@ -41,7 +47,7 @@ pub enum Command {
     Exit,
 }
 
-/// A password on its way: never printed.
+/// A password or recovery code on its way: never printed.
 #[derive(PartialEq, Eq)]
 pub struct Password(pub String);
 
@@ -97,17 +103,23 @@ fn command(spec: &'static Spec, args: &[&str]) -> Result<Command, ParseError> {
     let group = |text: &str| text.parse::<GroupRef>().map_err(|_| Refusal::GroupUnknown);
     let user = |text: &str, otherwise: Refusal| text.parse::<UserRef>().map_err(|_| otherwise);
     let new_name = |text: &str| text.parse::<Name>().map_err(Refusal::from);
+    let secret = |text: &str| Password(text.to_owned());
     Ok(match (spec.name, args) {
         ("create_user", [u, p]) => {
-            Command::CreateUser { user: new_name(u)?, password: Password((*p).into()), code: None }
+            Command::CreateUser { user: new_name(u)?, password: secret(p), code: None }
         }
         ("create_user", [u, p, code]) => {
-            let code = Some(Password((*code).into()));
-            Command::CreateUser { user: new_name(u)?, password: Password((*p).into()), code }
+            Command::CreateUser { user: new_name(u)?, password: secret(p), code: Some(secret(code)) }
         }
-        ("login", [u, p]) => {
-            let user = u.parse().map_err(|_| Refusal::UserUnknown)?;
-            Command::Login { user, password: Password((*p).into()) }
+        ("login", [u, p]) => Command::Login { user: user(u, Refusal::UserUnknown)?, password: secret(p) },
+        ("change_password", [old, new]) => Command::ChangePassword { old: secret(old), new: secret(new) },
+        ("claim_name", [n, p]) => Command::ClaimName { name: new_name(n)?, password: secret(p) },
+        ("list_devices", []) => Command::ListDevices,
+        ("revoke_device", [d, p]) => Command::RevokeDevice { device: (*d).into(), password: secret(p) },
+        ("recovery_code", [p]) => Command::RecoveryCode { password: secret(p) },
+        ("recover", [u, c, p]) => {
+            let user = user(u, Refusal::UserUnknown)?;
+            Command::Recover { user, code: secret(c), password: secret(p) }
         }
         ("logout", []) => Command::Logout,
         ("whoami", []) => Command::Whoami,
@@ -196,7 +208,24 @@ mod tests {
     fn lines() {
         check("", expect!["nothing"]);
         check("   # a comment", expect!["nothing"]);
-        check("login ada secret", expect![[r#"Login { user: "ada", password: Password(…) }"#]]);
+        check("login ada secret", expect![[r#"Login { user: UserRef("ada"), password: Password(…) }"#]]);
+        check(
+            "login Ada#K3EMFEQB secret",
+            expect![[r#"Login { user: UserRef("Ada#k3emfeqb"), password: Password(…) }"#]],
+        );
+        check(
+            "recover ada AAAA-BBBB new",
+            expect![[r#"Recover { user: UserRef("ada"), code: Password(…), password: Password(…) }"#]],
+        );
+        check(
+            "revoke_device k3em pw",
+            expect![[r#"RevokeDevice { device: "k3em", password: Password(…) }"#]],
+        );
+        check(
+            "claim_name a/b pw",
+            expect!["error: `a/b` is not a valid name: use 1 to 64 of A-Z a-z 0-9 . _ -"],
+        );
+        check("change_password x", expect!["error: Usage: change_password <old_passwd> <new_passwd>"]);
         check("login ada", expect!["error: Usage: login <user_id> <passwd>"]);
         check("login a/b x", expect!["error: User does not exist"]);
         check(

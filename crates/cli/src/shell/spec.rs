@@ -13,7 +13,9 @@ pub enum Arg {
     File,
     /// A path on this machine.
     Path,
-    /// An option.
+    /// A device of the account.
+    Device,
+    /// An option, or a word that is chosen here.
     Word,
 }
 
@@ -61,6 +63,12 @@ specs! {
     "login" "<user_id> <passwd>" [User Password] "log in; earlier shares and downloads resume"
     "logout" "" [] "stop sharing until the next login"
     "whoami" "" [] "who is logged in, and where peers reach this device"
+    "change_password" "<old_passwd> <new_passwd>" [Password Password] "change the password on every tracker"
+    "claim_name" "<name> <passwd>" [Word Password] "another name, for example after yours went to somebody else"
+    "list_devices" "" [] "where this account has logged in"
+    "revoke_device" "<device_id> <passwd>" [Device Password] "put a device out of the account for good"
+    "recovery_code" "<passwd>" [Password] "a new code that sets a new password; shown once"
+    "recover" "<user_id> <recovery_code> <new_passwd>" [User Password Password] "set a new password with the code"
     "create_group" "<group_id>" [Group] "create a group and own it"
     "join_group" "<group_id>" [Group] "ask the owner to let you in"
     "leave_group" "<group_id>" [Group] "leave; an owner's group passes on"
@@ -105,6 +113,10 @@ mod tests {
         }
         assert_eq!(Spec::find("login").unwrap().usage_line(), "Usage: login <user_id> <passwd>");
         assert_eq!(Spec::find("logout").unwrap().usage_line(), "Usage: logout");
+        for secret in ["login", "change_password", "claim_name", "revoke_device", "recovery_code", "recover"]
+        {
+            assert!(Spec::find(secret).unwrap().is_secret(), "{secret}");
+        }
         assert!(Spec::find("login").unwrap().is_secret() && !Spec::find("kick").unwrap().is_secret());
         assert!(Spec::find("nonsense").is_none());
     }

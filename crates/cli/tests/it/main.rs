@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests, outside #[test] functions")]
 
+mod accounts;
 mod capture;
 mod command_line;
 mod demo;

@@ -25,6 +25,10 @@ impl Parted {
         path
     }
 
+    pub fn path(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+
     /// A shell with a data folder of its own that knows only these trackers.
     pub fn client(&self, name: &str, trackers: &[usize]) -> Client {
         let options = ClientOptions {

@@ -31,6 +31,31 @@ fn names_and_devices() {
     );
 }
 
+/// Which name is shown for `ann` after this script, if she holds exactly these.
+#[track_caller]
+fn check_shown(text: &str, held: &[&str], expected: Expect) {
+    let script = Script::run(text);
+    let account = script.world.account("ann");
+    let shown = account.shown_name(|name| held.contains(&name.as_str()));
+    expected.assert_eq(&format!("{shown:?}"));
+}
+
+#[test]
+fn the_latest_name_that_was_won_is_shown() {
+    check_shown("ann auth -> a", &[], expect!["None"]);
+    check_shown("ann name Ann", &["Ann"], expect![[r#"Some(("Ann", true))"#]]);
+    check_shown("ann name Ann", &[], expect![[r#"Some(("Ann", false))"#]]);
+    check_shown("ann name Ann; ann name Anna", &["Ann", "Anna"], expect![[r#"Some(("Anna", true))"#]]);
+    // The second claim lost, or has lost by now: back to the first, which was claimed, too.
+    check_shown("ann name Ann; ann name Anna", &["Ann"], expect![[r#"Some(("Ann", true))"#]]);
+    check_shown("ann name Ann; ann name Anna", &[], expect![[r#"Some(("Anna", false))"#]]);
+    // A name that was never claimed is not shown, whoever says that it is held.
+    check_shown("ann name Ann", &["Anna"], expect![[r#"Some(("Ann", false))"#]]);
+    // Claiming a held name again chooses it.
+    let again = "ann name Ann; ann name Anna; @900 ann name Ann";
+    check_shown(again, &["Ann", "Anna"], expect![[r#"Some(("Ann", true))"#]]);
+}
+
 #[test]
 fn the_first_password_change_wins() {
     check(

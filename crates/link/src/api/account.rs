@@ -1,7 +1,7 @@
-//! Registration, login and names of users.
+//! Registration, login, recovery, names of users, and the caller's own account.
 
 use minicbor::{Decode, Encode};
-use peerage_types::{Name, UserId};
+use peerage_types::{DeviceId, Name, RecordId, UserId};
 
 use super::SignedRow;
 
@@ -36,9 +36,9 @@ pub struct RegisterResponse {
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
 pub struct LoginRequest {
-    /// The user name, in any spelling.
+    /// `name` for who holds it, in any spelling, or `name#tag` for anybody who ever claimed it.
     #[n(0)]
-    pub name: Name,
+    pub name: String,
     /// KE1: what [`crate::opaque::Login::start`] returned.
     #[cbor(n(1), with = "minicbor::bytes")]
     pub request: Vec<u8>,
@@ -60,6 +60,74 @@ pub struct LoginResponse {
     /// The account's records, without AuthRecords and Recoveries, in no particular order.
     #[n(3)]
     pub account: Vec<SignedRow>,
+    /// What those records alone do not tell.
+    #[n(4)]
+    pub secrets: Secrets,
+    /// To a plain name: others who claimed it later, at most [`super::NAMESAKES_MAX`], first claimed first.
+    #[n(5)]
+    pub namesakes: Vec<UserId>,
+}
+
+/// About the AuthRecords and Recoveries of an account, which trackers keep to themselves. Nothing proves it: at worst the next
+/// record of the identity is refused.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Secrets {
+    /// The AuthRecord that decides about the password: what the next one names as `previous`.
+    #[n(0)]
+    pub auth: Option<RecordId>,
+    /// The identity's last record: what the next one names as `prev`.
+    #[n(1)]
+    pub head: Option<RecordId>,
+    /// Password changes that lost against an earlier one, at most [`super::SUPERSEDED_MAX`].
+    #[n(2)]
+    pub superseded: Vec<RecordId>,
+    /// The Recovery whose code opens the account: what the next one names as `previous`.
+    #[n(3)]
+    pub recovery: Option<RecordId>,
+}
+
+/// The identity key as it is sealed under the recovery code. By name, without a session.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct RecoveryRequest {
+    /// As in [`LoginRequest`].
+    #[n(0)]
+    pub name: String,
+}
+
+/// Everything a client needs to set a new password. It is worth nothing without the code, which has too many bits
+/// to be guessed.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct RecoveryResponse {
+    /// Whose name it is.
+    #[n(0)]
+    pub user: UserId,
+    /// The sealed identity key: [`crate::vault::open_recovery`]. `None`: the account has no recovery code.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub vault: Option<Vec<u8>>,
+    /// As in [`LoginResponse`].
+    #[n(2)]
+    pub secrets: Secrets,
+}
+
+/// Where a device of the caller's account has written.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct DeviceHeadsRequest {
+    /// Which device.
+    #[n(0)]
+    pub device: DeviceId,
+}
+
+/// The last records of a device, of every scope in which it wrote. The device's own signature proves each.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct DeviceHeadsResponse {
+    /// The records, in no particular order.
+    #[n(0)]
+    pub rows: Vec<SignedRow>,
 }
 
 /// Which users have these names? At most [`super::NAMES_MAX`].
@@ -96,4 +164,7 @@ pub struct AccountResponse {
     /// Without AuthRecords and Recoveries, in no particular order.
     #[n(0)]
     pub rows: Vec<SignedRow>,
+    /// What those records alone do not tell.
+    #[n(1)]
+    pub secrets: Secrets,
 }

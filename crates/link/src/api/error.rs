@@ -105,14 +105,16 @@ codes! {
     StaleHandover = 37, 409;
     /// New accounts need a registration code that the request does not have.
     RegistrationCode = 38, 403;
+    /// The TLS client key was a device of an account, which has removed it for good.
+    DeviceRevoked = 39, 401;
     /// Only the owner and admins may do this.
-    NotAdmin = 39, 403;
+    NotAdmin = 40, 403;
     /// The user is an admin: that has to be revoked first.
-    IsAdmin = 40, 409;
+    IsAdmin = 41, 409;
     /// The user is the owner.
-    IsOwner = 41, 409;
+    IsOwner = 42, 409;
     /// The admin was revoked, or left, meanwhile.
-    NoSuchGrant = 42, 409;
+    NoSuchGrant = 43, 409;
 }
 
 impl<C> Encode<C> for ErrorCode {

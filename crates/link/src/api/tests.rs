@@ -66,12 +66,19 @@ fn wire_forms_of_sessions() {
         expect!["83582022222222222222222222222222222222222222222222222222222222222222224201026163"],
     );
     check(RegisterResponse { opaque_key: 1, response: vec![3] }, expect!["82014103"]);
-    check(LoginRequest { name: "Ada".parse().unwrap(), request: vec![1] }, expect!["82634164614101"]);
-    let account = vec![row()];
+    check(LoginRequest { name: "Ada".to_owned(), request: vec![1] }, expect!["82634164614101"]);
+    let (account, secrets) = (vec![row()], Secrets::default());
     check(
-        LoginResponse { user: user(), response: vec![1], vault: vec![2], account },
+        LoginResponse {
+            user: user(),
+            response: vec![1],
+            vault: vec![2],
+            account,
+            secrets,
+            namesakes: vec![user()],
+        },
         expect![
-            "8458202222222222222222222222222222222222222222222222222222222222222222410141028182437265638582503333333333333333333333333333333304051a0006000758204444444444444444444444444444444444444444444444444444444444444444584055555555555555555555555555555555555555555555555555555555555555555555555555555555555555555555555555555555555555555555555555555555"
+            "8658202222222222222222222222222222222222222222222222222222222222222222410141028182437265638582503333333333333333333333333333333304051a000600075820444444444444444444444444444444444444444444444444444444444444444458405555555555555555555555555555555555555555555555555555555555555555555555555555555555555555555555555555555555555555555555555555555583f6f6808158202222222222222222222222222222222222222222222222222222222222222222"
         ],
     );
     check(UserNamesRequest { names: vec!["a".parse().unwrap()] }, expect!["81816161"]);
@@ -83,7 +90,26 @@ fn wire_forms_of_sessions() {
         AccountRequest { user: user() },
         expect!["8158202222222222222222222222222222222222222222222222222222222222222222"],
     );
-    check(AccountResponse { rows: Vec::new() }, expect!["8180"]);
+    let superseded = vec![RecordId([8; 32])];
+    let secrets = Secrets { auth: Some(RecordId([7; 32])), head: None, superseded, recovery: None };
+    check(
+        AccountResponse { rows: Vec::new(), secrets: secrets.clone() },
+        expect![
+            "82808358200707070707070707070707070707070707070707070707070707070707070707f68158200808080808080808080808080808080808080808080808080808080808080808"
+        ],
+    );
+    check(RecoveryRequest { name: "ada#abcdefgh".to_owned() }, expect!["816c616461236162636465666768"]);
+    check(
+        RecoveryResponse { user: user(), vault: Some(vec![1]), secrets },
+        expect![
+            "835820222222222222222222222222222222222222222222222222222222222222222241018358200707070707070707070707070707070707070707070707070707070707070707f68158200808080808080808080808080808080808080808080808080808080808080808"
+        ],
+    );
+    check(
+        DeviceHeadsRequest { device: PublicKey([9; 32]) },
+        expect!["8158200909090909090909090909090909090909090909090909090909090909090909"],
+    );
+    check(DeviceHeadsResponse { rows: Vec::new() }, expect!["8180"]);
     check(BundleRequest::new([b"one", b"two"]), expect!["8182436f6e654374776f"]);
     let places = Vector::from_iter([(Origin { tracker: TrackerId([3; 16]), incarnation: 4 }, 5)]);
     check(
@@ -228,6 +254,7 @@ fn codes_and_statuses() {
         36 WrongIncarnation 409
         37 StaleHandover 409
         38 RegistrationCode 403
+        39 DeviceRevoked 401
     "#]]
     .assert_eq(&table);
     assert!(ErrorCode::ALL.windows(2).all(|pair| pair[0].number() != pair[1].number()));

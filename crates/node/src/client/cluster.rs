@@ -77,6 +77,7 @@ pub(crate) fn refusal(error: TrackersError, list: &Path) -> Refusal {
     };
     match error.code {
         ErrorCode::NotLoggedIn | ErrorCode::NotCertified => Refusal::NotLoggedIn,
+        ErrorCode::DeviceRevoked => Refusal::DeviceRemoved,
         ErrorCode::NotMember => Refusal::NotMember,
         // Whoever was owner or admin a moment ago.
         ErrorCode::NotOwner | ErrorCode::NotAdmin => Refusal::NotOwner,

@@ -4,6 +4,7 @@
 //! ROOT/known_clusters                trusted cluster keys (see `pin`)
 //! ROOT/CLUSTER/USER/lock             held by the process that is logged in
 //! ROOT/CLUSTER/USER/device           the sealed device key
+//! ROOT/CLUSTER/USER/remembered       names that it claimed, the password record made here
 //! ROOT/CLUSTER/users                where user names led
 //! ROOT/CLUSTER/USER/account          the account's own records
 //! ROOT/CLUSTER/USER/seen             how much of the trackers' logs was seen

@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use minicbor::{Decode, Encode};
-use peerage_ledger::{AccountView, Facts, GroupView, Rank, outline, shown_name};
+use peerage_ledger::{AccountView, Facts, GroupView, Rank, outline};
 use peerage_link::api::{AccountRows, SignedRow, SnapshotResponse};
 use peerage_types::{DeviceId, GroupId, RecordId, UserId};
 use peerage_wire::{HEADS_MAX, Heads};
 
+use super::own::shown;
 use super::rows::Rows;
 use super::usernames::UserNames;
 
@@ -68,9 +69,8 @@ impl GroupState {
 
     /// How to show and to call a user: the chosen name, or `name#tag` when it belongs to somebody else.
     pub fn user(&self, user: &UserId) -> String {
-        let name = self.accounts.get(user).and_then(|account| account.name());
-        match name {
-            Some(name) => shown_name(name.as_str(), self.names.holds(name, user), &user.tag()),
+        match self.accounts.get(user) {
+            Some(account) => shown(account, &self.names),
             None => format!("user#{}", user.tag()),
         }
     }

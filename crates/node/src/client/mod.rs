@@ -28,6 +28,7 @@ mod kept;
 mod names;
 mod node;
 mod outbox;
+mod own;
 mod own_account;
 mod pin;
 mod refusal;
@@ -41,6 +42,7 @@ mod snapshot;
 mod tasks;
 mod trackers;
 mod transfers;
+mod unlock;
 mod usernames;
 
 pub use cluster::{StartError, Trusted, trust};
@@ -50,6 +52,6 @@ pub use node::{Node, NodeConfig};
 pub use peerage_ledger::Role;
 pub use refusal::Refusal;
 pub use reply::{
-    AuditLine, CloseReport, Decision, DownloadLine, FileLine, GroupLine, Left, LoggedIn, MemberLine,
-    MyStanding, Notice, PeerLine, PieceMap, Started, Uploaded, Whoami,
+    AuditLine, CloseReport, Decision, DeviceLine, DownloadLine, FileLine, GroupLine, Left, LoggedIn,
+    MemberLine, MyStanding, Notice, PeerLine, PieceMap, Started, Uploaded, Whoami,
 };

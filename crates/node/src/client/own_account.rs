@@ -6,7 +6,7 @@ use std::path::Path;
 
 use peerage_ledger::{AccountView, Facts};
 use peerage_link::api::SignedRow;
-use peerage_types::{ClusterId, Name, Scope, UserId};
+use peerage_types::{ClusterId, FoldedName, Scope, UserId};
 
 use super::folder::{DataRoot, FolderError, create_private, read_file, write_atomic};
 use super::rows::{Keys, Rows, SnapshotFault};
@@ -45,14 +45,14 @@ pub fn unite(
 }
 
 /// The account that this name led to when it was last used on this machine.
-pub fn pinned(root: &DataRoot, cluster: &ClusterId, name: &Name) -> Option<UserId> {
-    names(root, cluster).get(name.folded().as_str()).copied()
+pub fn pinned(root: &DataRoot, cluster: &ClusterId, name: &FoldedName) -> Option<UserId> {
+    names(root, cluster).get(name.as_str()).copied()
 }
 
 /// Remembers where a name leads.
-pub fn pin(root: &DataRoot, cluster: &ClusterId, name: &Name, user: UserId) -> Result<(), FolderError> {
+pub fn pin(root: &DataRoot, cluster: &ClusterId, name: &FoldedName, user: UserId) -> Result<(), FolderError> {
     let mut names = names(root, cluster);
-    if names.insert(name.folded().as_str().to_owned(), user) == Some(user) {
+    if names.insert(name.as_str().to_owned(), user) == Some(user) {
         return Ok(());
     }
     let folder = root.cluster(cluster);
@@ -75,7 +75,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let root = DataRoot::resolve(Some(dir.path())).unwrap();
         let cluster = ClusterId([1; 16]);
-        let name = |text: &str| text.parse::<Name>().unwrap();
+        let name = |text: &str| text.parse::<peerage_types::Name>().unwrap().folded();
         assert_eq!(pinned(&root, &cluster, &name("ada")), None);
         pin(&root, &cluster, &name("Ada"), UserId([1; 32])).unwrap();
         assert_eq!(pinned(&root, &cluster, &name("aDA")), Some(UserId([1; 32])));

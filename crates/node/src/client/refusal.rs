@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use peerage_link::recovery::CodeError;
 use peerage_types::{ContentId, NameError};
 
 /// Why a command was refused. A refused command leaves everything as it was.
@@ -19,6 +20,65 @@ pub enum Refusal {
     /// `login` with a password that does not open the account.
     #[error("Wrong password")]
     WrongPassword,
+    /// `login` with a plain name by somebody who lost it, with the right password for what they are called now.
+    #[error("The name `{name}` belongs to another account since {since}; yours is `{yours}` now")]
+    NameLost {
+        /// The name.
+        name: String,
+        /// Since when, as people read it.
+        since: String,
+        /// `name#tag` of the account that the password opens.
+        yours: String,
+    },
+    /// `login` with a wrong password, under a name that several accounts chose.
+    #[error("Wrong password")]
+    WrongPasswordOfMany {
+        /// The name.
+        name: String,
+        /// `name#tag` of some that lost it.
+        others: Vec<String>,
+    },
+    /// `change_password` or `recover` while another device did the same, and `login` with what came to nothing.
+    #[error("Password change superseded: another device changed the password first")]
+    PasswordSuperseded,
+    /// `claim_name` with somebody else's name.
+    #[error("This name is taken")]
+    NameTaken,
+    /// `claim_name` with the name in use.
+    #[error("This is your name already")]
+    NameYours,
+    /// `revoke_device` of something that is none.
+    #[error("No such device")]
+    DeviceUnknown,
+    /// `revoke_device` with the beginning of several ids.
+    #[error("`{given}` begins several devices: {}", .choices.join(", "))]
+    SeveralDevices {
+        /// As given.
+        given: String,
+        /// Their tags.
+        choices: Vec<String>,
+    },
+    /// `revoke_device` of the device in use.
+    #[error("This is the device you are using")]
+    ThisDevice,
+    /// `revoke_device` a second time.
+    #[error("This device was removed before")]
+    DeviceGone,
+    /// Any command on a device that another one has removed.
+    #[error("This device was removed from your account")]
+    DeviceRemoved,
+    /// `recover` with a text that is no code.
+    #[error("This is not a recovery code: {0}")]
+    NoCode(CodeError),
+    /// `recover` with another account's code, or an older one.
+    #[error("Wrong recovery code")]
+    WrongCode,
+    /// `recover` of an account that has no code.
+    #[error("This account has no recovery code")]
+    NoRecovery,
+    /// `recovery_code` while another device did the same.
+    #[error("Another device made a recovery code at the same time")]
+    CodeSuperseded,
     /// A second login in this program, or of this account on this machine.
     #[error("You are already logged in!")]
     AlreadyLoggedIn,
@@ -197,7 +257,36 @@ impl Refusal {
         let text = match self {
             Self::UserExists => "choose another user id, or log in with `login <user_id> <passwd>`",
             Self::UserUnknown => "create the account first: `create_user <user_id> <passwd>`",
-            Self::WrongPassword => "try again; nobody can reset a password, not even who runs the trackers",
+            Self::WrongPassword => {
+                "try again, or `recover <user_id> <recovery_code> <new_passwd>`; nobody else can reset a password, \
+                 not even who runs the trackers"
+            }
+            Self::NameLost { yours, .. } => {
+                return Some(format!(
+                    "`login {yours} <passwd>`; then `claim_name <name> <passwd>` gives you another name"
+                ));
+            }
+            Self::WrongPasswordOfMany { name, others } => {
+                return Some(format!(
+                    "`{name}` is the account that claimed it first; who claimed it later logs in with a tag: {}",
+                    others.join(", ")
+                ));
+            }
+            Self::PasswordSuperseded => {
+                "the password that was set there counts; log in with it, and change it again if you like"
+            }
+            Self::NameTaken => "choose another one",
+            Self::DeviceUnknown | Self::DeviceGone | Self::SeveralDevices { .. } => {
+                "`list_devices` shows them; the beginning of a tag or id is enough"
+            }
+            Self::ThisDevice => "remove it from another device; to stop sharing here, `logout` is enough",
+            Self::DeviceRemoved => "`login <user_id> <passwd>` makes this a new device",
+            Self::NoCode(_) => "compare it with what you wrote down; hyphens and case do not matter",
+            Self::WrongCode => "only the newest code of the account opens it",
+            Self::NoRecovery => {
+                "nobody can set a new password for it; `recovery_code <passwd>` makes a code while you know the old one"
+            }
+            Self::CodeSuperseded => "use the code that was shown there, or make another one",
             Self::AlreadyLoggedIn => {
                 "here or in another program on this machine; `logout` there, or choose another folder with --data"
             }
@@ -253,8 +342,14 @@ impl Refusal {
     /// 1 failed, 2 usage, 3 not logged in or not allowed, 4 no tracker reachable.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Name(_) => 2,
-            Self::NotLoggedIn
+            Self::Name(_) | Self::NoCode(_) => 2,
+            Self::NameLost { .. }
+            | Self::WrongPasswordOfMany { .. }
+            | Self::PasswordSuperseded
+            | Self::DeviceRemoved
+            | Self::WrongCode
+            | Self::NoRecovery
+            | Self::NotLoggedIn
             | Self::WrongPassword
             | Self::NotMember
             | Self::NotOwner
@@ -299,7 +394,7 @@ mod tests {
             &Refusal::WrongPassword,
             expect![[r#"
             3 Wrong password
-            hint: try again; nobody can reset a password, not even who runs the trackers"#]],
+            hint: try again, or `recover <user_id> <recovery_code> <new_passwd>`; nobody else can reset a password, not even who runs the trackers"#]],
         );
         check(
             &Refusal::AlreadyLoggedIn,

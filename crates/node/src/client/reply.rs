@@ -18,6 +18,8 @@ pub struct LoggedIn {
     pub downloads: usize,
     /// Shares that could not be resumed, each with the reason.
     pub broken: Vec<String>,
+    /// What became of the account meanwhile: a lost name, a password change that came to nothing.
+    pub notes: Vec<String>,
 }
 
 /// `whoami`.
@@ -33,6 +35,23 @@ pub struct Whoami {
     pub listen: SocketAddr,
     /// The tracker in use, `host:port`.
     pub tracker: String,
+    /// As in [`LoggedIn::notes`].
+    pub notes: Vec<String>,
+}
+
+/// One line of `list_devices`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceLine {
+    /// The device; its tag is what people tell it by.
+    pub device: DeviceId,
+    /// What it was called when it logged in first.
+    pub label: String,
+    /// When that was, milliseconds since the Unix epoch; `None` while no tracker has said it.
+    pub since_unix_ms: Option<u64>,
+    /// The device that asks.
+    pub this: bool,
+    /// No longer a device of the account.
+    pub removed: bool,
 }
 
 /// One line of `list_groups`.
@@ -322,6 +341,8 @@ pub enum Notice {
         /// `host:port` of the tracker now in use.
         now: String,
     },
+    /// Something became of the account: its name, its password, its devices.
+    Account(String),
     /// Anything else worth a line.
     Warning(String),
 }

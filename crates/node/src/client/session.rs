@@ -10,7 +10,7 @@ use ed25519_dalek::SigningKey;
 use peerage_ledger::{GroupView, Record, Role, Standing};
 use peerage_link::api;
 use peerage_types::{DeviceId, FoldedName, GroupId, RecordId, UserId};
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{Notify, broadcast, watch};
 use tokio::task::JoinSet;
 
 use super::Refusal;
@@ -23,6 +23,7 @@ use super::forged::forged;
 use super::forks::forks;
 use super::names::GroupRef;
 use super::outbox::OutboxFile;
+use super::own::OwnAccount;
 use super::reply::{Decision, Notice};
 use super::shares::Shares;
 use super::snapshot::{GroupState, Groups, RefreshError};
@@ -38,8 +39,10 @@ const PINNED_FILE: &str = "names";
 /// Everything that exists from login to logout.
 pub(super) struct Session {
     pub(super) user: UserId,
-    /// The chosen name; see [`Session::shown`].
-    pub(super) name: peerage_types::Name,
+    /// The account's own records; see [`Session::shown`] and [`Session::refresh_account`].
+    pub(super) own: OwnAccount,
+    /// Turns true when a tracker says that this device was removed from the account.
+    pub(super) removed: watch::Sender<bool>,
     pub(super) device: DeviceId,
     pub(super) key: SigningKey,
     pub(super) cluster: Arc<Cluster>,
@@ -69,12 +72,6 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// The name as others see it.
-    pub(super) fn shown(&self) -> String {
-        let holds = self.groups.names().holds(&self.name, &self.user);
-        peerage_ledger::shown_name(self.name.as_str(), holds, &self.user.tag())
-    }
-
     /// What a failed call means to a command.
     pub(super) fn refuse(&self, error: TrackersError) -> Refusal {
         self.cluster.refuse(error)

@@ -12,7 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use peerage_ledger::{AccountView, GroupView, Receipt};
 use peerage_link::api::{SnapshotRequest, SnapshotResponse, path};
-use peerage_types::{ClusterId, GroupId, RecordId, Scope, UserId};
+use peerage_types::{ClusterId, GroupId, Name, RecordId, Scope, UserId};
 use tokio::sync::mpsc;
 
 use super::folder::{FolderError, list_files, read_file, write_atomic};
@@ -159,8 +159,9 @@ impl Groups {
             (Err(TrackersError::Unreachable { .. }), Some(kept)) => kept,
             (Err(error), _) => return Err(error.into()),
         };
-        let people = state.accounts.values().filter_map(|account| account.name().cloned());
-        self.names.learn(trackers, people).await;
+        let claims = state.accounts.values().flat_map(|account| &account.names);
+        let people: Vec<Name> = claims.map(|claim| claim.name.clone()).collect();
+        self.names.learn(trackers, people.into_iter()).await;
         Ok(state)
     }
 

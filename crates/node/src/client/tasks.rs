@@ -5,14 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use peerage_link::api::{Event, path};
+use peerage_link::api::{ErrorCode, Event, path};
+use peerage_link::http::CallError;
 use peerage_types::{GroupId, InfoHash};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 
 use super::reply::Notice;
 use super::session::Session;
-use super::{catch_up, dial_back};
+use super::{Refusal, catch_up, dial_back};
 use crate::engine::EngineEvent;
 
 /// Between two looks at the tracker in use, the outbox and the snapshots on disk.
@@ -47,11 +48,17 @@ impl Session {
 async fn tracker_events(session: Arc<Session>, hurry: mpsc::Sender<InfoHash>) {
     loop {
         let subscribed = match session.trackers.connection().await {
-            Ok(conn) => conn.events(path::EVENTS).await.map_err(|e| e.to_string()),
+            Ok(conn) => conn.events(path::EVENTS).await.map_err(|error| {
+                if matches!(&error, CallError::Refused(e) if e.code == ErrorCode::DeviceRevoked) {
+                    session.removed.send_replace(true);
+                }
+                error.to_string()
+            }),
             Err(error) => Err(error.to_string()),
         };
         match subscribed {
             Ok(mut events) => {
+                look_at_account(&session).await;
                 for state in session.groups.all() {
                     if state.view.is_member(&session.user) {
                         session.groups.doubt(state.view.group);
@@ -69,6 +76,15 @@ async fn tracker_events(session: Arc<Session>, hurry: mpsc::Sender<InfoHash>) {
         }
         session.trackers.probe().await;
         tokio::time::sleep(EVENTS_RETRY).await;
+    }
+}
+
+/// The account's names, devices or password may have changed.
+async fn look_at_account(session: &Session) {
+    match session.refresh_account().await {
+        Ok(_) => {}
+        Err(Refusal::DeviceRemoved) => _ = session.removed.send_replace(true),
+        Err(error) => tracing::debug!(%error, "the account could not be refreshed"),
     }
 }
 
@@ -94,7 +110,7 @@ async fn take_event(session: &Arc<Session>, event: Event, hurry: &mpsc::Sender<I
         Event::DialBack { group, info_hash, device, addresses } => {
             dial_back::dial(session, group, info_hash, device, &addresses);
         }
-        Event::Account => {}
+        Event::Account => look_at_account(session).await,
     }
 }
 

@@ -29,7 +29,13 @@ impl UserNames {
             let fresh = |n: &Name| known.get(&n.folded()).is_some_and(|(_, at)| at.elapsed() < FRESH_FOR);
             names.filter(|n| !fresh(n)).collect::<BTreeSet<_>>().into_iter().collect()
         };
-        for names in unknown.chunks(NAMES_MAX) {
+        self.learn_again(trackers, unknown.into_iter()).await;
+    }
+
+    /// Asks about all of these, also about those that are known.
+    pub async fn learn_again(&self, trackers: &Trackers, names: impl Iterator<Item = Name>) {
+        let names: Vec<Name> = names.collect();
+        for names in names.chunks(NAMES_MAX) {
             let request = UserNamesRequest { names: names.to_vec() };
             match trackers.call::<_, UserNamesResponse>(path::USER_NAMES, &request).await {
                 Ok(answer) => self.note(names.iter().zip(answer.users)),

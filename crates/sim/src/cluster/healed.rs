@@ -97,7 +97,7 @@ impl World {
         for at in 0..self.nodes.len() {
             for person in 0..self.people.len() {
                 let Some(view) = self.account_at(at, self.people[person].user) else { continue };
-                let Some(name) = view.name() else { continue };
+                let Some(name) = view.names.first().map(|claim| &claim.name) else { continue };
                 // A bundle may be torn when the only disk that has it dies before everything was passed on.
                 let lost = self.nodes.iter().any(|node| node.disk.generation > 0);
                 if lost && (view.auth.is_none() || view.devices.is_empty()) {

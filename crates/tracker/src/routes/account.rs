@@ -1,10 +1,11 @@
-//! Registration, login, names of users and the caller's own account.
+//! Registration, login, recovery, names of users, and the caller's own account.
 
 use axum::extract::State;
 use peerage_ledger::{Body, Record};
 use peerage_link::api::{
-    AccountRequest, AccountResponse, ErrorCode, LoginRequest, LoginResponse, NAMES_MAX, RegisterRequest,
-    RegisterResponse, SignedRow, UserNamesRequest, UserNamesResponse,
+    AccountRequest, AccountResponse, DeviceHeadsRequest, DeviceHeadsResponse, ErrorCode, LoginRequest,
+    LoginResponse, NAMES_MAX, RecoveryRequest, RecoveryResponse, RegisterRequest, RegisterResponse,
+    SUPERSEDED_MAX, Secrets, SignedRow, UserNamesRequest, UserNamesResponse,
 };
 use peerage_link::opaque;
 use peerage_types::UserId;
@@ -14,7 +15,7 @@ use crate::body::{Answer, Cbor};
 use crate::error::Failure;
 use crate::session::Session;
 use crate::state::{Shared, State as Tracker};
-use crate::views::ScopeData;
+use crate::views::{Account, ScopeData};
 
 /// First half of a registration: nothing is kept, the AuthRecord brings the outcome.
 pub(crate) async fn register(
@@ -23,7 +24,12 @@ pub(crate) async fn register(
     Cbor(request): Cbor<RegisterRequest>,
 ) -> Answer<RegisterResponse> {
     state.rates.registration_begun(&remote)?;
-    state.invitations.invite(request.user, request.code.as_deref())?;
+    // Who has an account changes its password without the code.
+    let user = request.user;
+    let known = state.blocking(move |state| Ok(state.views.account(&user)?.view.is_some())).await?;
+    if !known {
+        state.invitations.invite(request.user, request.code.as_deref())?;
+    }
     let (opaque_key, setup) = state.opaque_key();
     let response = opaque::register(setup, &request.user, &request.request)
         .map_err(|e| Failure::bad_request(e.to_string()))?;
@@ -37,11 +43,13 @@ pub(crate) async fn login(
     Cbor(request): Cbor<LoginRequest>,
 ) -> Answer<LoginResponse> {
     state.rates.lookup(&remote)?;
-    let name = request.name.clone();
-    let user = state.blocking(move |state| Ok(state.user_of_name(&name)?)).await?;
-    let user = user.ok_or_else(|| Failure::not_found(format!("user `{}` does not exist", request.name)))?;
+    let name = request.name;
+    let (user, namesakes) = state.blocking(move |state| state.user_called(&name)).await?;
     state.rates.attempt(&remote, &user)?;
-    state.blocking(move |state| answer_login(state, user, &request.request)).await.map(Cbor)
+    let answer = move |state: &Tracker| {
+        answer_login(state, user, &request.request).map(|answer| LoginResponse { namesakes, ..answer })
+    };
+    state.blocking(answer).await.map(Cbor)
 }
 
 fn answer_login(state: &Tracker, user: UserId, ke1: &[u8]) -> Result<LoginResponse, Failure> {
@@ -58,7 +66,61 @@ fn answer_login(state: &Tracker, user: UserId, ke1: &[u8]) -> Result<LoginRespon
     })?;
     let response = opaque::login(setup, Some(password_file), &user, ke1)
         .map_err(|e| Failure::bad_request(e.to_string()))?;
-    Ok(LoginResponse { user, response, vault: vault.clone(), account: signed_rows(&account.data, public) })
+    Ok(LoginResponse {
+        user,
+        response,
+        vault: vault.clone(),
+        account: signed_rows(&account.data, public),
+        secrets: secrets(&account),
+        namesakes: Vec::new(),
+    })
+}
+
+/// What a client has to know about the records that it does not get.
+fn secrets(account: &Account) -> Secrets {
+    let Some(view) = &account.view else { return Secrets::default() };
+    let superseded = view.superseded.iter().copied().take(SUPERSEDED_MAX).collect();
+    Secrets { auth: view.auth, head: view.head, superseded, recovery: view.recovery }
+}
+
+/// The sealed identity key for who has the recovery code. As costly as a password attempt, though a code cannot be
+/// guessed.
+pub(crate) async fn recovery(
+    State(state): State<Shared>,
+    remote: Remote,
+    Cbor(request): Cbor<RecoveryRequest>,
+) -> Answer<RecoveryResponse> {
+    state.rates.lookup(&remote)?;
+    let name = request.name;
+    let (user, _) = state.blocking(move |state| state.user_called(&name)).await?;
+    state.rates.attempt(&remote, &user)?;
+    let account = state.blocking(move |state| Ok(state.views.account(&user)?)).await?;
+    let record = account.view.as_ref().and_then(|view| account.data.facts.get(&view.recovery?));
+    let vault = match record.map(|fact| fact.record.body()) {
+        Some(Body::Recovery { vault, .. }) => Some(vault.clone()),
+        _ => None,
+    };
+    Ok(Cbor(RecoveryResponse { user, vault, secrets: secrets(&account) }))
+}
+
+/// The last records of one of the caller's devices, wherever it wrote.
+pub(crate) async fn heads(
+    State(state): State<Shared>,
+    session: Session,
+    Cbor(request): Cbor<DeviceHeadsRequest>,
+) -> Answer<DeviceHeadsResponse> {
+    let work = move |state: &Tracker| {
+        let mut rows = Vec::new();
+        for group in state.store.groups_of_user(&session.user)? {
+            let group = state.views.group(&group)?;
+            let heads = group.data.facts.heads(&request.device);
+            rows.extend(signed_rows(&group.data, |record| {
+                record.author() == session.user && heads.contains(&record.id())
+            }));
+        }
+        Ok(rows)
+    };
+    Ok(Cbor(DeviceHeadsResponse { rows: state.blocking(work).await? }))
 }
 
 /// Which users have these names?
@@ -91,7 +153,8 @@ pub(crate) async fn rows(
         return Err(Failure::new(ErrorCode::NotCertified, message));
     }
     let account = state.blocking(move |state| Ok(state.views.account(&session.user)?)).await?;
-    Ok(Cbor(AccountResponse { rows: signed_rows(&account.data, public) }))
+    let secrets = secrets(&account);
+    Ok(Cbor(AccountResponse { rows: signed_rows(&account.data, public), secrets }))
 }
 
 /// AuthRecords would let anybody guess the password offline; a Recovery's vault is nobody's business either.

@@ -11,7 +11,7 @@ use crate::accept::Remote;
 use crate::body::{Answer, Cbor};
 use crate::error::Failure;
 use crate::limits::GROUPS_CHUNK;
-use crate::names::GroupRef;
+use crate::names::NameRef;
 use crate::session::{MaybeSession, Session};
 use crate::state::{Shared, State as Tracker};
 
@@ -26,7 +26,7 @@ pub(crate) async fn named(
 }
 
 fn find(state: &Tracker, text: &str) -> Result<GroupId, Failure> {
-    let wanted: GroupRef = text.parse().map_err(|e| Failure::not_found(format!("no such group: {e}")))?;
+    let wanted: NameRef = text.parse().map_err(|e| Failure::not_found(format!("no such group: {e}")))?;
     let claims = state.group_claims(&wanted.name.folded())?;
     let holder = ledger::settle_group_name(&claims);
     let found = match &wanted.tag {
@@ -70,7 +70,7 @@ fn page(
     let after: Option<Place> = match &request.after {
         None => None,
         Some(text) => {
-            let start: GroupRef =
+            let start: NameRef =
                 text.parse().map_err(|_| Failure::bad_request(format!("`{text}` is no group name")))?;
             Some((start.name.folded(), start.tag.unwrap_or_default()))
         }

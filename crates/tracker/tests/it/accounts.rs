@@ -1,13 +1,17 @@
 use futures_util::future::join_all;
 use peerage_ledger::{Body, Record};
 use peerage_link::api::{
-    AccountRequest, AccountResponse, ErrorCode, LoginRequest, LoginResponse, RegisterRequest,
-    RegisterResponse, UserNamesRequest, UserNamesResponse, path,
+    AccountRequest, AccountResponse, AnnounceItem, AnnounceRequest, AnnounceResponse, DeviceHeadsRequest,
+    DeviceHeadsResponse, ErrorCode, Event, GroupPresenceRequest, GroupPresenceResponse, LoginRequest,
+    LoginResponse, RecoveryRequest, RecoveryResponse, RegisterRequest, RegisterResponse, SwarmState,
+    UserNamesRequest, UserNamesResponse, path,
 };
 use peerage_link::opaque::{Login, Registration};
 use peerage_link::vault;
 
-use crate::world::{Person, World, code, public, refusal, start, submit};
+use peerage_types::InfoHash;
+
+use crate::world::{PATIENCE, Person, World, code, group_of, public, refusal, start, submit, wait_for};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn register_and_log_in_on_another_device() {
@@ -38,7 +42,7 @@ async fn register_and_log_in_on_another_device() {
     assert_eq!((stored.durable_on, stored.of), (1, 1));
 
     let (login, request) = Login::start("correct horse").unwrap();
-    let request = LoginRequest { name: "aDA".parse().unwrap(), request };
+    let request = LoginRequest { name: "aDA".to_owned(), request };
     let answer: LoginResponse = conn.call(path::OPAQUE_LOGIN, &request).await.unwrap();
     assert_eq!(answer.user, ada.user);
     assert_eq!(answer.vault, sealed);
@@ -52,12 +56,12 @@ async fn register_and_log_in_on_another_device() {
     assert!(answer.account.iter().all(|row| row.receipt.verify(&world.started(1).key)));
 
     let (login, request) = Login::start("wrong horse").unwrap();
-    let request = LoginRequest { name: "ada".parse().unwrap(), request };
+    let request = LoginRequest { name: "ada".to_owned(), request };
     let answer: LoginResponse = conn.call(path::OPAQUE_LOGIN, &request).await.unwrap();
     assert!(login.finish(&answer.response).is_err());
 
     let (_, request) = Login::start("x").unwrap();
-    let request = LoginRequest { name: "eve".parse().unwrap(), request };
+    let request = LoginRequest { name: "eve".to_owned(), request };
     assert_eq!(code(conn.call::<_, LoginResponse>(path::OPAQUE_LOGIN, &request).await), ErrorCode::NotFound);
 
     let session = world.session(1, &ada).await;
@@ -131,6 +135,99 @@ async fn a_device_is_a_session_from_its_certificate_to_its_revocation() {
     submit(&anonymous, &[revoke]).await.unwrap();
     let after = conn.call::<_, AccountResponse>(path::ACCOUNT, &request).await;
     assert!(after.is_err(), "a revoked device still reads its old account");
+}
+
+/// Two trackers took the same name from two people who could not know of each other.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_lost_a_name_logs_in_with_a_tag_and_is_told() {
+    let mut world = World::new(2).await;
+    world.stop(2).await;
+    let first = world.person("ada").await;
+    world.stop(1).await;
+    world.start(2).await;
+    let second = world.person("ada").await;
+    let mut told = world.session(2, &second).await.events(path::EVENTS).await.unwrap();
+    world.start(1).await;
+    wait_for(&mut told, |event| *event == Event::Account).await;
+
+    let conn = world.anonymous(2).await;
+    let ask = async |name: String| {
+        let (_, request) = Login::start("x").unwrap();
+        conn.call::<_, LoginResponse>(path::OPAQUE_LOGIN, &LoginRequest { name, request }).await
+    };
+    // The password files of these people are dummies, so that the tracker calls them damaged; what it knows
+    // about names shows in the recovery route.
+    assert_eq!(code(ask("ada".to_owned()).await), ErrorCode::BadRequest);
+    assert_eq!(code(ask("ada#aaaaaaaa".to_owned()).await), ErrorCode::NotFound);
+    for (name, user) in [
+        ("ADA".to_owned(), first.user),
+        (format!("ada#{}", first.user.tag()), first.user),
+        (format!("Ada#{}", second.user.tag()), second.user),
+    ] {
+        let request = RecoveryRequest { name };
+        let answer: RecoveryResponse = conn.call(path::RECOVERY, &request).await.unwrap();
+        assert_eq!((answer.user, answer.vault), (user, None));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_device_is_gone_everywhere_at_once() {
+    let world = World::new(2).await;
+    let mut ada = world.person("ada").await;
+    let mut ben = world.person("ben").await;
+    let group = group_of(&world, 1, &mut ada, &mut [&mut ben]).await;
+    let desk = std::mem::replace(&mut ada.device, Person::new(world.cluster()).device);
+    let label = "second".to_owned();
+    let cert = ada.account(Body::DeviceCert { device: public(&ada.device), label });
+    submit(&world.anonymous(1).await, &[cert]).await.unwrap();
+
+    // The desk is online with something, and both trackers know it.
+    let item = AnnounceItem {
+        group,
+        info_hash: InfoHash([7; 32]),
+        state: SwarmState::Seeding,
+        percent: 100,
+        addresses: vec!["127.0.0.1:9".to_owned()],
+        want: 0,
+    };
+    let old = world.connect(2, Some(&desk)).await;
+    let request = AnnounceRequest { items: vec![item] };
+    let _: AnnounceResponse = old.call(path::ANNOUNCE, &request).await.unwrap();
+    let of_ben = world.session(1, &ben).await;
+    let online = async || {
+        let request = GroupPresenceRequest { group };
+        let answer: GroupPresenceResponse = of_ben.call(path::PRESENCE, &request).await.unwrap();
+        answer.files.iter().map(|file| file.seeders).sum::<u32>()
+    };
+    while online().await == 0 {
+        tokio::task::yield_now().await;
+    }
+    let mut stream = old.events(path::EVENTS).await.unwrap();
+    let mut told = of_ben.events(path::EVENTS).await.unwrap();
+
+    // Where it wrote, it says itself.
+    let session = world.session(1, &ada).await;
+    let request = DeviceHeadsRequest { device: public(&desk) };
+    let answer: DeviceHeadsResponse = session.call(path::ACCOUNT_HEADS, &request).await.unwrap();
+    let heads: Vec<Record> =
+        answer.rows.iter().map(|row| Record::decode(&row.record, &world.cluster()).unwrap()).collect();
+    assert!(heads.iter().all(|record| record.signer() == public(&desk)));
+    let heads = heads.iter().map(Record::id).collect();
+    let revoke = ada.account(Body::DeviceRevoke { device: public(&desk), heads });
+    submit(&world.anonymous(1).await, &[revoke]).await.unwrap();
+
+    wait_for(&mut told, |event| *event == Event::Roster { group }).await;
+    while online().await > 0 {
+        tokio::task::yield_now().await;
+    }
+    // Its stream ends, and so does everything else, on the tracker that did not take the record itself.
+    let ended = async { while stream.next().await.is_ok() {} };
+    tokio::time::timeout(PATIENCE, ended).await.expect("the stream goes on");
+    let request = AccountRequest { user: ada.user };
+    assert_eq!(code(old.call::<_, AccountResponse>(path::ACCOUNT, &request).await), ErrorCode::DeviceRevoked);
+    // What it did stays: Ben is a member still.
+    let snapshot = crate::world::snapshot(&of_ben, group).await.unwrap();
+    assert!(snapshot.rows.len() >= 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -68,8 +68,8 @@ pub(super) fn find(
     people: impl Iterator<Item = (UserId, u32)>,
     wanted: &UserRef,
 ) -> Result<Option<(UserId, u32)>, Refusal> {
-    let chosen = |user: &UserId| state.accounts.get(user).and_then(|account| account.name());
-    let same_name = |user: &UserId| chosen(user).is_some_and(|name| name.folded() == wanted.folded());
+    let claims = |account: &std::sync::Arc<peerage_ledger::AccountView>| account.claims(&wanted.folded());
+    let same_name = |user: &UserId| state.accounts.get(user).is_some_and(claims);
     let mut namesakes: Vec<_> = people.filter(|(user, _)| same_name(user)).collect();
     match wanted.tag() {
         Some(tag) => namesakes.retain(|(user, _)| user.tag() == tag),

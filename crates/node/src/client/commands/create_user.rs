@@ -1,15 +1,14 @@
 //! `create_user`: an identity key, a password that no tracker sees, and a name.
 
-use ed25519_dalek::SigningKey;
-use peerage_ledger::{Body, Draft, Record};
+use peerage_ledger::Body;
 use peerage_link::api::{self, ErrorCode, path};
-use peerage_link::{opaque, vault};
-use peerage_types::{Name, PublicKey, RecordId, Scope, UserId};
+use peerage_types::Name;
 
-use super::super::cluster::Cluster;
 use super::super::folder::AccountFolder;
 use super::super::outbox::{OutboxFile, SendError, Unreachable, no_supply};
+use super::super::own::Remembered;
 use super::super::trackers::TrackersError;
+use super::super::unlock::{Identity, public, register};
 use super::super::{Node, Refusal};
 
 impl Node {
@@ -24,17 +23,21 @@ impl Node {
             return Err(Refusal::UserExists);
         }
         let code = code.map(str::to_owned).or_else(|| self.inner.registration_code.clone());
-        let identity = new_key()?;
-        let user = UserId::of_identity(&public(&identity));
-        let auth = register(&cluster, user, &identity, password, code).await?;
-        let records = sign(&cluster, user, &identity, name, auth);
+        let mut identity = Identity::new(cluster.id)?;
+        let auth = register(&cluster, &cluster.trackers, &identity, password, None, code).await?;
+        let genesis = Body::AccountGenesis { identity: public(&identity.key) };
+        let bodies = [genesis, Body::UserNameClaim { name: name.clone() }, auth];
+        let records = bodies.map(|body| identity.sign(body).shared_bytes()).to_vec();
 
-        let folder = AccountFolder::lock(self.inner.root.account(&cluster.id, &user))
-            .map_err(|e| Refusal::Local(e.to_string()))?;
-        let outbox = OutboxFile::open(folder.path()).map_err(|e| Refusal::Local(e.to_string()))?;
+        let local = |error: &dyn std::fmt::Display| Refusal::Local(error.to_string());
+        let folder = AccountFolder::lock(self.inner.root.account(&cluster.id, &identity.user))
+            .map_err(|e| local(&e))?;
+        let outbox = OutboxFile::open(folder.path()).map_err(|e| local(&e))?;
+        let remembered = Remembered { names: vec![name.clone()], auth: None };
+        remembered.save(folder.path()).map_err(|e| local(&e))?;
         let sent = outbox.send(&cluster.trackers, records, Unreachable::GiveUp, &no_supply).await;
         sent.map_err(|error| {
-            // The account never came into being, and its folder holds nothing but an empty lock.
+            // The account never came into being, and its folder holds nothing but an empty lock and its name.
             let _ = std::fs::remove_dir_all(folder.path());
             match error {
                 SendError::Trackers(TrackersError::Refused(e))
@@ -43,68 +46,8 @@ impl Node {
                     Refusal::UserExists
                 }
                 SendError::Trackers(error) => cluster.refuse(error),
-                SendError::Folder(error) => Refusal::Local(error.to_string()),
+                SendError::Folder(error) => local(&error),
             }
         })
     }
-}
-
-/// Registers the password and seals the identity key under it.
-async fn register(
-    cluster: &Cluster,
-    user: UserId,
-    identity: &SigningKey,
-    password: &str,
-    code: Option<String>,
-) -> Result<Body, Refusal> {
-    let failed = |e: &dyn std::fmt::Display| Refusal::Local(e.to_string());
-    let (registration, request) = opaque::Registration::start(password).map_err(|e| failed(&e))?;
-    let request = api::RegisterRequest { user, request, code };
-    let answer: api::RegisterResponse =
-        cluster.trackers.call(path::OPAQUE_REGISTER, &request).await.map_err(|e| cluster.refuse(e))?;
-    let identity = identity.clone();
-    let finish = move || -> Result<_, Refusal> {
-        let (password_file, export_key) =
-            registration.finish(&answer.response).map_err(|e| Refusal::Local(e.to_string()))?;
-        let vault = vault::seal(&export_key, &identity, &user).map_err(|e| Refusal::Local(e.to_string()))?;
-        Ok((password_file, vault))
-    };
-    // Stretching the password takes a moment of one core.
-    let (password_file, vault) = tokio::task::spawn_blocking(finish).await.map_err(|e| failed(&e))??;
-    let opaque_key = answer.opaque_key;
-    Ok(Body::AuthRecord { opaque_key, password_file, vault, previous: None })
-}
-
-/// Genesis, name and password, each naming the one before it.
-fn sign(
-    cluster: &Cluster,
-    user: UserId,
-    identity: &SigningKey,
-    name: &Name,
-    auth: Body,
-) -> Vec<std::sync::Arc<[u8]>> {
-    let bodies = [
-        Body::AccountGenesis { identity: public(identity) },
-        Body::UserNameClaim { name: name.clone() },
-        auth,
-    ];
-    let mut prev: Option<RecordId> = None;
-    let sign = |body| {
-        let draft = Draft { cluster: cluster.id, scope: Scope::Account(user), author: user, prev, body };
-        let record = Record::sign(draft, identity);
-        prev = Some(record.id());
-        record.shared_bytes()
-    };
-    bodies.into_iter().map(sign).collect()
-}
-
-/// A fresh key from the system's randomness.
-pub(super) fn new_key() -> Result<SigningKey, Refusal> {
-    let mut seed = zeroize::Zeroizing::new([0; 32]);
-    getrandom::fill(seed.as_mut()).map_err(|e| Refusal::local("no randomness", e))?;
-    Ok(SigningKey::from_bytes(&seed))
-}
-
-pub(super) fn public(key: &SigningKey) -> PublicKey {
-    PublicKey(key.verifying_key().to_bytes())
 }

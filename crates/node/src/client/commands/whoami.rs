@@ -13,6 +13,7 @@ impl Node {
             device: session.device,
             listen: session.engine.local_addr(),
             tracker: session.trackers.current_address(),
+            notes: session.account_notes(),
         })
     }
 }
