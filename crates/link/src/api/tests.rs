@@ -255,6 +255,10 @@ fn codes_and_statuses() {
         37 StaleHandover 409
         38 RegistrationCode 403
         39 DeviceRevoked 401
+        40 NotAdmin 403
+        41 IsAdmin 409
+        42 IsOwner 409
+        43 NoSuchGrant 409
     "#]]
     .assert_eq(&table);
     assert!(ErrorCode::ALL.windows(2).all(|pair| pair[0].number() != pair[1].number()));
