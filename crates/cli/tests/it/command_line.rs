@@ -39,7 +39,7 @@ fn plain_lines_from_a_pipe() {
         &world,
         "ada",
         &format!(
-            "create_user ada pw\nlogin ada pw\ncreate_group lab\nlist_groups\nlist_files lab\n{share}\nlist_files lab\nwhoami\nlogout\n"
+            "create_user ada long-enough\nlogin ada long-enough\ncreate_group lab\nlist_groups\nlist_files lab\n{share}\nlist_files lab\nwhoami\nlogout\n"
         ),
         expect![[r#"
             User created!
@@ -57,7 +57,7 @@ fn plain_lines_from_a_pipe() {
     check(
         &world,
         "ben",
-        "create_user ben pw\nlogin ben pw\njoin_group lab\nlist_files lab\n",
+        "create_user ben long-enough\nlogin ben long-enough\njoin_group lab\nlist_files lab\n",
         expect![[r#"
         User created!
         Logged in successfully
@@ -70,7 +70,7 @@ fn plain_lines_from_a_pipe() {
     check(
         &world,
         "ada",
-        "login ada pw\nlist_requests lab\naccept_request lab ben\nlist_requests lab\n",
+        "login ada long-enough\nlist_requests lab\naccept_request lab ben\nlist_requests lab\n",
         expect![[r#"
             Logged in successfully
             ben
@@ -87,7 +87,7 @@ fn refusals_in_plain_lines() {
     check(
         &world,
         "ada",
-        "fly away\ncreate_user ada\ncreate_user a/b pw\nlist_groups\n\n# a comment\nlogin ada pw\ncreate_user ada pw\nlogin ada pw\n\
+        "fly away\ncreate_user ada\ncreate_user a/b long-enough\nlist_groups\n\n# a comment\nlogin ada long-enough\ncreate_user ada long-enough\nlogin ada long-enough\n\
          list_files nowhere\njoin_group nowhere\nupload_file missing.bin nowhere\ncreate_group \"unclosed\n",
         expect![[r#"
             Unknown command (try help)
@@ -191,7 +191,7 @@ fn no_tracker_is_reachable() {
     fs::write(&list, format!("{dead}\n")).unwrap();
     let data = folder.path().join("data");
     let args = ["client", "127.0.0.1:0", list.to_str().unwrap(), "--data", data.to_str().unwrap()];
-    let output = run(&args, "login ada pw\n");
+    let output = run(&args, "login ada long-enough\n");
     let stdout = String::from_utf8_lossy(&output.stdout).replace(&dead.to_string(), "ADDRESS");
     expect![[r#"
         No tracker reachable, tried ADDRESS (Connection refused (os error 111))
@@ -210,7 +210,7 @@ fn a_changed_cluster_is_refused() {
     fs::copy(world.path("tracker_info.txt.pin"), world.path("moved.txt.pin")).unwrap();
     let data = world.path("data");
     let args = ["client", "127.0.0.1:0", list.to_str().unwrap(), "--data", data.to_str().unwrap()];
-    let output = run(&args, "create_user ada pw\n");
+    let output = run(&args, "create_user ada long-enough\n");
     let stdout = String::from_utf8_lossy(&output.stdout);
     assert!(stdout.contains("peerage trust"), "{stdout}{}", String::from_utf8_lossy(&output.stderr));
     assert_ne!(output.status.code(), Some(0));

@@ -1,6 +1,6 @@
 //! Signing and submitting the records of one command.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use peerage_ledger::{Body, Draft, Facts, Order, Record};
@@ -82,7 +82,7 @@ impl Bundle<'_> {
         if sent.as_ref().is_err_and(|error| refused(error).is_some())
             && !self.session.groups.behind(&self.group).is_empty()
         {
-            match self.session.catch_up(self.group).await {
+            match self.session.catch_up(self.group, &BTreeSet::new()).await {
                 Ok(_) => sent = self.session.send(records, unreachable).await,
                 Err(error) => tracing::info!(%error, "a tracker that lags could not be helped"),
             }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use peerage_ledger::Body;
 use peerage_link::api;
-use peerage_types::{GroupId, RecordId};
+use peerage_types::{GroupId, MetainfoId, RecordId};
 use tokio::sync::Notify;
 
 use super::reply::Notice;
@@ -33,7 +33,8 @@ pub(super) struct Lagging {
 
 #[derive(Debug, Default)]
 struct State {
-    groups: BTreeSet<GroupId>,
+    /// With what it did not show.
+    groups: BTreeMap<GroupId, BTreeSet<RecordId>>,
     /// Per tracker and group: what it was given and does not show, and how often it was given.
     given: BTreeMap<(String, GroupId), (BTreeSet<RecordId>, u32)>,
     /// What people were told about a tracker and a group.
@@ -48,7 +49,7 @@ impl Lagging {
         if given.is_some_and(|(given, times)| *times >= GIVEN_MAX && lacking.is_subset(given)) {
             return;
         }
-        state.groups.insert(group);
+        state.groups.entry(group).or_default().extend(lacking);
         self.news.notify_one();
     }
 
@@ -91,8 +92,8 @@ pub(super) async fn run(session: Arc<Session>) {
         tokio::time::sleep(GRACE).await;
         let groups = std::mem::take(&mut session.lagging.lock().groups);
         let mut all_shown = true;
-        for group in groups {
-            match session.catch_up(group).await {
+        for (group, noted) in groups {
+            match session.catch_up(group, &noted).await {
                 Ok(shown) => all_shown &= shown,
                 Err(error) => {
                     all_shown = false;
@@ -108,18 +109,27 @@ pub(super) async fn run(session: Arc<Session>) {
 
 impl Session {
     /// Gives the tracker in use what it does not show of a group. True: now it shows everything that counts.
-    pub(super) async fn catch_up(&self, group: GroupId) -> Result<bool, RefreshError> {
+    ///
+    /// `noted`: records that it did not show a while ago. Another member may have given it those since then, but not
+    /// the metainfo of this device's own files.
+    pub(super) async fn catch_up(
+        &self,
+        group: GroupId,
+        noted: &BTreeSet<RecordId>,
+    ) -> Result<bool, RefreshError> {
         let tracker = self.trackers.current_address();
         let state = self.groups.refresh(&self.trackers, group, &self.user).await?;
         let lacking = self.groups.behind(&group);
+        let without_metainfo: BTreeSet<RecordId> = lacking.union(noted).copied().collect();
         if lacking.is_empty() {
+            self.put_metainfo_of(&state, &without_metainfo).await?;
             self.lagging.shown(&tracker, group, BTreeSet::new());
             return Ok(true);
         }
         let records = state.records(&lacking);
         let done = self.trackers.hand_over(&records).await?;
         tracing::info!(tracker, taken = done.taken, refused = done.refused, "gave a tracker what it lacked");
-        self.put_metainfo_of(&state, &lacking).await?;
+        self.put_metainfo_of(&state, &without_metainfo).await?;
         let state = self.groups.refresh(&self.trackers, group, &self.user).await?;
         if tracker != self.trackers.current_address() {
             // Another one took over meanwhile; what it shows is looked at when it is asked.
@@ -142,20 +152,28 @@ impl Session {
         Ok(false)
     }
 
-    /// Whoever lacks the record of a file lacks its metainfo, too.
+    /// Whoever lacks records of a group may lack metainfo, too: of the files that they describe, and of all that this
+    /// device shares there, whose own records it need not have seen again.
     async fn put_metainfo_of(
         &self,
         state: &GroupState,
         lacking: &BTreeSet<RecordId>,
     ) -> Result<(), TrackersError> {
-        for fact in lacking.iter().filter_map(|id| state.facts().get(id)) {
-            let Body::Manifest { metainfo, .. } = fact.record.body() else { continue };
-            if let Some(kept) = self.metainfo.get(metainfo) {
-                let bytes = Bytes::copy_from_slice(kept.bytes());
-                match self.trackers.put_bytes(&api::path::metainfo(metainfo), &bytes).await {
-                    Err(TrackersError::Refused(error)) => tracing::info!(%error, "metainfo was not taken"),
-                    put => put?,
-                }
+        let group = state.view.group;
+        if lacking.iter().all(|id| *id == RecordId::from(group)) {
+            return Ok(());
+        }
+        let described = lacking.iter().filter_map(|id| match state.facts().get(id)?.record.body() {
+            Body::Manifest { metainfo, .. } => Some(*metainfo),
+            _ => None,
+        });
+        let shared = self.shares.all().into_iter().filter(|(_, share)| share.group == group);
+        let wanted: BTreeSet<MetainfoId> = described.chain(shared.map(|(_, share)| share.metainfo)).collect();
+        for kept in wanted.iter().filter_map(|id| self.metainfo.get(id)) {
+            let bytes = Bytes::copy_from_slice(kept.bytes());
+            match self.trackers.put_bytes(&api::path::metainfo(&kept.id()), &bytes).await {
+                Err(TrackersError::Refused(error)) => tracing::info!(%error, "metainfo was not taken"),
+                put => put?,
             }
         }
         Ok(())
