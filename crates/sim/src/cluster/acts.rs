@@ -268,6 +268,12 @@ impl World {
         match view.standing(&user) {
             Standing::Member { .. } if view.is_owner(&user) => self.rule(scene),
             Standing::Member { incarnation } => {
+                if let Some(grant) = view.admin_grant(&user)
+                    && self.rng.chance(50)
+                {
+                    self.decide(scene, Some(grant));
+                    return Ok(());
+                }
                 match self.rng.between(0, 99) {
                     0..50 => return self.share(scene, incarnation),
                     50..65 => self.unshare(scene, user),
@@ -291,48 +297,76 @@ impl World {
         self.enqueue(scene.person, &[record]);
     }
 
+    /// Signs records in a group and sends them as one bundle.
+    fn say_all(&mut self, scene: &Scene, bodies: Vec<Body>) {
+        let records: Vec<_> = bodies.into_iter().map(|body| self.sign_in(scene, body)).collect();
+        if !records.is_empty() && records.len() <= peerage_types::limits::BUNDLE_RECORDS_MAX {
+            self.enqueue(scene.person, &records);
+        }
+    }
+
     fn sign_in(&mut self, scene: &Scene, body: Body) -> Arc<Record> {
         let head = scene.view.head(&public(&scene.key));
         self.people[scene.person].sign(&scene.key, Scope::Group(scene.group), head, body)
     }
 
-    /// What the owner does.
-    fn rule(&mut self, scene: &Scene) -> Result<(), Broken> {
+    /// What owner and admins decide about others.
+    fn decide(&mut self, scene: &Scene, grant: Option<RecordId>) {
         let view = Arc::clone(&scene.view);
-        let (owner, epoch, grant) = (view.owner, view.epoch, None);
+        let (me, epoch) = (self.people[scene.person].user, view.epoch);
         let strangers: Vec<UserId> = self.people.iter().filter(|p| p.stranger).map(|p| p.user).collect();
         let welcome: Vec<_> = view.requests.iter().filter(|r| !strangers.contains(&r.user)).collect();
-        let plain: Vec<_> = view.members.iter().filter(|(user, _)| **user != owner).collect();
         match self.rng.between(0, 99) {
-            0..45 => {
+            0..70 => {
                 if let Some(request) = self.rng.pick(&welcome) {
                     let (user, incarnation) = (request.user, request.incarnation);
                     self.say(scene, Body::Accept { user, incarnation, epoch, grant });
                 }
             }
-            45..52 => {
+            70..80 => {
                 if let Some(request) = self.rng.pick(&view.requests) {
                     let (user, incarnation) = (request.user, request.incarnation);
                     self.say(scene, Body::Reject { user, incarnation, epoch, grant });
                 }
             }
-            52..66 => {
+            _ => {
+                let owner = view.owner;
+                let within = |user: &UserId| *user != owner && *user != me;
+                let plain: Vec<_> = view.members.iter().filter(|(user, _)| within(user)).collect();
                 if let Some((user, member)) = self.rng.pick(&plain) {
                     let (user, incarnation) = (**user, member.incarnation);
                     self.say(scene, Body::Kick { user, incarnation, epoch, grant });
                 }
             }
+        }
+    }
+
+    /// What the owner does.
+    fn rule(&mut self, scene: &Scene) -> Result<(), Broken> {
+        let view = Arc::clone(&scene.view);
+        let (owner, epoch) = (view.owner, view.epoch);
+        let plain: Vec<_> = view.members.iter().filter(|(user, _)| **user != owner).collect();
+        match self.rng.between(0, 99) {
+            0..66 => self.decide(scene, None),
             66..84 => {
                 let incarnation = view.members.get(&owner).map_or(0, |member| member.incarnation);
                 return self.share(scene, incarnation);
             }
             84..90 => self.unshare(scene, owner),
-            90..96 => {
+            90..93 => {
                 let heirs = view.heirs();
                 if !heirs.is_empty() {
-                    let heads = view.owner_heads();
                     let stays = self.rng.chance(50);
-                    self.say(scene, Body::Handover { epoch, heirs, heads, stays });
+                    self.say_all(scene, view.handover(heirs, stays));
+                }
+            }
+            93..96 => {
+                if let Some((user, member)) = self.rng.pick(&plain) {
+                    let (user, incarnation) = (**user, member.incarnation);
+                    match view.admins.contains_key(&user) {
+                        true => self.say_all(scene, view.admin_revokes(&user)),
+                        false => self.say(scene, Body::AdminGrant { user, incarnation, epoch }),
+                    }
                 }
             }
             96 => self.say(scene, Body::Close { epoch }),

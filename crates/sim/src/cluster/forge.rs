@@ -67,9 +67,13 @@ impl World {
     fn forbidden(&mut self, user: UserId, view: &GroupView) -> Result<Vec<Body>, Broken> {
         let off = self.rng.between(0, OFF_MAX) as u32;
         let epoch = if self.rng.chance(70) { view.epoch } else { view.epoch.saturating_add(off) };
-        let grant = match self.rng.chance(25) {
-            true => Some(RecordId(self.rng.bytes())),
-            false => None,
+        // A grant that does not exist, or that was made for somebody else.
+        let foreign =
+            view.admins.iter().find(|(admin, _)| **admin != user).and_then(|(_, a)| a.grants.first());
+        let grant = match self.rng.between(0, 7) {
+            0 => Some(RecordId(self.rng.bytes())),
+            1 | 2 => foreign.copied(),
+            _ => None,
         };
         let friend = self.rng.pick(&view.requests).map_or(user, |request| request.user);
         let asked = view.requests.iter().find(|r| r.user == friend).map_or(1, |request| request.incarnation);
@@ -77,7 +81,7 @@ impl World {
         let someone =
             self.rng.pick(&view.members.iter().collect::<Vec<_>>()).map(|(user, m)| (**user, m.incarnation));
         let (member, incarnation) = someone.unwrap_or((view.owner, owner_incarnation));
-        Ok(match self.rng.between(0, 7) {
+        Ok(match self.rng.between(0, 9) {
             0 => vec![Body::Accept { user: friend, incarnation: asked, epoch, grant }],
             // To let oneself in takes both.
             1 => {
@@ -94,6 +98,15 @@ impl World {
             }
             5 => vec![Body::Close { epoch }],
             6 => vec![Body::Handover { epoch, heirs: vec![(user, off)], heads: Vec::new(), stays: true }],
+            7 => vec![Body::AdminGrant {
+                user,
+                incarnation: view.next_incarnation(&user).saturating_sub(1),
+                epoch,
+            }],
+            8 => {
+                let grant = foreign.copied().unwrap_or(RecordId(self.rng.bytes()));
+                vec![Body::AdminRevoke { grant, heads: Vec::new(), epoch }]
+            }
             _ => vec![Body::Reject { user: friend, incarnation: asked, epoch, grant }],
         })
     }

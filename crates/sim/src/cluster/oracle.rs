@@ -28,6 +28,7 @@ pub(crate) fn group(view: &GroupView, facts: &Facts, accounts: &dyn Accounts) ->
     let reading = Reading::of(view, facts, accounts);
     reading.ownership(view)?;
     reading.members(view)?;
+    reading.admins(view)?;
     reading.kicks(view)?;
     reading.files(view)
 }
@@ -247,8 +248,11 @@ impl<'a> Reading<'a> {
     /// Is this a Kick that nothing can have taken the force from: by the owner of a term beyond doubt, and of a past
     /// term within what the Handover covers?
     fn kick(&self, view: &GroupView, fact: &Fact) -> Option<(UserId, u32)> {
-        let Body::Kick { user, incarnation, epoch, grant: None } = *fact.record.body() else { return None };
+        let Body::Kick { user, incarnation, epoch, grant } = *fact.record.body() else { return None };
         let author = fact.record.author();
+        if let Some(grant) = grant {
+            return self.admins_kick(view, &author, grant, user, epoch).then_some((user, incarnation));
+        }
         let sole = self.owners.get(epoch as usize).is_some_and(|o| o.len() == 1 && o.contains(&author));
         let stands = if epoch == view.epoch {
             author == view.owner && view.ended_by.is_none()
@@ -265,6 +269,39 @@ impl<'a> Reading<'a> {
             }
         };
         (sole && stands && user != author).then_some((user, incarnation))
+    }
+
+    /// A Kick under a grant of the current term that nobody revoked, of somebody who never was anything but a member.
+    fn admins_kick(
+        &self,
+        view: &GroupView,
+        author: &UserId,
+        grant: RecordId,
+        user: UserId,
+        term: u32,
+    ) -> bool {
+        let revoked = self.signed.iter().any(
+            |fact| matches!(fact.record.body(), Body::AdminRevoke { grant: ended, .. } if *ended == grant),
+        );
+        let was_admin = self
+            .signed
+            .iter()
+            .any(|fact| matches!(fact.record.body(), Body::AdminGrant { user: other, .. } if *other == user));
+        let was_owner = self.owners.iter().any(|owners| owners.contains(&user));
+        let open = term == view.epoch && view.ended_by.is_none() && self.owners[term as usize].len() == 1;
+        let holds = view.admins.get(author).is_some_and(|admin| admin.grants.contains(&grant));
+        open && holds && !revoked && !was_admin && !was_owner && user != *author
+    }
+
+    fn admins(&self, view: &GroupView) -> Result<(), Broken> {
+        for (user, admin) in &view.admins {
+            let granted = admin.grants.iter().all(|grant| self.granted(grant, user, view.epoch));
+            if !granted || admin.grants.is_empty() || !view.is_member(user) {
+                return Rule::Authority
+                    .broken(format!("{user:?} is an admin of {:?} by {admin:?}", view.group));
+            }
+        }
+        Ok(())
     }
 
     fn kicks(&self, view: &GroupView) -> Result<(), Broken> {

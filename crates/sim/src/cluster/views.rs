@@ -265,7 +265,8 @@ pub(crate) fn without_effect(
     let effect = |view: &GroupView| {
         let mut requests = view.requests.clone();
         requests.retain(|request| !strangers.contains(&request.user));
-        (view.owner, view.epoch, view.ended_by, view.members.clone(), requests, view.files.clone())
+        let people = (view.members.clone(), view.admins.clone(), requests);
+        (view.owner, view.epoch, view.ended_by, people, view.files.clone())
     };
     match without.as_ref().map(effect) == Some(effect(&with)) {
         true => Ok(taken_out),
