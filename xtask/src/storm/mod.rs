@@ -8,6 +8,7 @@ mod files;
 mod honest;
 mod kill;
 mod load;
+mod names;
 mod stall;
 mod stalled;
 
@@ -21,6 +22,8 @@ pub enum Storm {
     Kill(kill::Kill),
     /// All trackers but one killed in random orders: every kind of write goes on.
     Failover(failover::Failover),
+    /// One name claimed on all sides of a partition, many times: one winner, the others are told and go on.
+    Names(names::Names),
     /// Thousands of stalled TLS handshakes and request headers against one tracker while honest clients work.
     Stall(stall::Stall),
 }
@@ -31,6 +34,7 @@ impl Storm {
         match self {
             Self::Kill(kill) => kill.run(),
             Self::Failover(failover) => failover.run(),
+            Self::Names(names) => names.run(),
             Self::Stall(stall) => stall.run(),
         }
     }
