@@ -75,7 +75,7 @@ pub struct AuditEntry {
 }
 
 /// Every record of a group in order, each judged as its view judges it; empty without the genesis. Whoever was given
-/// an [`outline`](super::outline) only sees that part.
+/// an [`outline`](super::outline()) only sees that part.
 pub fn audit(group: GroupId, facts: &Facts, accounts: &dyn Accounts) -> Vec<AuditEntry> {
     let scene = Scene::of(group, facts, accounts);
     let Some(genesis) = scene.genesis() else { return Vec::new() };
