@@ -28,7 +28,9 @@ pub use group::{
     AccountRows, GroupItem, GroupNameRequest, GroupNameResponse, GroupsRequest, GroupsResponse,
     SnapshotRequest, SnapshotResponse, Standing,
 };
-pub use operator::{DRILL_SECONDS_MAX, DrillRequest, NeighbourStatus, StatusResponse};
+pub use operator::{
+    CheckResponse, CheckedNeighbour, DRILL_SECONDS_MAX, DrillRequest, NeighbourStatus, StatusResponse,
+};
 pub use peer::{
     AskRequest, AskResponse, PeerDialBackRequest, PresenceRequest, PullRequest, PullResponse, PushRequest,
     PushResponse,
@@ -122,6 +124,9 @@ pub mod path {
     /// Operator to tracker, with the cluster key: how are you? [`Empty`](super::Empty) →
     /// [`StatusResponse`](super::StatusResponse)
     pub const PEER_STATUS: &str = "/v1/peer/status";
+    /// Operator to tracker, with the cluster key: compare your records with the others' now. [`Empty`](super::Empty) →
+    /// [`CheckResponse`](super::CheckResponse)
+    pub const PEER_CHECK: &str = "/v1/peer/check";
     /// Operator to tracker, with the cluster key: be away for a while. [`DrillRequest`](super::DrillRequest) →
     /// [`Empty`](super::Empty)
     pub const PEER_DRILL: &str = "/v1/peer/drill";

@@ -50,7 +50,6 @@ pub(crate) struct Pulled {
 
 /// What a round of comparisons found.
 #[derive(Clone, Debug)]
-#[allow(dead_code, reason = "for the operators' check")]
 pub(crate) struct Compared {
     /// Own scopes whose digest did not fit what could be read.
     pub(crate) corrected: u64,
@@ -159,7 +158,6 @@ impl ReplicaHandle {
 
     /// Compares digests with every other tracker, fetches what this one lost, and tells the outcome per tracker. It takes
     /// as long as reading all records. None: the tracker is stopping.
-    #[allow(dead_code, reason = "for the operators' status call")]
     pub(crate) async fn compare(&self) -> Option<Compared> {
         self.ask(|answer| Command::Compare { answer: Some(answer), damaged: Vec::new() }).await
     }

@@ -191,6 +191,32 @@ fn status_says_what_is_wrong() {
 }
 
 #[test]
+fn what_one_tracker_lost_it_fetches_from_the_others() {
+    let mut world = World::with_trackers(2);
+    let list = world.list.to_str().unwrap().to_owned();
+    let _group = world.group("ada", ["ben"]);
+    let check = |args: &[&str]| peerage(&[&["cluster", "check", &list], args].concat(), b"");
+    let whole = told(&world, &check(&[]));
+    assert_eq!(whole.matches(": holds the same as all others").count(), 2, "{whole}");
+    assert!(whole.ends_with("exit 0\n"), "{whole}");
+
+    // Somebody, or a bad disk, takes records away behind the tracker's back.
+    world.trackers[1].kill();
+    let database = rusqlite::Connection::open(world.path("tracker-2").join("tracker.db")).unwrap();
+    database.pragma_update(None, "foreign_keys", false).unwrap();
+    let lost = database.execute("DELETE FROM records WHERE n > 2", []).unwrap();
+    assert!(lost > 3, "only {lost} records");
+    drop(database);
+    world.trackers[1].restart().unwrap();
+    let found = told(&world, &check(&[]));
+    assert!(found.contains("lacked") || found.contains("fetched"), "{found}");
+    assert!(found.ends_with("exit 1\n"), "{found}");
+    let whole: serde_json::Value = serde_json::from_slice(&check(&["--json"]).stdout).unwrap();
+    assert_eq!(whole["whole"], true, "{whole}");
+    assert_eq!(whole["trackers"][1]["neighbours"][0]["repaired"], 0);
+}
+
+#[test]
 fn metrics_and_health() {
     use peerage_drive::{Tracker, free_addresses};
     let mut world = World::with_trackers(1);

@@ -85,6 +85,36 @@ pub struct NeighbourStatus {
     pub skew_ms: Option<i64>,
 }
 
+/// What came of comparing a tracker's records with those of all others.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct CheckResponse {
+    /// Scopes whose records on its own disk did not fit their digest: something was lost or damaged.
+    #[n(0)]
+    pub corrected: u64,
+    /// Each other tracker of its list.
+    #[n(1)]
+    pub neighbours: Vec<CheckedNeighbour>,
+}
+
+/// One other tracker.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct CheckedNeighbour {
+    /// As in the tracker list.
+    #[n(0)]
+    pub entry: String,
+    /// Records that the asked tracker had lost and has again from this one.
+    #[n(1)]
+    pub repaired: u64,
+    /// Records that this one had lost; it was told and fetches them itself.
+    #[n(2)]
+    pub lacks: u64,
+    /// Why nothing was compared, if so.
+    #[n(3)]
+    pub failed: Option<String>,
+}
+
 /// Stop everything and start again by yourself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]

@@ -51,6 +51,7 @@ pub(crate) fn router(state: Shared) -> Router {
         .route(path::PEER_PRESENCE, post(peer::presence))
         .route(path::PEER_DIAL_BACK, post(peer::dial_back))
         .route(path::PEER_STATUS, post(operator::status))
+        .route(path::PEER_CHECK, post(operator::check))
         .route(path::PEER_DRILL, post(operator::drill))
         .fallback(nowhere)
         .method_not_allowed_fallback(wrong_method)

@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use axum::extract::State;
-use peerage_link::api::{DRILL_SECONDS_MAX, DrillRequest, Empty, ErrorCode, NeighbourStatus, StatusResponse};
+use peerage_link::api::{
+    CheckResponse, CheckedNeighbour, DRILL_SECONDS_MAX, DrillRequest, Empty, ErrorCode, NeighbourStatus,
+    StatusResponse,
+};
+use peerage_replica::Outcome;
 
 use crate::body::{Answer, Cbor};
 use crate::clock::unix_ms;
@@ -46,6 +50,23 @@ pub(crate) async fn status(
         disk_free_bytes: observed.disk_free_bytes,
         disk_full: observed.disk_full,
     }))
+}
+
+pub(crate) async fn check(
+    State(state): State<Shared>,
+    _: FromTracker,
+    _: Cbor<Empty>,
+) -> Answer<CheckResponse> {
+    let compared = state.replica.compare().await.ok_or_else(Failure::stopping)?;
+    let neighbours = compared.peers.into_iter().map(|(entry, outcome)| {
+        let (repaired, lacks, failed) = match outcome {
+            Outcome::Equal => (0, 0, None),
+            Outcome::Differed { repaired, lacks } => (repaired, lacks, None),
+            Outcome::Failed(why) => (0, 0, Some(why.to_string())),
+        };
+        CheckedNeighbour { entry, repaired, lacks, failed }
+    });
+    Ok(Cbor(CheckResponse { corrected: compared.corrected, neighbours: neighbours.collect() }))
 }
 
 pub(crate) async fn drill(

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use peerage_link::api::{DrillRequest, Empty, StatusResponse, path};
+use peerage_link::api::{CheckResponse, DrillRequest, Empty, StatusResponse, path};
 use peerage_link::http::{CallError, ConnectError, TrackerConn};
 use peerage_link::keyring::Keyring;
 use peerage_link::list::{TrackerEntry, TrackerList};
@@ -17,6 +17,9 @@ use super::key::keyring_failed;
 const CONNECT_MAX: Duration = Duration::from_secs(2);
 /// One answer: a tracker sums up its whole database for a status.
 const CALL_MAX: Duration = Duration::from_secs(10);
+
+/// A comparison reads every record of both sides.
+const CHECK_MAX: Duration = Duration::from_secs(600);
 
 /// Who asks.
 pub struct Operator {
@@ -82,6 +85,12 @@ impl Operator {
             all.extend(task.await);
         }
         all
+    }
+
+    /// Lets one tracker compare its records with all others.
+    pub async fn check(&self, entry: &TrackerEntry) -> Result<CheckResponse, Silence> {
+        let conn = connect(entry, &self.keyring).await?;
+        conn.call_within(path::PEER_CHECK, &Empty {}, CHECK_MAX).await.map_err(silence)
     }
 
     /// Lets one tracker practise being away.

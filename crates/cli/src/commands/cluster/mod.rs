@@ -2,6 +2,7 @@
 
 pub mod ask;
 mod backup;
+mod check;
 mod key;
 pub mod status;
 pub mod table;
@@ -23,6 +24,8 @@ enum Command {
     Key(key::Command),
     /// How every tracker of the list is, and in one sentence whether all is well
     Status(status::Args),
+    /// Compare what the trackers hold record by record, and let them fetch what they lost
+    Check(check::Args),
     /// Copy the data of a tracker of this machine, running or not, into a new folder
     Backup(backup::Args),
     /// Fill the empty data folder of a stopped tracker from a backup
@@ -34,6 +37,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let outcome = match args.command {
         Command::Key(command) => key::run(command),
         Command::Status(args) => status::run(args).await,
+        Command::Check(args) => check::run(args).await,
         Command::Backup(args) => backup::backup(args).await,
         Command::Restore(args) => backup::restore(args).await,
     };
