@@ -124,8 +124,17 @@ pub fn admit_account(view: Option<&AccountView>, facts: &Facts, record: &Record)
     if record.scope() != Scope::Account(user) {
         return Err(Refusal::WrongScope);
     }
-    if facts.len() >= ACCOUNT_RECORDS_MAX {
-        return Err(Refusal::TooMany { what: "records in this account", max: ACCOUNT_RECORDS_MAX });
+    // What only the identity key can sign has as many places again: who holds a stolen device must not be able to
+    // fill the account up and so prevent that the device is revoked.
+    let max = match record.body() {
+        Body::AuthRecord { .. }
+        | Body::Recovery { .. }
+        | Body::DeviceCert { .. }
+        | Body::DeviceRevoke { .. } => 2 * ACCOUNT_RECORDS_MAX,
+        _ => ACCOUNT_RECORDS_MAX,
+    };
+    if facts.len() >= max {
+        return Err(Refusal::TooMany { what: "records in this account", max });
     }
     let is_genesis = matches!(record.body(), Body::AccountGenesis { .. });
     let view = match view {

@@ -1,8 +1,11 @@
 //! Admission: what a tracker answers to a client's record.
 
 use expect_test::{Expect, expect};
-use peerage_ledger::{Body, admit_account, admit_group};
-use peerage_types::Scope;
+use peerage_ledger::fuzzing::CLUSTER;
+use peerage_ledger::{
+    ACCOUNT_RECORDS_MAX, AccountView, Body, Draft, Facts, Order, Record, admit_account, admit_group,
+};
+use peerage_types::{Scope, UserId};
 
 use crate::script::Script;
 use crate::world::{key, public};
@@ -258,4 +261,31 @@ fn sharing() {
     );
     check_three("bob future", expect!["ok"]);
     check_three("dan future", expect!["user dan is not in this group"]);
+}
+
+/// Who holds a stolen device may fill the account with records that mean nothing; the owner still gets rid of it.
+#[test]
+fn a_full_account_can_still_revoke_a_device() {
+    let (identity, device) = (key("ann"), key("ann.2"));
+    let user = UserId::of_identity(&public(&identity));
+    let signed = |body: Body, by: &_| {
+        let draft = Draft { cluster: CLUSTER, scope: Scope::Account(user), author: user, prev: None, body };
+        std::sync::Arc::new(Record::sign(draft, by))
+    };
+    let mut facts = Facts::new();
+    facts.insert(signed(Body::AccountGenesis { identity: public(&identity) }, &identity), Order::LAST);
+    let cert = Body::DeviceCert { device: public(&device), label: "stolen".to_owned() };
+    facts.insert(signed(cert, &identity), Order::LAST);
+    let filler = |n: usize| signed(Body::Unknown { kind: 900, body: n.to_le_bytes().to_vec() }, &device);
+    for n in facts.len()..ACCOUNT_RECORDS_MAX {
+        facts.insert(filler(n), Order::LAST);
+    }
+    let view = AccountView::of(user, &facts);
+    let verdict = |record: &Record| admit_account(view.as_ref(), &facts, record).map_err(|e| e.to_string());
+    assert_eq!(
+        verdict(&filler(9_999)),
+        Err("too many records in this account: at most 1000 are allowed".to_owned())
+    );
+    let revoke = Body::DeviceRevoke { device: public(&device), heads: Vec::new() };
+    assert_eq!(verdict(&signed(revoke, &identity)), Ok(()));
 }
