@@ -112,8 +112,9 @@ fn sort(
                 .map_err(|fault| format!("it sent an invalid record: {fault}"))?;
             match record.scope() {
                 Scope::Group(of) if of == group => rows.push(row),
-                // Passwords are between a member and the trackers.
-                Scope::Account(_) if matches!(record.body(), Body::AuthRecord { .. }) => {}
+                // Passwords and recovery codes are between a member and the trackers.
+                Scope::Account(_)
+                    if matches!(record.body(), Body::AuthRecord { .. } | Body::Recovery { .. }) => {}
                 Scope::Account(user) => accounts.entry(user).or_default().push(row),
                 Scope::Group(of) => return Err(format!("it sent a record of another group: {of}")),
             }

@@ -17,8 +17,10 @@ use crate::engine::conn::Cmd;
 
 /// Rows collected from one peer before they are looked at: those that belong together come together.
 const COLLECTED_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// A peer whose differing heads led to nothing new is not asked again for so long.
-const QUIET: Duration = Duration::from_secs(30);
+/// A peer whose differing heads led to nothing new is not asked again for so long, and twice as long each further time.
+const QUIET: Duration = Duration::from_secs(1);
+/// Doubled at most so often: 32 s.
+const QUIET_DOUBLINGS_MAX: u32 = 5;
 
 /// How the exchange with one peer stands.
 #[derive(Debug)]
@@ -31,9 +33,11 @@ pub(super) struct Exchange {
     asked: Option<Ask>,
     /// What it has answered so far.
     rows: Vec<Bytes>,
-    /// Its latest heads, while another comparison is under way.
+    /// Its latest heads, while another comparison is under way or the peer is left in peace.
     waiting: Option<Heads>,
     quiet_until: Time,
+    /// Comparisons since the last that brought something new.
+    vain: u32,
     /// We are answering it.
     answering: bool,
     /// What it was told last.
@@ -43,7 +47,7 @@ pub(super) struct Exchange {
 impl Exchange {
     pub(super) fn new(id: u8, told: Option<Heads>, now: Time) -> Self {
         let (busy, asked, rows, waiting, answering) = (false, None, Vec::new(), None, false);
-        Self { id, busy, asked, rows, waiting, quiet_until: now, answering, told }
+        Self { id, busy, asked, rows, waiting, quiet_until: now, vain: 0, answering, told }
     }
 }
 
@@ -62,12 +66,20 @@ impl Owner {
     /// A member showed what it knows.
     pub(super) fn compare(&mut self, now: Time, key: PeerKey, heads: Heads) {
         let Some(exchange) = self.exchange(key) else { return };
-        if exchange.busy || exchange.asked.is_some() {
+        if exchange.busy || exchange.asked.is_some() || now < exchange.quiet_until {
             exchange.waiting = Some(heads);
-        } else if exchange.quiet_until <= now {
+        } else {
             exchange.busy = true;
             self.look_up(key, move |records, group| Found::Lacking(records.lacking(group, &heads)));
         }
+    }
+
+    /// Comparisons that had to wait. Driven by the owner's tick.
+    pub(super) fn compare_later(&mut self, now: Time) {
+        let waits = |exchange: &Exchange| exchange.waiting.is_some() && exchange.quiet_until <= now;
+        let of_peers = self.peers.iter().filter(|(_, peer)| peer.exchange.as_ref().is_some_and(waits));
+        let keys: Vec<PeerKey> = of_peers.map(|(key, _)| *key).collect();
+        keys.into_iter().for_each(|key| self.compare_waiting(now, key));
     }
 
     /// Our own knowledge may have changed: whoever is connected hears of it.
@@ -157,11 +169,13 @@ impl Owner {
             Found::Learned(Err(why)) => self.disconnect(now, key, &why),
             Found::Learned(Ok(new)) => {
                 exchange.busy = false;
+                exchange.vain = if new { 0 } else { exchange.vain + 1 };
                 if new {
                     self.shared.engine.emit(EngineEvent::Learned { group });
                     self.roster_changed(now);
                 } else {
-                    exchange.quiet_until = now.after(QUIET);
+                    let doublings = (exchange.vain - 1).min(QUIET_DOUBLINGS_MAX);
+                    exchange.quiet_until = now.after(QUIET * 2u32.pow(doublings));
                 }
                 self.compare_waiting(now, key);
             }

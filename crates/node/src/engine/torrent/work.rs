@@ -332,6 +332,7 @@ impl Owner {
         self.retry_writes(now);
         self.save(now, self.stop.is_some());
         self.part_with_complete(now);
+        self.compare_later(now);
         if self.state == TorrentState::Seeding {
             let every = if self.peers.is_empty() { LOOK_EVERY_IDLE } else { LOOK_EVERY };
             if now.since(self.work.looked_at) >= every {
