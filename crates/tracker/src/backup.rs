@@ -26,6 +26,8 @@ const MAGIC: &str = "peerage backup 1";
 const MANIFEST_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// The databases, as in the data folder.
 const FILES: [&str; 2] = [DATABASE, "tracker.db-metainfo"];
+/// What SQLite keeps beside each of them, by the ending.
+const SIDE_FILES: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 /// Which tracker, and where its data is if not in the default place.
 #[derive(Debug, Clone)]
@@ -158,8 +160,9 @@ pub fn restore(which: &Which, from: &Path) -> Result<Summary, BackupError> {
     // A running tracker holds the lock.
     let folder = DataFolder::open(folder).map_err(TrackerError::from)?;
     let data = folder.path().to_owned();
-    let used = |path: PathBuf| path.exists().then_some(path);
-    if FILES.iter().any(|name| used(data.join(name)).is_some()) {
+    // SQLite would replay an old journal into the new database. Metainfo alone is what a restore left that was cut short.
+    let journal = |name: &&str| SIDE_FILES.iter().any(|side| data.join(format!("{name}{side}")).exists());
+    if data.join(DATABASE).exists() || FILES.iter().any(journal) {
         return Err(BackupError::NotEmpty(data));
     }
     let mut bytes = 0;
