@@ -30,8 +30,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tracker", &["types", "ledger", "replica", "store", "link", "metainfo"]),
     ("node", &["types", "metainfo", "wire", "ledger", "replica", "swarm", "link"]),
     ("drive", &[]),
+    ("local", &["types", "node"]),
     ("sim", &["types", "ledger", "replica", "swarm", "wire"]),
-    ("cli", &["types", "metainfo", "link", "tracker", "node", "drive"]),
+    ("cli", &["types", "metainfo", "link", "tracker", "node", "local", "drive"]),
 ];
 
 /// Crates whose behaviour depends on nothing but their inputs.

@@ -9,8 +9,7 @@ use rustyline::hint::Hinter;
 use rustyline::validate::Validator;
 use rustyline::{Context, Helper};
 
-use super::spec::{Arg, SPECS, Spec};
-use super::split::{quote, split};
+use peerage_local::command::{Kind, SPECS, Spec, quote, split};
 
 /// What the line editor asks while somebody types.
 pub struct ShellHelper {
@@ -95,14 +94,16 @@ fn candidates(names: &dyn Names, typed: &str) -> Candidates {
     let partial = typed[start..].trim_start_matches(['"', '\'']).replace('\\', "");
     let all = match before.split_first() {
         None => SPECS.iter().map(|s| s.name.to_owned()).collect(),
-        Some((command, args)) => match Spec::find(command).and_then(|s| s.args.get(args.len())) {
-            Some(Arg::Path) => return Candidates::Path,
-            Some(Arg::Group) => names.groups(),
-            Some(Arg::Device) => names.devices(),
-            Some(Arg::File) => args.first().map(|g| names.files(g)).unwrap_or_default(),
-            Some(Arg::User) => args.first().map(|g| names.users(g)).unwrap_or_default(),
-            _ => Vec::new(),
-        },
+        Some((command, args)) => {
+            match Spec::find(command).and_then(|s| s.args.get(args.len())).map(|a| a.kind) {
+                Some(Kind::Path) => return Candidates::Path,
+                Some(Kind::Group) => names.groups(),
+                Some(Kind::Device) => names.devices(),
+                Some(Kind::File) => args.first().map(|g| names.files(g)).unwrap_or_default(),
+                Some(Kind::User) => args.first().map(|g| names.users(g)).unwrap_or_default(),
+                _ => Vec::new(),
+            }
+        }
     };
     Candidates::Words(start, all.into_iter().filter(|w| w.starts_with(&partial)).collect())
 }

@@ -1,20 +1,14 @@
 //! The classroom's shell: one line, one command, one reply.
 //!
-//! [`pipe`] and [`terminal`] read lines, [`apply`] runs them on the node, [`outcome`] forms the replies.
+//! [`pipe`] and [`terminal`] read lines, [`run`] runs them on the node.
 
-mod apply;
-mod apply_account;
 mod complete;
-pub mod human;
-mod outcome;
-mod parse;
 pub mod pipe;
 mod progress;
-mod roles;
-mod spec;
-mod split;
+mod run;
 pub mod terminal;
 
+use peerage_local::reply::human;
 use peerage_node::client::{CloseReport, Decision, Notice};
 
 /// A notice as one line.

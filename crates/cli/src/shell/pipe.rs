@@ -4,12 +4,13 @@ use std::io::{BufRead, Read, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use peerage_local::command::command_word;
+use peerage_local::reply::{json, plain};
 use peerage_node::client::Node;
 use tokio::sync::mpsc;
 
-use super::apply::execute;
-use super::outcome::{json, plain};
-use super::parse::command_word;
+use super::run::run_line;
+
 use super::progress::Progress;
 use super::{close_lines, notice_line};
 use crate::signals;
@@ -33,7 +34,7 @@ pub async fn run(node: Arc<Node>, as_json: bool) -> ExitCode {
         };
         let Some(line) = line else { break };
         let outcome = tokio::select! {
-            outcome = execute(&node, &line, Progress::Quiet) => outcome,
+            outcome = run_line(&node, &line, Progress::Quiet) => outcome,
             _ = stop.recv() => {
                 all_worked = false;
                 break;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use peerage_local::reply::human;
 use peerage_node::client::{DownloadLine, HashReport, Node};
 
 /// How often bars are drawn anew.
@@ -94,8 +95,8 @@ impl Bars {
             bar.set_message(d.note.clone().unwrap_or_else(|| {
                 format!(
                     "{}/s from {}",
-                    super::human::bytes(d.bytes_per_second),
-                    super::human::count(d.peers as u64, "peer")
+                    human::bytes(d.bytes_per_second),
+                    human::count(d.peers as u64, "peer")
                 )
             }));
             if d.complete && !bar.is_finished() {

@@ -4,18 +4,19 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use peerage_local::command::{Spec, command_word};
+use peerage_local::reply::detailed;
 use peerage_node::client::Node;
 use rustyline::error::ReadlineError;
 use rustyline::history::{DefaultHistory, History};
 use rustyline::{Config, Editor, ExternalPrinter};
 use tokio::sync::{mpsc, oneshot};
 
-use super::apply::execute;
 use super::complete::ShellHelper;
-use super::outcome::detailed;
-use super::parse::command_word;
+use super::run::run_line;
+
 use super::progress::Progress;
-use super::spec::Spec;
+
 use super::{close_lines, notice_line};
 use crate::signals;
 
@@ -67,7 +68,7 @@ pub async fn run(node: Arc<Node>) -> anyhow::Result<ExitCode> {
             Typed::Dropped => continue,
             Typed::End => break,
         };
-        if !run_line(&node, &line).await {
+        if !answer(&node, &line).await {
             break;
         }
     }
@@ -80,9 +81,9 @@ pub async fn run(node: Arc<Node>) -> anyhow::Result<ExitCode> {
 }
 
 /// Runs one line and prints its reply; false when the shell ends. Ctrl-C gives the command up.
-async fn run_line(node: &Node, line: &str) -> bool {
+async fn answer(node: &Node, line: &str) -> bool {
     let outcome = tokio::select! {
-        outcome = execute(node, line, Progress::Bars) => outcome,
+        outcome = run_line(node, line, Progress::Bars) => outcome,
         _ = tokio::signal::ctrl_c() => {
             match command_word(line).as_str() {
                 "wait" => eprintln!("no longer waiting; downloads go on, `show_downloads` shows how far they are"),

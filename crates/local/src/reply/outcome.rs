@@ -3,8 +3,9 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::parse::ParseError;
 use peerage_node::client::Refusal;
+
+use crate::command::ParseError;
 
 /// A command that worked.
 #[derive(Debug, Default)]
@@ -32,6 +33,15 @@ pub struct Item {
     pub detail: Option<String>,
     /// Its object.
     pub json: Value,
+}
+
+impl Item {
+    /// An entry whose object is one of [`super::model`].
+    pub fn new(line: impl Into<String>, detail: Option<String>, object: &impl Serialize) -> Self {
+        // Strings and plain values: nothing in the model has a form that JSON lacks.
+        let json = serde_json::to_value(object).unwrap_or_default();
+        Self { line: line.into(), detail, json }
+    }
 }
 
 /// A command that did not work.

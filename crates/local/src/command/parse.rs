@@ -1,6 +1,5 @@
 //! Turns the words of a line into a [`Command`]: everything is typed from here on.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use peerage_node::client::{GroupRef, Refusal, UserRef};
@@ -8,54 +7,7 @@ use peerage_types::Name;
 
 use super::spec::Spec;
 use super::split::{SplitError, split};
-
-/// A parsed command line.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Command {
-    CreateUser { user: Name, password: Password, code: Option<Password> },
-    Login { user: UserRef, password: Password },
-    ChangePassword { old: Password, new: Password },
-    ClaimName { name: Name, password: Password },
-    ListDevices,
-    RevokeDevice { device: String, password: Password },
-    RecoveryCode { password: Password },
-    Recover { user: UserRef, code: Password, password: Password },
-    Logout,
-    Whoami,
-    CreateGroup { group: Name },
-    JoinGroup { group: GroupRef },
-    LeaveGroup { group: GroupRef },
-    ListGroups,
-    ListMembers { group: GroupRef },
-    ListRequests { group: GroupRef },
-    AcceptRequest { group: GroupRef, user: UserRef },
-    RejectRequest { group: GroupRef, user: UserRef },
-    Kick { group: GroupRef, user: UserRef },
-    GrantAdmin { group: GroupRef, user: UserRef },
-    RevokeAdmin { group: GroupRef, user: UserRef },
-    HandOver { group: GroupRef, user: UserRef },
-    CloseGroup { group: GroupRef },
-    Audit { group: GroupRef },
-    ListFiles { group: GroupRef },
-    UploadFile { path: PathBuf, group: GroupRef },
-    StopShare { group: GroupRef, file: String },
-    DownloadFile { group: GroupRef, file: String, destination: String },
-    ShowDownloads,
-    ListPeers { group: GroupRef, file: String },
-    Wait { what: Option<(GroupRef, String)>, timeout: Option<Duration> },
-    Help,
-    Exit,
-}
-
-/// A password or recovery code on its way: never printed.
-#[derive(PartialEq, Eq)]
-pub struct Password(pub String);
-
-impl std::fmt::Debug for Password {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Password(…)")
-    }
-}
+use super::{Command, Password};
 
 /// Why a line is no command.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -88,23 +40,71 @@ pub fn command_word(line: &str) -> String {
 }
 
 /// Parses a line; `None` for a blank line or a `#` comment.
+///
+/// # Errors
+/// See [`ParseError`].
 pub fn parse(line: &str) -> Result<Option<Command>, ParseError> {
     if line.trim_start().starts_with('#') {
         return Ok(None);
     }
     let words = split(line)?;
-    let Some((name, args)) = words.split_first() else { return Ok(None) };
+    let Some((name, rest)) = words.split_first() else { return Ok(None) };
     let spec = Spec::find(name).ok_or(ParseError::Unknown)?;
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    command(spec, &args).map(Some)
+    let words = Words::sort(spec, rest).ok_or(ParseError::Usage(spec))?;
+    command(spec, &words).map(Some)
 }
 
-fn command(spec: &'static Spec, args: &[&str]) -> Result<Command, ParseError> {
+/// The words behind a command's name.
+#[derive(Debug, Default)]
+struct Words<'a> {
+    args: Vec<&'a str>,
+    /// Name and value, in order; no value for a switch.
+    options: Vec<(&'static str, Option<&'a str>)>,
+}
+
+impl<'a> Words<'a> {
+    /// `--name VALUE`, `--name=VALUE` and `--name` are options of a command that has any; `--` ends them. `None`: an
+    /// option that it does not have, or without its value.
+    fn sort(spec: &'static Spec, words: &'a [String]) -> Option<Self> {
+        let mut sorted = Self::default();
+        let mut words = words.iter().map(String::as_str);
+        let mut options_end = spec.options.is_empty();
+        while let Some(word) = words.next() {
+            let Some(option) = word.strip_prefix("--").filter(|_| !options_end) else {
+                sorted.args.push(word);
+                continue;
+            };
+            if option.is_empty() {
+                options_end = true;
+                continue;
+            }
+            let (name, given) = match option.split_once('=') {
+                Some((name, value)) => (name, Some(value)),
+                None => (option, None),
+            };
+            let option = spec.options.iter().find(|o| o.name == name)?;
+            let value = match (option.value, given) {
+                (None, None) => None,
+                (None, Some(_)) => return None,
+                (Some(_), given) => Some(given.or_else(|| words.next())?),
+            };
+            sorted.options.push((option.name, value));
+        }
+        Some(sorted)
+    }
+
+    /// The last value that was given for an option.
+    fn value(&self, name: &str) -> Option<&'a str> {
+        self.options.iter().rev().find(|(option, _)| *option == name).and_then(|(_, value)| *value)
+    }
+}
+
+fn command(spec: &'static Spec, words: &Words<'_>) -> Result<Command, ParseError> {
     let group = |text: &str| text.parse::<GroupRef>().map_err(|_| Refusal::GroupUnknown);
     let user = |text: &str, otherwise: Refusal| text.parse::<UserRef>().map_err(|_| otherwise);
     let new_name = |text: &str| text.parse::<Name>().map_err(Refusal::from);
     let secret = |text: &str| Password(text.to_owned());
-    Ok(match (spec.name, args) {
+    Ok(match (spec.name, &words.args[..]) {
         ("create_user", [u, p]) => {
             Command::CreateUser { user: new_name(u)?, password: secret(p), code: None }
         }
@@ -153,40 +153,19 @@ fn command(spec: &'static Spec, args: &[&str]) -> Result<Command, ParseError> {
         }
         ("show_downloads", []) => Command::ShowDownloads,
         ("list_peers", [g, f]) => Command::ListPeers { group: group(g)?, file: (*f).into() },
-        ("wait", args) => {
-            let (what, timeout) = wait_args(args).ok_or(ParseError::Usage(spec))?;
-            let what = what.map(|[g, f]| group(g).map(|g| (g, f.to_owned()))).transpose()?;
-            Command::Wait { what, timeout }
+        ("wait", what @ ([] | [_, _])) => {
+            let what = match what {
+                [g, f] => Some((group(g)?, (*f).to_owned())),
+                _ => None,
+            };
+            let seconds = |text: &str| Duration::try_from_secs_f64(text.parse().ok()?).ok();
+            let timeout = words.value("timeout").map(|text| seconds(text).ok_or(ParseError::Usage(spec)));
+            Command::Wait { what, timeout: timeout.transpose()? }
         }
         ("help", _) => Command::Help,
         ("exit", []) => Command::Exit,
         _ => return Err(ParseError::Usage(spec)),
     })
-}
-
-/// `[<group> <file>] [--timeout SECONDS]`; the option may stand anywhere, also as `--timeout=SECONDS`.
-fn wait_args<'a>(args: &[&'a str]) -> Option<(Option<[&'a str; 2]>, Option<Duration>)> {
-    let mut timeout = None;
-    let mut rest = Vec::new();
-    let mut args = args.iter();
-    while let Some(arg) = args.next() {
-        let seconds = match (*arg, arg.strip_prefix("--timeout=")) {
-            ("--timeout", _) => Some(*args.next()?),
-            (_, given) => given,
-        };
-        match seconds {
-            Some(text) => {
-                let seconds: f64 = text.parse().ok()?;
-                timeout = Some(Duration::try_from_secs_f64(seconds).ok()?);
-            }
-            None => rest.push(*arg),
-        }
-    }
-    match rest[..] {
-        [] => Some((None, timeout)),
-        [group, file] => Some((Some([group, file]), timeout)),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,23 @@
+//! Runs one line, with progress drawn while it takes long.
+
+use std::sync::Arc;
+
+use peerage_local::command::{Command, parse};
+use peerage_local::reply::Outcome;
+use peerage_local::run;
+use peerage_node::client::Node;
+
+use super::progress::Progress;
+
+/// Parses and runs one line. `None` when there was nothing to do (blank line, comment).
+pub async fn run_line(node: &Node, line: &str, progress: Progress) -> Option<Outcome> {
+    let parsed = parse(line);
+    match &parsed {
+        Ok(Some(Command::UploadFile { path, .. })) => {
+            let path = path.clone();
+            progress.hashing(&path, |report| run(node, parsed, report)).await
+        }
+        Ok(Some(Command::Wait { .. })) => progress.downloads(node, run(node, parsed, Arc::new(|_| {}))).await,
+        _ => run(node, parsed, Arc::new(|_| {})).await,
+    }
+}

@@ -1,0 +1,64 @@
+//! Commands: which there are, and how words become one of them.
+
+mod parse;
+mod spec;
+mod split;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use peerage_node::client::{GroupRef, UserRef};
+use peerage_types::Name;
+
+pub use parse::{ParseError, command_word, parse};
+pub use spec::{Arg, Kind, Opt, SPECS, Spec, help_lines};
+pub use split::{quote, split};
+
+/// A parsed command line. [`SPECS`] says of each what it does.
+#[expect(missing_docs, reason = "the variants are the commands of SPECS, the fields their arguments")]
+#[derive(Debug, PartialEq, Eq)]
+pub enum Command {
+    CreateUser { user: Name, password: Password, code: Option<Password> },
+    Login { user: UserRef, password: Password },
+    ChangePassword { old: Password, new: Password },
+    ClaimName { name: Name, password: Password },
+    ListDevices,
+    RevokeDevice { device: String, password: Password },
+    RecoveryCode { password: Password },
+    Recover { user: UserRef, code: Password, password: Password },
+    Logout,
+    Whoami,
+    CreateGroup { group: Name },
+    JoinGroup { group: GroupRef },
+    LeaveGroup { group: GroupRef },
+    ListGroups,
+    ListMembers { group: GroupRef },
+    ListRequests { group: GroupRef },
+    AcceptRequest { group: GroupRef, user: UserRef },
+    RejectRequest { group: GroupRef, user: UserRef },
+    Kick { group: GroupRef, user: UserRef },
+    GrantAdmin { group: GroupRef, user: UserRef },
+    RevokeAdmin { group: GroupRef, user: UserRef },
+    HandOver { group: GroupRef, user: UserRef },
+    CloseGroup { group: GroupRef },
+    Audit { group: GroupRef },
+    ListFiles { group: GroupRef },
+    UploadFile { path: PathBuf, group: GroupRef },
+    StopShare { group: GroupRef, file: String },
+    DownloadFile { group: GroupRef, file: String, destination: String },
+    ShowDownloads,
+    ListPeers { group: GroupRef, file: String },
+    Wait { what: Option<(GroupRef, String)>, timeout: Option<Duration> },
+    Help,
+    Exit,
+}
+
+/// A password or recovery code on its way: never printed.
+#[derive(PartialEq, Eq)]
+pub struct Password(pub String);
+
+impl std::fmt::Debug for Password {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Password(…)")
+    }
+}

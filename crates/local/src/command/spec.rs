@@ -1,0 +1,158 @@
+//! The commands there are: what `help`, usage lines and completion are made of.
+
+/// What an argument stands for: how it is completed, and whether it may be seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A user id.
+    User,
+    /// Never kept, never completed.
+    Password,
+    /// A group.
+    Group,
+    /// A file of the group named before it.
+    File,
+    /// A path on this machine.
+    Path,
+    /// A device of the account.
+    Device,
+    /// A word that is chosen here.
+    Word,
+}
+
+/// One argument.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arg {
+    /// Its name in the HTTP API and in `--help`.
+    pub name: &'static str,
+    /// What it stands for.
+    pub kind: Kind,
+    /// May be left out, with all that follow.
+    pub optional: bool,
+}
+
+/// One option, `--name` or `--name VALUE`; it may stand anywhere behind the command's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opt {
+    /// Its name without the hyphens.
+    pub name: &'static str,
+    /// What follows it; nothing for a switch.
+    pub value: Option<&'static str>,
+}
+
+/// One command.
+#[derive(Debug)]
+pub struct Spec {
+    /// The word that calls it.
+    pub name: &'static str,
+    /// Its arguments as a usage line shows them.
+    pub usage: &'static str,
+    /// What it does, in a few words.
+    pub summary: &'static str,
+    /// Its arguments in order.
+    pub args: &'static [Arg],
+    /// Its options.
+    pub options: &'static [Opt],
+}
+
+impl Spec {
+    /// The command of this name.
+    pub fn find(name: &str) -> Option<&'static Self> {
+        let name = if name == "quit" { "exit" } else { name };
+        SPECS.iter().find(|s| s.name == name)
+    }
+
+    /// The line that wrong arguments are answered with.
+    pub fn usage_line(&self) -> String {
+        format!("Usage: {} {}", self.name, self.usage).trim_end().to_owned()
+    }
+
+    /// Whether a line of it must not be kept in a history.
+    pub fn is_secret(&self) -> bool {
+        self.args.iter().any(|arg| arg.kind == Kind::Password)
+    }
+}
+
+macro_rules! specs {
+    ($($name:literal $usage:literal
+        [$($arg:ident:$kind:ident)* $(| $($may:ident:$may_kind:ident)*)?]
+        $({$($option:ident $($value:ident)?),*})?
+        $summary:literal)*) => {
+        /// All commands, in the order of `help`.
+        pub static SPECS: &[Spec] = &[$(Spec {
+            name: $name,
+            usage: $usage,
+            summary: $summary,
+            args: &[
+                $(Arg { name: stringify!($arg), kind: Kind::$kind, optional: false },)*
+                $($(Arg { name: stringify!($may), kind: Kind::$may_kind, optional: true },)*)?
+            ],
+            options: &[$($(Opt { name: stringify!($option), value: specs!(@value $($value)?) }),*)?],
+        }),*];
+    };
+    (@value) => { None };
+    (@value $value:ident) => { Some(stringify!($value)) };
+}
+
+specs! {
+    "create_user" "<user_id> <passwd>" [user:User password:Password | code:Password] "create an account; a third argument is the registration code, where one is asked for"
+    "login" "<user_id> <passwd>" [user:User password:Password] "log in; earlier shares and downloads resume"
+    "logout" "" [] "stop sharing until the next login"
+    "whoami" "" [] "who is logged in, and where peers reach this device"
+    "change_password" "<old_passwd> <new_passwd>" [old:Password new:Password] "change the password on every tracker"
+    "claim_name" "<name> <passwd>" [name:Word password:Password] "another name, for example after yours went to somebody else"
+    "list_devices" "" [] "where this account has logged in"
+    "revoke_device" "<device_id> <passwd>" [device:Device password:Password] "put a device out of the account for good"
+    "recovery_code" "<passwd>" [password:Password] "a new code that sets a new password; shown once"
+    "recover" "<user_id> <recovery_code> <new_passwd>" [user:User code:Password new:Password] "set a new password with the code"
+    "create_group" "<group_id>" [group:Group] "create a group and own it"
+    "join_group" "<group_id>" [group:Group] "ask the owner to let you in"
+    "leave_group" "<group_id>" [group:Group] "leave; an owner's group passes on"
+    "list_groups" "" [] "all groups"
+    "list_members" "<group_id>" [group:Group] "who is in a group"
+    "list_requests" "<group_id>" [group:Group] "who has asked to join"
+    "accept_request" "<group_id> <user_id>" [group:Group user:User] "let somebody in"
+    "reject_request" "<group_id> <user_id>" [group:Group user:User] "turn somebody away"
+    "kick" "<group_id> <user_id>" [group:Group user:User] "remove a member"
+    "grant_admin" "<group_id> <user_id>" [group:Group user:User] "let a member accept, reject and kick"
+    "revoke_admin" "<group_id> <user_id>" [group:Group user:User] "make an admin a plain member again"
+    "hand_over" "<group_id> <user_id>" [group:Group user:User] "make a member the owner, and stay"
+    "close_group" "<group_id>" [group:Group] "end a group for everybody"
+    "audit" "<group_id>" [group:Group] "who did what when, and whether it counts"
+    "list_files" "<group_id>" [group:Group] "every file of a group"
+    "upload_file" "<file_path> <group_id>" [path:Path group:Group] "share a file where it lies"
+    "stop_share" "<group_id> <file_name>" [group:Group file:File] "stop sharing a file"
+    "download_file" "<group_id> <file_name> <destination_path>" [group:Group file:File destination:Path] "download to a folder or file name"
+    "show_downloads" "" [] "what is running [D] and complete [C]"
+    "list_peers" "<group_id> <file_name>" [group:Group file:File] "who has how much of a file"
+    "wait" "[<group_id> <file_name>] [--timeout SECONDS]" [| group:Group file:File] {timeout SECONDS} "until the download, or all, are complete"
+    "help" "" [] "this list"
+    "exit" "" [] "log out and end"
+}
+
+/// The text of `help`, one line per command.
+pub fn help_lines() -> Vec<String> {
+    let left = |s: &Spec| format!("{} {}", s.name, s.usage);
+    let width = SPECS.iter().map(|s| left(s).len()).filter(|w| *w < 50).max().unwrap_or(0);
+    SPECS.iter().map(|s| format!("{:width$}  {}", left(s), s.summary)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_is_found_and_documented() {
+        for spec in SPECS {
+            assert!(std::ptr::eq(Spec::find(spec.name).unwrap(), spec));
+            assert!(help_lines().iter().any(|l| l.starts_with(spec.name)));
+        }
+        assert_eq!(Spec::find("login").unwrap().usage_line(), "Usage: login <user_id> <passwd>");
+        assert_eq!(Spec::find("logout").unwrap().usage_line(), "Usage: logout");
+        for secret in ["login", "change_password", "claim_name", "revoke_device", "recovery_code", "recover"]
+        {
+            assert!(Spec::find(secret).unwrap().is_secret(), "{secret}");
+        }
+        assert!(Spec::find("login").unwrap().is_secret() && !Spec::find("kick").unwrap().is_secret());
+        assert!(Spec::find("nonsense").is_none());
+    }
+}

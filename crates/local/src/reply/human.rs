@@ -1,0 +1,55 @@
+//! Sizes, rates and times for people.
+
+/// Bytes in binary units with three significant digits: `999 B`, `1.50 MiB`.
+pub fn bytes(count: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if count < 1000 {
+        return format!("{count} B");
+    }
+    let mut value = count as f64 / 1024.0;
+    let mut unit = 0;
+    // 999.5 would be shown as 1000.
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    let digits = if value < 9.995 { 2 } else { usize::from(value < 99.95) };
+    format!("{value:.digits$} {}", UNITS[unit])
+}
+
+/// `one` or `n` of something.
+pub fn count(n: u64, noun: &str) -> String {
+    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
+}
+
+/// Milliseconds since the Unix epoch as `2026-11-24 23:59:58.123 UTC`, in the Gregorian calendar.
+pub fn utc(unix_ms: u64) -> String {
+    let to_the_minute = peerage_types::utc(unix_ms);
+    let to_the_minute = to_the_minute.trim_end_matches(" UTC");
+    format!("{to_the_minute}:{:02}.{:03} UTC", unix_ms / 1000 % 60, unix_ms % 1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times() {
+        assert_eq!(utc(3_723_004), "1970-01-01 01:02:03.004 UTC");
+        assert_eq!(utc(1_798_761_599_999), "2026-12-31 23:59:59.999 UTC");
+    }
+
+    #[test]
+    fn units() {
+        let shown: Vec<String> =
+            [0, 999, 1000, 1536, 10_240, 1_048_576, 1_048_575, 1_500_000_000, u64::MAX].map(bytes).into();
+        assert_eq!(
+            shown,
+            [
+                "0 B", "999 B", "0.98 KiB", "1.50 KiB", "10.0 KiB", "1.00 MiB", "1.00 MiB", "1.40 GiB",
+                "16.0 EiB"
+            ]
+        );
+        assert_eq!((count(1, "sharer"), count(0, "sharer")), ("1 sharer".into(), "0 sharers".into()));
+    }
+}

@@ -1,0 +1,354 @@
+//! What listings are made of: the objects of `--json` and of the HTTP API. Fields are only ever added.
+//!
+//! Bytes are whole numbers; ids and hashes are lower-case hexadecimal; names are as commands take them.
+
+use peerage_node::client::{
+    AuditLine, DeviceLine, DownloadLine, FileLine, GroupLine, MemberLine, MyStanding, PeerLine, Role, Whoami,
+};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::human;
+
+/// Characters of a piece map.
+pub const PIECE_MAP_CELLS: u32 = 40;
+
+/// `whoami`: the account that is logged in, and this device.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Me {
+    /// Name as others see it: the chosen one, or `name#tag` when somebody else had it first.
+    pub user: String,
+    /// The account.
+    pub user_id: String,
+    /// This installation's public key.
+    pub device: String,
+    /// `ip:port` where peers reach it.
+    pub listen: String,
+    /// `host:port` of the tracker in use.
+    pub tracker: String,
+    /// A name that was lost, a password change that came to nothing.
+    pub notes: Vec<String>,
+}
+
+impl From<&Whoami> for Me {
+    fn from(me: &Whoami) -> Self {
+        Self {
+            user: me.user.clone(),
+            user_id: me.user_id.to_hex(),
+            device: me.device.to_hex(),
+            listen: me.listen.to_string(),
+            tracker: me.tracker.clone(),
+            notes: me.notes.clone(),
+        }
+    }
+}
+
+/// `list_devices`: one installation of the account.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Device {
+    /// Its public key.
+    pub device: String,
+    /// The beginning of it in another form, as `revoke_device` takes it.
+    pub tag: String,
+    /// What the machine was called when it logged in first.
+    pub label: String,
+    /// When that was, milliseconds since 1970; nothing while no tracker has said so.
+    pub since_unix_ms: Option<u64>,
+    /// The device that asks.
+    pub this: bool,
+    /// Put out of the account.
+    pub removed: bool,
+}
+
+impl From<&DeviceLine> for Device {
+    fn from(d: &DeviceLine) -> Self {
+        Self {
+            device: d.device.to_hex(),
+            tag: d.device.tag(),
+            label: d.label.clone(),
+            since_unix_ms: d.since_unix_ms,
+            this: d.this,
+            removed: d.removed,
+        }
+    }
+}
+
+/// `recovery_code`: shown only here.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct RecoveryCode {
+    /// Eight groups of four letters and digits.
+    pub code: String,
+}
+
+/// What the caller is in a group.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Standing {
+    /// Neither member nor waiting.
+    None,
+    /// Has asked to join.
+    Requested,
+    /// Member.
+    Member,
+    /// Owner.
+    Owner,
+}
+
+/// `list_groups`: one group.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Group {
+    /// Its name.
+    pub group: String,
+    /// How many members it has.
+    pub members: u32,
+    /// What the caller is in it.
+    pub standing: Standing,
+}
+
+impl From<&GroupLine> for Group {
+    fn from(g: &GroupLine) -> Self {
+        let standing = match g.standing {
+            MyStanding::None => Standing::None,
+            MyStanding::Requested => Standing::Requested,
+            MyStanding::Member => Standing::Member,
+            MyStanding::Owner => Standing::Owner,
+        };
+        Self { group: g.name.clone(), members: g.members, standing }
+    }
+}
+
+/// What a member may do.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum MemberRole {
+    /// Decides everything.
+    Owner,
+    /// Accepts, rejects and kicks plain members.
+    Admin,
+    /// Shares and downloads.
+    Member,
+}
+
+/// `list_members`: one member; who came first is first.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Member {
+    /// Their name.
+    pub user: String,
+    /// The account.
+    pub user_id: String,
+    /// What they may do.
+    pub role: MemberRole,
+    /// A device of theirs said two things at one place: it was copied, set back or stolen.
+    pub forked: bool,
+}
+
+impl From<&MemberLine> for Member {
+    fn from(m: &MemberLine) -> Self {
+        let role = match m.role {
+            Role::Owner => MemberRole::Owner,
+            Role::Admin => MemberRole::Admin,
+            Role::Member => MemberRole::Member,
+        };
+        Self { user: m.user.clone(), user_id: m.user_id.to_hex(), role, forked: m.forked }
+    }
+}
+
+/// `list_requests`: somebody who has asked to join; who asked first is first.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Request {
+    /// Their name.
+    pub user: String,
+}
+
+/// `audit`: one record of a group, in order.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct AuditEntry {
+    /// When the first tracker took it, by that tracker's clock, as people read it (UTC).
+    pub time: String,
+    /// The same in milliseconds since 1970.
+    pub unix_ms: u64,
+    /// In whose name it stands.
+    pub user: String,
+    /// Their account.
+    pub user_id: String,
+    /// The public key that signed it.
+    pub device: String,
+    /// What its owner calls that device; nothing if they never certified it.
+    pub label: Option<String>,
+    /// Id of the record.
+    pub record: String,
+    /// What it says, in words.
+    pub what: String,
+    /// Whether it has effect, as every view of the group has it.
+    pub counts: bool,
+    /// Why it has none.
+    pub why: Option<String>,
+    /// The same device signed another record in this place of its chain: a restored backup, a copied folder, or a
+    /// stolen key.
+    pub fork: bool,
+}
+
+impl From<&AuditLine> for AuditEntry {
+    fn from(a: &AuditLine) -> Self {
+        Self {
+            time: human::utc(a.unix_ms),
+            unix_ms: a.unix_ms,
+            user: a.user.clone(),
+            user_id: a.user_id.to_hex(),
+            device: a.device.to_hex(),
+            label: a.label.clone(),
+            record: a.record.to_hex(),
+            what: a.what.clone(),
+            counts: a.void.is_none(),
+            why: a.void.clone(),
+            fork: a.forked,
+        }
+    }
+}
+
+/// `list_files`: one file of a group.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct File {
+    /// Its name, or `name#tag` for a second content of the same name.
+    pub name: String,
+    /// Bytes.
+    pub size: u64,
+    /// Members who share it, online or not.
+    pub sharers: u32,
+    /// Those of them who offer all of it now.
+    pub sharers_online: u32,
+    /// Content identity.
+    pub content: String,
+}
+
+impl From<&FileLine> for File {
+    fn from(f: &FileLine) -> Self {
+        Self {
+            name: f.name.clone(),
+            size: f.size,
+            sharers: f.sharers,
+            sharers_online: f.sharers_online,
+            content: f.content.to_hex(),
+        }
+    }
+}
+
+/// How far a download is.
+#[derive(Debug, Serialize, JsonSchema)]
+pub enum State {
+    /// On its way.
+    D,
+    /// Complete.
+    C,
+}
+
+/// What came from one member.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct SourceBytes {
+    /// The member.
+    pub user: String,
+    /// Bytes of content.
+    pub bytes: u64,
+}
+
+/// `show_downloads`: one download.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Download {
+    /// The group.
+    pub group: String,
+    /// The file's name in it.
+    pub name: String,
+    /// `D` while downloading, `C` when complete.
+    pub state: State,
+    /// 0 to 100 with one decimal, rounded down; 100 only when complete.
+    pub percent: f64,
+    /// Verified bytes.
+    pub bytes_done: u64,
+    /// All bytes.
+    pub bytes_total: u64,
+    /// At this moment.
+    pub bytes_per_second: u64,
+    /// Since it was started; frozen when complete.
+    pub seconds: f64,
+    /// Connected for it now.
+    pub peers: usize,
+    /// Content received from each member, kept when they disconnect.
+    pub sources: Vec<SourceBytes>,
+    /// Where the complete file lies or will lie.
+    pub path: String,
+    /// What keeps it from going on.
+    pub note: Option<String>,
+}
+
+impl From<&DownloadLine> for Download {
+    fn from(d: &DownloadLine) -> Self {
+        let sources = d.sources.iter().map(|(user, bytes)| SourceBytes { user: user.clone(), bytes: *bytes });
+        Self {
+            group: d.group.clone(),
+            name: d.name.clone(),
+            state: if d.complete { State::C } else { State::D },
+            percent: d.percent,
+            bytes_done: d.bytes_done,
+            bytes_total: d.bytes_total,
+            bytes_per_second: d.bytes_per_second,
+            seconds: d.seconds,
+            peers: d.peers,
+            sources: sources.collect(),
+            path: d.path.to_string_lossy().into_owned(),
+            note: d.note.clone(),
+        }
+    }
+}
+
+/// `list_peers`: who has how much of a file.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Peer {
+    /// The member.
+    pub user: String,
+    /// `ip:port` in use, or the first announced.
+    pub address: String,
+    /// How much it has, 0 to 100, rounded down.
+    pub percent: u8,
+    /// Has everything.
+    pub seeding: bool,
+    /// Connected to this device for this file.
+    pub connected: bool,
+    /// Content received over the present connection.
+    pub bytes_from: u64,
+    /// Content sent over the present connection.
+    pub bytes_to: u64,
+    /// Pieces it has; nothing while that is not known, as for the two that follow.
+    pub pieces: Option<u32>,
+    /// Pieces there are.
+    pub pieces_total: Option<u32>,
+    /// Up to 40 characters, first piece first: `#` all of this stretch, `+` some, `.` none.
+    pub piece_map: Option<String>,
+}
+
+impl From<&PeerLine> for Peer {
+    fn from(p: &PeerLine) -> Self {
+        Self {
+            user: p.user.clone(),
+            address: p.address.clone(),
+            percent: p.percent,
+            seeding: p.seeding,
+            connected: p.connected,
+            bytes_from: p.bytes_from,
+            bytes_to: p.bytes_to,
+            pieces: p.pieces.as_ref().map(|map| map.0.count()),
+            pieces_total: p.pieces.as_ref().map(|map| map.0.len()),
+            piece_map: p.pieces.as_ref().map(|map| map.cells(PIECE_MAP_CELLS)),
+        }
+    }
+}
+
+/// `help`: one command.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct CommandHelp {
+    /// Its name.
+    pub name: &'static str,
+    /// Its arguments as a usage line shows them.
+    pub usage: &'static str,
+    /// What it does.
+    pub summary: &'static str,
+}

@@ -1,0 +1,177 @@
+//! Files of groups, shares and downloads.
+
+use std::path::Path;
+use std::time::Duration;
+
+use peerage_node::client::{DownloadLine, FileLine, GroupRef, HashReport, Node, PeerLine, Refusal};
+
+use crate::command::quote;
+use crate::reply::{Done, Item, human, model};
+
+pub(super) async fn list(node: &Node, group: &GroupRef) -> Result<Done, Refusal> {
+    Ok(listing(&node.list_files(group).await?, group))
+}
+
+fn listing(files: &[FileLine], group: &GroupRef) -> Done {
+    let next = match files.first() {
+        Some(file) => format!("download_file {group} {} <destination_path>", quote(&file.name)),
+        None => format!("upload_file <file_path> {group}"),
+    };
+    Done::list(files.iter().map(file_item).collect(), "file", "No files in the group at this time").next(next)
+}
+
+fn file_item(file: &FileLine) -> Item {
+    let online = human::count(u64::from(file.sharers_online), "sharer");
+    let detail = format!("{}\t{online} online", human::bytes(file.size));
+    Item::new(file.name.clone(), Some(detail), &model::File::from(file))
+}
+
+pub(super) async fn upload(
+    node: &Node,
+    path: &Path,
+    group: &GroupRef,
+    hashed: HashReport,
+) -> Result<Done, Refusal> {
+    let reply = node.upload_file(path, group, hashed).await?;
+    let again = if reply.joined_existing { "you are one more sharer of it; " } else { "" };
+    Ok(Done::say("File shared successfully")
+        .next(format!("{again}others: download_file {group} {} <destination_path>", quote(&reply.name))))
+}
+
+pub(super) async fn stop_share(node: &Node, group: &GroupRef, file: &str) -> Result<Done, Refusal> {
+    node.stop_share(group, file).await?;
+    Ok(Done::say("Stopped sharing this file").next("the file itself stays where it is"))
+}
+
+pub(super) async fn download(
+    node: &Node,
+    group: &GroupRef,
+    file: &str,
+    destination: &str,
+) -> Result<Done, Refusal> {
+    let reply = node.download_file(group, file, destination).await?;
+    let (size, path) = (human::bytes(reply.size), reply.path.display());
+    let from = human::count(reply.peers as u64, "peer");
+    Ok(Done::say("Download started")
+        .next(format!("{size} from {from} to {path}; `wait` shows progress and returns when it is complete")))
+}
+
+pub(super) async fn show_downloads(node: &Node) -> Result<Done, Refusal> {
+    let downloads = node.show_downloads().await?;
+    Ok(Done::list(downloads.iter().map(download_item).collect(), "download", "No downloads at this time"))
+}
+
+/// The classroom's line: `[D] [grp_id] filename`, then what a person may want to know.
+fn download_item(d: &DownloadLine) -> Item {
+    let state = if d.complete { "C" } else { "D" };
+    let mut line = format!("[{state}] [{}] {}", d.group, d.name);
+    if !d.complete {
+        line.push_str(&format!(" {}% {}/s", d.percent, human::bytes(d.bytes_per_second)));
+        if let Some(note) = &d.note {
+            line.push_str(&format!(" ({note})"));
+        }
+    }
+    Item::new(line, None, &model::Download::from(d))
+}
+
+pub(super) async fn list_peers(node: &Node, group: &GroupRef, file: &str) -> Result<Done, Refusal> {
+    let peers = node.list_peers(group, file).await?;
+    Ok(Done::list(peers.iter().map(peer_item).collect(), "peer", "No peers at this time"))
+}
+
+fn peer_item(peer: &PeerLine) -> Item {
+    let cells = peer.pieces.as_ref().map(|pieces| pieces.cells(model::PIECE_MAP_CELLS));
+    let map = cells.unwrap_or_else(|| "-".to_owned());
+    let line = format!("{}\t{}\t{}%\t{map}", peer.user, peer.address, peer.percent);
+    Item::new(line, None, &model::Peer::from(peer))
+}
+
+pub(super) async fn wait(
+    node: &Node,
+    what: Option<&(GroupRef, String)>,
+    timeout: Option<Duration>,
+) -> Result<Done, Refusal> {
+    let done = node.wait(what.map(|(group, file)| (group, file.as_str())), timeout).await?;
+    Ok(Done::say(match done {
+        0 => "No downloads are running".to_owned(),
+        1 => "Download complete".to_owned(),
+        n => format!("{n} downloads complete"),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use peerage_node::client::{DownloadLine, FileLine, PeerLine};
+    use peerage_types::ContentId;
+
+    use super::*;
+    use crate::reply;
+
+    fn both(items: Vec<Item>) -> String {
+        let done = Ok(Done::list(items, "entry", ""));
+        format!("{}\n{}", reply::plain(&done), reply::json("x", &done))
+    }
+
+    #[test]
+    fn downloads_keep_the_classroom_form() {
+        let running = DownloadLine {
+            group: "g1".into(),
+            name: "a b.iso".into(),
+            complete: false,
+            percent: 42.5,
+            bytes_done: 42,
+            bytes_total: 100,
+            bytes_per_second: 1536,
+            peers: 2,
+            path: "/d/a b.iso".into(),
+            seconds: 1.5,
+            sources: vec![("ada".into(), 40), ("ben".into(), 2)],
+            note: None,
+        };
+        let complete = DownloadLine {
+            complete: true,
+            percent: 100.0,
+            bytes_done: 100,
+            bytes_per_second: 0,
+            ..running.clone()
+        };
+        let waiting = DownloadLine { note: Some("waiting for a sharer".into()), ..running.clone() };
+        expect![[r#"
+            [D] [g1] a b.iso 42.5% 1.50 KiB/s
+            [C] [g1] a b.iso
+            [D] [g1] a b.iso 42.5% 1.50 KiB/s (waiting for a sharer)
+            {"command":"x","ok":true,"message":"3 entrys","items":[{"bytes_done":42,"bytes_per_second":1536,"bytes_total":100,"group":"g1","name":"a b.iso","note":null,"path":"/d/a b.iso","peers":2,"percent":42.5,"seconds":1.5,"sources":[{"bytes":40,"user":"ada"},{"bytes":2,"user":"ben"}],"state":"D"},{"bytes_done":100,"bytes_per_second":0,"bytes_total":100,"group":"g1","name":"a b.iso","note":null,"path":"/d/a b.iso","peers":2,"percent":100.0,"seconds":1.5,"sources":[{"bytes":40,"user":"ada"},{"bytes":2,"user":"ben"}],"state":"C"},{"bytes_done":42,"bytes_per_second":1536,"bytes_total":100,"group":"g1","name":"a b.iso","note":"waiting for a sharer","path":"/d/a b.iso","peers":2,"percent":42.5,"seconds":1.5,"sources":[{"bytes":40,"user":"ada"},{"bytes":2,"user":"ben"}],"state":"D"}]}"#]]
+        .assert_eq(&both([running, complete, waiting].iter().map(download_item).collect()));
+    }
+
+    #[test]
+    fn files_and_peers() {
+        let file = FileLine {
+            name: "notes.pdf".into(),
+            size: 2048,
+            sharers: 2,
+            sharers_online: 0,
+            content: ContentId([0xab; 32]),
+        };
+        let done = Ok(listing(&[file], &"g".parse().unwrap()));
+        expect![[r#"
+            notes.pdf
+            {"command":"list_files","ok":true,"message":"1 file","items":[{"content":"abababababababababababababababababababababababababababababababab","name":"notes.pdf","sharers":2,"sharers_online":0,"size":2048}]}"#]]
+        .assert_eq(&format!("{}\n{}", reply::plain(&done), reply::json("list_files", &done)));
+        let peer = PeerLine {
+            user: "bob".into(),
+            address: "10.0.0.2:7600".into(),
+            percent: 50,
+            seeding: false,
+            connected: false,
+            bytes_from: 0,
+            bytes_to: 0,
+            pieces: None,
+        };
+        expect![[r#"
+            bob	10.0.0.2:7600	50%	-
+            {"command":"x","ok":true,"message":"1 entry","items":[{"address":"10.0.0.2:7600","bytes_from":0,"bytes_to":0,"connected":false,"percent":50,"piece_map":null,"pieces":null,"pieces_total":null,"seeding":false,"user":"bob"}]}"#]]
+        .assert_eq(&both(vec![peer_item(&peer)]));
+    }
+}

@@ -1,0 +1,89 @@
+//! Runs a command on the node and words its reply.
+
+mod account;
+mod files;
+mod groups;
+mod roles;
+
+use peerage_node::client::{HashReport, Node, Refusal};
+
+use crate::command::{Command, ParseError, SPECS, help_lines};
+use crate::reply::model::CommandHelp;
+use crate::reply::{Done, Item, Outcome, note_stale};
+
+/// Runs what was parsed. `None` when there was nothing to do (blank line, comment). `hashed` hears how many bytes of a
+/// file that is to be shared are hashed.
+pub async fn run(
+    node: &Node,
+    parsed: Result<Option<Command>, ParseError>,
+    hashed: HashReport,
+) -> Option<Outcome> {
+    match parsed {
+        Ok(None) => None,
+        Ok(Some(command)) => {
+            let started = std::time::Instant::now();
+            let mut outcome = apply(node, command, hashed).await.map_err(Into::into);
+            note_stale(&mut outcome, node.stale_since(started));
+            Some(outcome)
+        }
+        // An impossible group name is unknown; but nobody learns that before logging in.
+        Err(ParseError::Refused(refusal)) if needs_login(&refusal) && !node.is_logged_in() => {
+            Some(Err(Refusal::NotLoggedIn.into()))
+        }
+        Err(error) => Some(Err(error.into())),
+    }
+}
+
+fn needs_login(refusal: &Refusal) -> bool {
+    matches!(refusal, Refusal::GroupUnknown | Refusal::NotRequested | Refusal::NotInGroup)
+}
+
+async fn apply(node: &Node, command: Command, hashed: HashReport) -> Result<Done, Refusal> {
+    match command {
+        Command::CreateUser { user, password, code } => {
+            account::create(node, user, password, code.as_ref()).await
+        }
+        Command::Login { user, password } => account::login(node, &user, &password).await,
+        Command::Logout => account::logout(node).await,
+        Command::Whoami => account::whoami(node).await,
+        Command::ChangePassword { old, new } => account::change_password(node, &old, &new).await,
+        Command::ClaimName { name, password } => account::claim_name(node, name, &password).await,
+        Command::ListDevices => account::list_devices(node).await,
+        Command::RevokeDevice { device, password } => account::revoke_device(node, &device, &password).await,
+        Command::RecoveryCode { password } => account::recovery_code(node, &password).await,
+        Command::Recover { user, code, password } => account::recover(node, &user, &code, &password).await,
+        Command::CreateGroup { group } => groups::create(node, group).await,
+        Command::JoinGroup { group } => groups::join(node, &group).await,
+        Command::LeaveGroup { group } => groups::leave(node, &group).await,
+        Command::ListGroups => groups::list(node).await,
+        Command::ListMembers { group } => groups::list_members(node, &group).await,
+        Command::ListRequests { group } => groups::list_requests(node, &group).await,
+        Command::AcceptRequest { group, user } => groups::accept(node, &group, &user).await,
+        Command::RejectRequest { group, user } => groups::reject(node, &group, &user).await,
+        Command::Kick { group, user } => groups::kick(node, &group, &user).await,
+        Command::GrantAdmin { group, user } => roles::grant_admin(node, &group, &user).await,
+        Command::RevokeAdmin { group, user } => roles::revoke_admin(node, &group, &user).await,
+        Command::HandOver { group, user } => roles::hand_over(node, &group, &user).await,
+        Command::CloseGroup { group } => roles::close_group(node, &group).await,
+        Command::Audit { group } => roles::audit(node, &group).await,
+        Command::ListFiles { group } => files::list(node, &group).await,
+        Command::UploadFile { path, group } => files::upload(node, &path, &group, hashed).await,
+        Command::StopShare { group, file } => files::stop_share(node, &group, &file).await,
+        Command::DownloadFile { group, file, destination } => {
+            files::download(node, &group, &file, &destination).await
+        }
+        Command::ShowDownloads => files::show_downloads(node).await,
+        Command::ListPeers { group, file } => files::list_peers(node, &group, &file).await,
+        Command::Wait { what, timeout } => files::wait(node, what.as_ref(), timeout).await,
+        Command::Help => Ok(help()),
+        Command::Exit => Ok(Done { ends: true, ..Done::say("Goodbye") }),
+    }
+}
+
+fn help() -> Done {
+    let items = help_lines().into_iter().zip(SPECS).map(|(line, spec)| {
+        let help = CommandHelp { name: spec.name, usage: spec.usage, summary: spec.summary };
+        Item::new(line, None, &help)
+    });
+    Done::list(items.collect(), "command", "")
+}
