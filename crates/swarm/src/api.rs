@@ -21,6 +21,20 @@ pub struct Rank {
     pub of: u32,
 }
 
+/// How much a piece is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Priority {
+    /// Not at all: it is never requested, and does not have to be there for the torrent to be complete.
+    Skip,
+    /// When nothing better is left.
+    Low,
+    /// Like most.
+    #[default]
+    Normal,
+    /// Before everything else, even before finishing what has begun: what a preview needs, or a reader waits for.
+    First,
+}
+
 /// Every bound and threshold of the engine.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -67,6 +81,8 @@ pub struct Config {
     pub layout: Layout,
     /// Verified pieces; as long as the layout.
     pub have: Bitfield,
+    /// How much each piece is wanted; as long as the layout, or empty if all are alike.
+    pub priorities: Vec<Priority>,
     /// Our place in the roster, if the swarm is one group. Replaces random first pieces: the shards make the
     /// first copies differ already.
     pub rank: Option<Rank>,
@@ -119,6 +135,9 @@ pub enum Input {
     PieceDone(u32),
     /// The piece is wrong and nobody knows which block: all of them are fetched again.
     PieceFailed(u32),
+    /// From now on the pieces are wanted like this; as long as the layout. What is under way of a piece that is
+    /// skipped now is dropped, unless it is complete and being verified.
+    SetPriorities(Vec<Priority>),
     /// The time of the last `WakeAt` has come. Early or extra ones do no harm.
     Timeout,
 }
@@ -140,7 +159,8 @@ pub enum Output {
     Choke(PeerKey),
     /// Tell this peer that we have this piece.
     Have(PeerKey, u32),
-    /// The last piece was verified. Comes once, and not when everything was there from the start.
+    /// The last wanted piece was verified, or the last missing one is not wanted any more. Comes again only when
+    /// more was wanted in between, and not when everything was there from the start.
     Complete,
     /// Nothing more to do until the next event, or until this time: then send [`Input::Timeout`].
     WakeAt(Option<Time>),

@@ -57,6 +57,7 @@ impl Swarm {
         if untouched {
             self.abandon(block.piece);
         }
+        self.drop_unwanted(block.piece);
         if let Some(slot) = self.peers.slot(key) {
             let peer = &mut self.peers[slot];
             peer.banned = true;
@@ -82,11 +83,12 @@ impl Swarm {
             self.picker.take(piece);
             self.count_fresh_down(piece);
         }
+        let was_lacking = self.lacking.clear(piece);
         for index in 0..self.peers.slot_count() {
             let Some(slot) = self.peers.nth(index) else { continue };
             let peer = &mut self.peers[slot];
             if peer.has(piece) {
-                peer.useful -= u32::from(peer.bits().is_some());
+                peer.useful -= u32::from(was_lacking && peer.bits().is_some());
             } else {
                 self.outputs.push_back(Output::Have(peer.key, piece));
             }
@@ -96,7 +98,7 @@ impl Swarm {
             self.capped = false;
             self.wake_all();
         }
-        if self.have.is_full() {
+        if was_lacking && self.is_complete() {
             self.outputs.push_back(Output::Complete);
         }
     }
@@ -107,7 +109,16 @@ impl Swarm {
         if self.partials.reset(piece) {
             self.abandon(piece);
         }
+        self.drop_unwanted(piece);
         self.wake_all();
+    }
+
+    /// It was complete when it became unwanted, and now it is not.
+    fn drop_unwanted(&mut self, piece: u32) {
+        if !self.lacking.get(piece) && self.partials.get(piece).is_some_and(|partial| !partial.is_complete())
+        {
+            self.cancel_piece(piece);
+        }
     }
 
     /// A fresh piece stops being fresh.
@@ -150,7 +161,7 @@ impl Swarm {
     }
 
     /// The piece came to us some other way, or some block was asked for once too often.
-    fn cancel_piece(&mut self, piece: u32) {
+    pub(crate) fn cancel_piece(&mut self, piece: u32) {
         for index in 0..self.layout.block_count(piece) {
             let Some(partial) = self.partials.get(piece) else { return };
             let asked = match partial.blocks[index as usize] {

@@ -5,11 +5,12 @@ use std::collections::VecDeque;
 use peerage_types::Time;
 use peerage_wire::{Bitfield, BlockRef};
 
-use crate::api::{Config, Input, Limits, Output, PeerFault, PeerKey, PeerStats};
+use crate::api::{Config, Input, Limits, Output, PeerFault, PeerKey, PeerStats, Priority};
 use crate::layout::Layout;
 use crate::partial::{Block, Partials};
 use crate::peers::{Peers, Slot};
 use crate::picker::Picker;
+use crate::priorities::lacking;
 use crate::rng::Rng;
 
 /// Decides which block is asked of which peer. See the crate's description.
@@ -22,6 +23,8 @@ pub struct Swarm {
     pub(crate) ranked: bool,
     /// Verified pieces.
     pub(crate) have: Bitfield,
+    /// Wanted pieces that are not verified: fresh ones and those under way.
+    pub(crate) lacking: Bitfield,
     pub(crate) picker: Picker,
     pub(crate) partials: Partials,
     pub(crate) peers: Peers,
@@ -44,17 +47,18 @@ impl Swarm {
     /// A swarm without peers.
     ///
     /// # Panics
-    /// When `config.have` is not as long as the layout, or `endgame_copies` is neither 1 nor 2.
+    /// When `config.have` or `config.priorities` is not as long as the layout, or `endgame_copies` is neither 1 nor 2.
     pub fn new(config: Config, now: Time) -> Self {
-        let Config { layout, have, rank, seed, limits } = config;
+        let Config { layout, have, priorities, rank, seed, limits } = config;
         assert_eq!(have.len(), layout.piece_count(), "the bitfield must be as long as the layout");
         assert!((1..=2).contains(&limits.endgame_copies), "{} endgame copies", limits.endgame_copies);
-        let mut fresh = Bitfield::full(have.len());
-        for piece in have.iter_set() {
-            fresh.clear(piece);
-        }
+        let priorities = match priorities.is_empty() {
+            true => vec![Priority::default(); have.len() as usize],
+            false => priorities,
+        };
+        let lacking = lacking(&have, &priorities);
         Self {
-            picker: Picker::new(fresh, rank, Rng::new(seed)),
+            picker: Picker::new(lacking.clone(), priorities, rank, Rng::new(seed)),
             partials: Partials::new(layout.piece_count()),
             peers: Peers::default(),
             ranked: rank.is_some(),
@@ -68,6 +72,7 @@ impl Swarm {
             layout,
             limits,
             have,
+            lacking,
         }
     }
 
@@ -78,7 +83,8 @@ impl Swarm {
     /// connection, then send [`Input::Gone`].
     ///
     /// # Panics
-    /// When the shell reports a piece behind the end of the torrent as done or failed.
+    /// When the shell reports a piece behind the end of the torrent as done or failed, or names other than one
+    /// priority for each piece.
     pub fn handle(&mut self, now: Time, input: Input) -> Result<(), PeerFault> {
         self.now = self.now.max(now);
         let key = match input {
@@ -88,6 +94,10 @@ impl Swarm {
             }
             Input::PieceFailed(piece) => {
                 self.piece_failed(piece);
+                return Ok(());
+            }
+            Input::SetPriorities(priorities) => {
+                self.set_priorities(priorities);
                 return Ok(());
             }
             Input::Timeout => {
@@ -152,9 +162,19 @@ impl Swarm {
         &self.have
     }
 
-    /// Whether every piece is verified.
+    /// Whether every wanted piece is verified.
     pub fn is_complete(&self) -> bool {
-        self.have.is_full()
+        self.lacking.count() == 0
+    }
+
+    /// How much `piece` is wanted; `Skip` behind the end.
+    pub fn priority(&self, piece: u32) -> Priority {
+        self.picker.priority(piece)
+    }
+
+    /// Wanted pieces that are not verified yet.
+    pub fn lacking(&self) -> &Bitfield {
+        &self.lacking
     }
 
     /// How many connected peers have `piece`; 0 behind the end.
@@ -209,6 +229,7 @@ impl Swarm {
             | Input::Connected { .. }
             | Input::PieceDone(_)
             | Input::PieceFailed(_)
+            | Input::SetPriorities(_)
             | Input::Timeout => {}
         }
         Ok(())

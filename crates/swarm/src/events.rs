@@ -40,7 +40,7 @@ impl Swarm {
                 self.picker.add(&bits);
                 let peer = &mut self.peers[slot];
                 peer.fresh = bits.intersection_count(self.picker.fresh());
-                peer.useful = bits.difference_count(&self.have);
+                peer.useful = bits.intersection_count(&self.lacking);
                 peer.pieces = Pieces::Some(bits);
                 self.offers_changed(slot);
                 Ok(())
@@ -70,7 +70,7 @@ impl Swarm {
         let Pieces::Some(bits) = &mut peer.pieces else { return Ok(()) };
         if bits.set(piece) {
             peer.fresh += u32::from(self.picker.fresh().get(piece));
-            peer.useful += u32::from(!self.have.get(piece));
+            peer.useful += u32::from(self.lacking.get(piece));
             self.picker.have(piece);
             self.offers_changed(slot);
         }
@@ -132,9 +132,12 @@ impl Swarm {
         }
     }
 
-    /// Nothing of `piece` is here or under way any more: it is fresh again.
+    /// Nothing of `piece` is here or under way any more: it is fresh again, if it is wanted.
     pub(crate) fn abandon(&mut self, piece: u32) {
         self.partials.remove(piece);
+        if !self.lacking.get(piece) {
+            return;
+        }
         self.picker.give_back(piece);
         for peer in self.peers.iter_mut() {
             peer.fresh += u32::from(peer.bits().is_some_and(|bits| bits.get(piece)));
@@ -143,7 +146,7 @@ impl Swarm {
 
     /// Tells the peer when it starts or stops having what we lack.
     pub(crate) fn update_interest(&mut self, slot: Slot) {
-        let lacking = self.have.len() - self.have.count();
+        let lacking = self.lacking.count();
         let peer = &mut self.peers[slot];
         let interested = match peer.pieces {
             Pieces::All => lacking > 0,

@@ -1,5 +1,6 @@
 //! Recounting everything, for tests and simulations.
 
+use crate::api::Priority;
 use crate::engine::Swarm;
 use crate::partial::Block;
 use crate::peers::Pieces;
@@ -15,7 +16,7 @@ impl Swarm {
             asked_total += peer.asked.len() as u32;
             if let Pieces::Some(bits) = &peer.pieces {
                 assert_eq!(peer.fresh, bits.intersection_count(self.picker.fresh()));
-                assert_eq!(peer.useful, bits.difference_count(&self.have));
+                assert_eq!(peer.useful, bits.intersection_count(&self.lacking));
             }
             for asked in &peer.asked {
                 let partial = self.partials.get(asked.block.piece);
@@ -30,8 +31,12 @@ impl Swarm {
             }
         }
         assert_eq!(asked_total, self.asked_total);
-        let in_progress: u32 = self.partials.pieces().count() as u32;
-        assert_eq!(in_progress + self.picker.fresh().count() + self.have.count(), self.have.len());
+        for piece in 0..self.have.len() {
+            let wanted = self.picker.priority(piece) != Priority::Skip;
+            assert_eq!(self.lacking.get(piece), wanted && !self.have.get(piece), "piece {piece} is lacking");
+            let fresh = self.lacking.get(piece) && self.partials.get(piece).is_none();
+            assert_eq!(self.picker.fresh().get(piece), fresh, "piece {piece} is fresh");
+        }
     }
 
     /// Entries that choosing pieces has examined so far.

@@ -12,7 +12,7 @@
 //! peers happens once per piece; what is proportional to the number of pieces happens once per bitfield or
 //! disconnect, and at most once per poll.
 //!
-//! Deliberately absent so far: deadlines (previews), stealing blocks from slow owners, a choker for standard
+//! Deliberately absent so far: stealing blocks from slow owners, a choker for standard
 //! clients. Their places are marked in `schedule` and `events`.
 
 mod api;
@@ -25,10 +25,11 @@ mod partial;
 mod peers;
 mod picker;
 mod pipeline;
+mod priorities;
 mod rng;
 mod schedule;
 mod timers;
 
-pub use api::{Config, Input, Limits, Output, PeerFault, PeerKey, PeerStats, Rank};
+pub use api::{Config, Input, Limits, Output, PeerFault, PeerKey, PeerStats, Priority, Rank};
 pub use engine::Swarm;
 pub use layout::Layout;

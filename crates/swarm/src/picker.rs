@@ -6,13 +6,20 @@
 //! one counting sort repairs it when the next piece is picked. Seeders raise every piece alike, so they are one
 //! counter and never move anything.
 //!
+//! Pieces of different priority are in partitions of their own, searched in turn; a priority that changes marks
+//! them dirty, too.
+//!
 //! Every choice examines a bounded number of entries, [`EXAMINED_MAX`]; up to that many pieces the choice is
 //! exact, beyond it may miss the rarest piece but never misses that there is one.
 
+mod partition;
+
 use peerage_wire::Bitfield;
 
-use crate::api::Rank;
+use crate::api::{Priority, Rank};
 use crate::rng::Rng;
+
+use self::partition::{NONE, Partition};
 
 /// Entries examined before a choice falls back to a cheaper, inexact search. Shares aim at 1,000–2,000 pieces,
 /// so this is exact for nearly all of them.
@@ -25,7 +32,8 @@ const RING_WALK_MAX: u32 = EXAMINED_MAX;
 /// Candidates that the fallback compares.
 const FALLBACK_CANDIDATES: u32 = 64;
 
-const NONE: u32 = u32::MAX;
+/// Priorities that are fetched at all.
+const CLASSES: usize = 3;
 
 /// Which of a peer's fresh pieces is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,17 +61,18 @@ impl Holder<'_> {
     }
 }
 
-/// See the module's description. `bounds[a]..bounds[a + 1]` is the bucket of availability `a` in `order`.
+/// See the module's description.
 #[derive(Debug)]
 pub(crate) struct Picker {
     /// Copies among peers that are not seeders, of every piece.
     availability: Vec<u32>,
     seeders: u32,
     fresh: Bitfield,
-    order: Vec<u32>,
-    /// Piece to position in `order`; `NONE` unless fresh. Like `order` and `bounds` only valid if not dirty.
+    priorities: Vec<Priority>,
+    /// By priority, highest first.
+    partitions: [Partition; CLASSES],
+    /// Piece to its place in its partition; `NONE` unless fresh. Like `partitions` only valid if not dirty.
     position: Vec<u32>,
-    bounds: Vec<u32>,
     dirty: bool,
     /// The piece where our shard starts, if there is a roster.
     shard: Option<u32>,
@@ -74,16 +83,26 @@ pub(crate) struct Picker {
     examined: u64,
 }
 
+/// The partition of a priority.
+fn class(priority: Priority) -> usize {
+    match priority {
+        Priority::First => 0,
+        Priority::Normal => 1,
+        Priority::Low | Priority::Skip => 2,
+    }
+}
+
 impl Picker {
-    pub(crate) fn new(fresh: Bitfield, rank: Option<Rank>, rng: Rng) -> Self {
+    /// `priorities` is as long as `fresh`, and nothing fresh is skipped.
+    pub(crate) fn new(fresh: Bitfield, priorities: Vec<Priority>, rank: Option<Rank>, rng: Rng) -> Self {
         let pieces = fresh.len();
         let mut picker = Self {
             availability: vec![0; pieces as usize],
             seeders: 0,
             fresh,
-            order: Vec::new(),
+            priorities,
+            partitions: Default::default(),
             position: vec![NONE; pieces as usize],
-            bounds: Vec::new(),
             dirty: true,
             shard: None,
             ring_cursor: 0,
@@ -112,10 +131,21 @@ impl Picker {
         match self.seeders {
             0 => {
                 self.clean();
-                self.order.len() as u32 - self.bounds[1]
+                self.partitions.iter().map(|part| part.len() - part.shared_from()).sum()
             }
             _ => self.fresh.count(),
         }
+    }
+
+    /// What each piece is worth.
+    pub(crate) fn priority(&self, piece: u32) -> Priority {
+        self.priorities.get(piece as usize).copied().unwrap_or(Priority::Skip)
+    }
+
+    /// Other priorities, and what is fresh with them.
+    pub(crate) fn set_priorities(&mut self, priorities: Vec<Priority>, fresh: Bitfield) {
+        (self.priorities, self.fresh) = (priorities, fresh);
+        (self.ring_cursor, self.dirty) = (0, true);
     }
 
     /// Moves our shard.
@@ -157,13 +187,8 @@ impl Picker {
         if self.dirty || !self.fresh.get(piece) {
             return;
         }
-        let last = self.bounds[bucket + 1] - 1;
-        self.swap(self.position[piece as usize], last);
-        self.bounds[bucket + 1] = last;
-        if bucket + 2 == self.bounds.len() {
-            self.bounds.push(self.order.len() as u32);
-        }
-        self.place_randomly(last, bucket + 1);
+        let class = class(self.priorities[piece as usize]);
+        self.partitions[class].raise(piece, bucket, &mut self.position, &mut self.rng);
     }
 
     /// `piece` is no longer fresh.
@@ -172,17 +197,9 @@ impl Picker {
         if self.dirty || !was_fresh {
             return;
         }
-        let mut hole = std::mem::replace(&mut self.position[piece as usize], NONE);
-        for bucket in self.availability[piece as usize] as usize..self.bounds.len() - 1 {
-            let last = self.bounds[bucket + 1] - 1;
-            if last != hole {
-                self.put(hole, self.order[last as usize]);
-            }
-            self.bounds[bucket + 1] = last;
-            hole = last;
-        }
-        self.order.pop();
-        assert_eq!(hole as usize, self.order.len(), "the hole must have travelled to the end");
+        let class = class(self.priorities[piece as usize]);
+        let bucket = self.availability[piece as usize] as usize;
+        self.partitions[class].remove(piece, bucket, &mut self.position);
     }
 
     /// `piece` is fresh again.
@@ -194,42 +211,31 @@ impl Picker {
         if self.dirty || !changed {
             return;
         }
+        let class = class(self.priorities[piece as usize]);
         let bucket = self.availability[piece as usize] as usize;
-        while self.bounds.len() < bucket + 2 {
-            self.bounds.push(self.order.len() as u32);
-        }
-        let mut hole = self.order.len() as u32;
-        self.order.push(piece);
-        for later in (bucket + 1..self.bounds.len()).rev() {
-            // `later` runs over the ends of buckets; the bucket behind each gives its first entry for the hole.
-            let first = self.bounds[later];
-            if first != hole {
-                self.put(hole, self.order[first as usize]);
-            }
-            self.bounds[later] += 1;
-            hole = first;
-        }
-        self.put(hole, piece);
-        self.place_randomly(hole, bucket);
+        self.partitions[class].insert(piece, bucket, &mut self.position, &mut self.rng);
     }
 
-    /// A fresh piece of `holder`, who has `wants > 0` of them before refusals; `None` only if it refused all.
+    /// A fresh piece of `holder`, who has `wants > 0` of them before refusals, of the highest priority that it
+    /// offers; `None` only if it refused all.
     pub(crate) fn pick(&mut self, order: Order, holder: Holder<'_>) -> Option<u32> {
         self.clean();
-        // Whoever is not a seeder is counted in the availability of what it has.
-        let start = if holder.bits.is_some() { self.bounds[1] } else { 0 };
         let budget = self.examined + u64::from(EXAMINED_MAX);
-        let len = self.order.len() as u32;
-        let picked = match (order, self.shard) {
-            (Order::Rarest, Some(shard)) => self.nearest(start, shard, holder, budget),
-            (Order::Rarest, None) => self.first_offered(start..len, holder, budget),
-            (Order::Common, _) => self.first_offered((start..len).rev(), holder, budget),
-            (Order::Random, _) => {
-                let from = start + self.rng.below(len - start);
-                self.first_offered((from..len).chain(start..from), holder, budget)
-            }
-        };
+        let picked = (0..CLASSES).find_map(|class| self.pick_in(class, order, holder, budget));
         if picked.is_none() && self.examined >= budget { self.fallback(holder) } else { picked }
+    }
+
+    /// Like `pick`, among pieces that are to come first.
+    pub(crate) fn pick_first(&mut self, holder: Holder<'_>) -> Option<u32> {
+        self.clean();
+        let budget = self.examined + u64::from(EXAMINED_MAX);
+        self.pick_in(class(Priority::First), Order::Rarest, holder, budget)
+    }
+
+    /// Whether some fresh piece is to come first.
+    pub(crate) fn has_first(&mut self) -> bool {
+        self.clean();
+        self.partitions[class(Priority::First)].len() > 0
     }
 
     /// Recounts everything and compares. `holders`: the pieces of all peers that are not seeders.
@@ -237,20 +243,36 @@ impl Picker {
         let mut counted = vec![0; self.availability.len()];
         holders.flat_map(Bitfield::iter_set).for_each(|piece| counted[piece as usize] += 1);
         assert_eq!(counted, self.availability);
+        assert!(self.fresh.iter_set().all(|piece| self.priorities[piece as usize] != Priority::Skip));
         if self.dirty {
             return;
         }
-        assert_eq!(self.order.len() as u32, self.fresh.count());
-        assert_eq!(self.bounds.last().copied(), Some(self.order.len() as u32));
-        for (at, piece) in self.order.iter().enumerate() {
-            let bucket = self.availability[*piece as usize] as usize;
-            assert!(self.fresh.get(*piece) && self.position[*piece as usize] == at as u32);
-            assert!((self.bounds[bucket]..self.bounds[bucket + 1]).contains(&(at as u32)));
+        assert_eq!(self.partitions.iter().map(Partition::len).sum::<u32>(), self.fresh.count());
+        for (at, partition) in self.partitions.iter().enumerate() {
+            partition.assert_consistent(&self.availability, &self.position);
+            let ours = |piece: &u32| self.fresh.get(*piece) && class(self.priorities[*piece as usize]) == at;
+            assert!(partition.pieces().iter().all(ours));
+        }
+    }
+
+    fn pick_in(&mut self, class: usize, order: Order, holder: Holder<'_>, budget: u64) -> Option<u32> {
+        let len = self.partitions[class].len();
+        // Whoever is not a seeder is counted in the availability of what it has.
+        let start = if holder.bits.is_some() { self.partitions[class].shared_from() } else { 0 };
+        match (order, self.shard) {
+            (Order::Rarest, Some(shard)) => self.nearest(class, start, shard, holder, budget),
+            (Order::Rarest, None) => self.first_offered(class, start..len, holder, budget),
+            (Order::Common, _) => self.first_offered(class, (start..len).rev(), holder, budget),
+            (Order::Random, _) => {
+                let from = start + self.rng.below(len - start);
+                self.first_offered(class, (from..len).chain(start..from), holder, budget)
+            }
         }
     }
 
     fn first_offered(
         &mut self,
+        class: usize,
         positions: impl Iterator<Item = u32>,
         holder: Holder<'_>,
         budget: u64,
@@ -260,7 +282,7 @@ impl Picker {
                 return None;
             }
             self.examined += 1;
-            let piece = self.order[at as usize];
+            let piece = self.partitions[class].piece(at);
             if holder.offers(piece) {
                 return Some(piece);
             }
@@ -269,12 +291,20 @@ impl Picker {
     }
 
     /// The rarest piece, and among those the first on the ring from `shard`.
-    fn nearest(&mut self, start: u32, shard: u32, holder: Holder<'_>, budget: u64) -> Option<u32> {
+    fn nearest(
+        &mut self,
+        class: usize,
+        start: u32,
+        shard: u32,
+        holder: Holder<'_>,
+        budget: u64,
+    ) -> Option<u32> {
         while self.ring_cursor < self.fresh.len() && !self.fresh.get(self.on_ring(shard, self.ring_cursor)) {
             self.ring_cursor += 1;
         }
-        for bucket in 0..self.bounds.len() - 1 {
-            let (from, to) = (self.bounds[bucket].max(start), self.bounds[bucket + 1]);
+        for bucket in 0..self.partitions[class].bucket_count() {
+            let (from, to) = self.partitions[class].bucket(bucket);
+            let from = from.max(start);
             if from >= to {
                 continue;
             }
@@ -282,13 +312,13 @@ impl Picker {
                 return None;
             }
             if to - from > RING_BUCKET_MAX
-                && let Some(piece) = self.walk_ring(shard, bucket as u32, holder)
+                && let Some(piece) = self.walk_ring(class, shard, bucket as u32, holder)
             {
                 return Some(piece);
             }
             let to = if to - from > RING_WALK_MAX { from + RING_BUCKET_MAX } else { to };
             self.examined += u64::from(to - from);
-            let entries = self.order[from as usize..to as usize].iter().copied();
+            let entries = self.partitions[class].pieces()[from as usize..to as usize].iter().copied();
             let nearest = entries.filter(|piece| holder.offers(*piece));
             if let Some(piece) = nearest.min_by_key(|piece| self.distance(shard, *piece)) {
                 return Some(piece);
@@ -297,12 +327,14 @@ impl Picker {
         None
     }
 
-    fn walk_ring(&mut self, shard: u32, availability: u32, holder: Holder<'_>) -> Option<u32> {
+    fn walk_ring(&mut self, class: usize, shard: u32, availability: u32, holder: Holder<'_>) -> Option<u32> {
         let end = self.fresh.len().min(self.ring_cursor.saturating_add(RING_WALK_MAX));
         for distance in self.ring_cursor..end {
             self.examined += 1;
             let piece = self.on_ring(shard, distance);
-            let rare = self.fresh.get(piece) && self.availability[piece as usize] == availability;
+            let rare = self.fresh.get(piece)
+                && self.availability[piece as usize] == availability
+                && self::class(self.priorities[piece as usize]) == class;
             if rare && holder.offers(piece) {
                 return Some(piece);
             }
@@ -323,8 +355,9 @@ impl Picker {
                 let piece = at as u32 * 64 + bit;
                 if holder.offers(piece) {
                     candidates += 1;
-                    let candidate = (self.availability[piece as usize], piece);
-                    best = Some(best.map_or(candidate, |best: (u32, u32)| best.min(candidate)));
+                    let class = class(self.priorities[piece as usize]);
+                    let candidate = (class, self.availability[piece as usize], piece);
+                    best = Some(best.map_or(candidate, |best: (usize, u32, u32)| best.min(candidate)));
                 }
             }
             self.examined += 1;
@@ -332,10 +365,10 @@ impl Picker {
                 break;
             }
         }
-        best.map(|(_, piece)| piece)
+        best.map(|(.., piece)| piece)
     }
 
-    /// Counting sort by availability; ties in ring order or shuffled. Leaves at least one bucket.
+    /// Sorts everything anew; ties in ring order or shuffled.
     fn clean(&mut self) {
         if !std::mem::take(&mut self.dirty) {
             return;
@@ -348,43 +381,14 @@ impl Picker {
             }
             None => self.rng.shuffle(&mut fresh),
         }
-        let highest = fresh.iter().map(|piece| self.availability[*piece as usize]).max().unwrap_or(0);
-        self.bounds.clear();
-        self.bounds.resize(highest as usize + 2, 0);
-        for piece in &fresh {
-            self.bounds[self.availability[*piece as usize] as usize + 1] += 1;
-        }
-        for bucket in 1..self.bounds.len() {
-            self.bounds[bucket] += self.bounds[bucket - 1];
-        }
-        self.order.clear();
-        self.order.resize(fresh.len(), 0);
         self.position.fill(NONE);
-        let mut next = self.bounds.clone();
+        let mut classes: [Vec<u32>; CLASSES] = Default::default();
         for piece in fresh {
-            let at = &mut next[self.availability[piece as usize] as usize];
-            self.order[*at as usize] = piece;
-            self.position[piece as usize] = *at;
-            *at += 1;
+            classes[class(self.priorities[piece as usize])].push(piece);
         }
-    }
-
-    fn place_randomly(&mut self, at: u32, bucket: usize) {
-        let (from, to) = (self.bounds[bucket], self.bounds[bucket + 1]);
-        assert!((from..to).contains(&at), "position {at} outside of bucket {from}..{to}");
-        let other = from + self.rng.below(to - from);
-        self.swap(at, other);
-    }
-
-    fn swap(&mut self, a: u32, b: u32) {
-        let (first, second) = (self.order[a as usize], self.order[b as usize]);
-        self.put(a, second);
-        self.put(b, first);
-    }
-
-    fn put(&mut self, at: u32, piece: u32) {
-        self.order[at as usize] = piece;
-        self.position[piece as usize] = at;
+        for (partition, fresh) in self.partitions.iter_mut().zip(&classes) {
+            partition.rebuild(fresh, &self.availability, &mut self.position);
+        }
     }
 
     fn on_ring(&self, shard: u32, distance: u32) -> u32 {

@@ -2,7 +2,7 @@
 
 use peerage_wire::BlockRef;
 
-use crate::api::Output;
+use crate::api::{Output, Priority};
 use crate::engine::Swarm;
 use crate::partial::{Block, Partial};
 use crate::peers::{Asked, Slot};
@@ -65,7 +65,11 @@ impl Swarm {
         if peer.choked {
             return self.choose_allowed(slot);
         }
-        // 1. Pieces with a deadline go here.
+        // 1. What is to come before everything else.
+        if let Some(piece) = self.choose_first(slot) {
+            return Some(piece);
+        }
+        let peer = &self.peers[slot];
         let (whole, snubbed) = (peer.is_whole(self.layout.piece_length()), peer.snubbed);
         let open = self.open(slot);
         let piece = |best: Option<(Worth, u32)>| best.map(|(_, piece)| piece);
@@ -88,6 +92,23 @@ impl Swarm {
         }
         // 4. to 7.: something new; else help anywhere.
         self.choose_fresh(slot).or_else(|| piece(open.shared.or(open.any)))
+    }
+
+    /// A piece of the highest priority, started or not: it is shared, because somebody waits for it.
+    fn choose_first(&mut self, slot: Slot) -> Option<u32> {
+        let peer = &self.peers[slot];
+        let wanted = |partial: &&Partial| {
+            self.picker.priority(partial.piece) == Priority::First && peer.may_ask(partial.piece)
+        };
+        if let Some(partial) = self.partials.open().filter(wanted).min_by_key(|partial| partial.missing) {
+            return Some(partial.piece);
+        }
+        let fresh_total = self.picker.fresh().count();
+        if peer.snubbed || peer.holder(fresh_total).is_none() || !self.picker.has_first() {
+            return None;
+        }
+        let piece = self.picker.pick_first(self.peers[slot].holder(fresh_total)?)?;
+        self.claim_piece_room().then(|| self.start(slot, piece))
     }
 
     fn open(&self, slot: Slot) -> Open {

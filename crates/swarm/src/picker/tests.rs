@@ -14,7 +14,18 @@ enum Step {
     Have(usize, u32),
     Take(u32),
     GiveBack(u32),
+    Prioritise(u32, Priority),
     Pick(usize, Order, Vec<u32>),
+}
+
+fn priority() -> impl Strategy<Value = Priority> {
+    prop::sample::select(vec![
+        Priority::Skip,
+        Priority::Low,
+        Priority::Normal,
+        Priority::Normal,
+        Priority::First,
+    ])
 }
 
 fn step(pieces: u32) -> impl Strategy<Value = Step> {
@@ -27,6 +38,7 @@ fn step(pieces: u32) -> impl Strategy<Value = Step> {
         8 => (any::<usize>(), piece()).prop_map(|(peer, piece)| Step::Have(peer, piece)),
         3 => piece().prop_map(Step::Take),
         2 => piece().prop_map(Step::GiveBack),
+        1 => (piece(), priority()).prop_map(|(piece, priority)| Step::Prioritise(piece, priority)),
         6 => (any::<usize>(), orders, prop::collection::vec(piece(), 0..3))
             .prop_map(|(peer, order, refused)| Step::Pick(peer, order, refused)),
     ]
@@ -35,6 +47,7 @@ fn step(pieces: u32) -> impl Strategy<Value = Step> {
 /// Everything with plain sets; `None` is a seeder.
 struct Reference {
     fresh: Vec<bool>,
+    priorities: Vec<Priority>,
     peers: Vec<Option<Bitfield>>,
     shard: Option<u32>,
 }
@@ -51,6 +64,10 @@ impl Reference {
     }
 
     fn check_pick(&self, order: Order, eligible: &[u32], picked: Option<u32>) {
+        let worth = |piece: &u32| self.priorities[*piece as usize];
+        let highest = eligible.iter().map(worth).max();
+        let eligible: Vec<u32> =
+            eligible.iter().copied().filter(|piece| Some(worth(piece)) == highest).collect();
         let availabilities = eligible.iter().map(|piece| self.availability(*piece));
         let Some(picked) = picked else {
             assert!(eligible.is_empty(), "nothing picked out of {eligible:?}");
@@ -74,10 +91,23 @@ impl Reference {
     }
 }
 
-fn run(pieces: u32, rank: Option<Rank>, seed: u64, steps: Vec<Step>) {
-    let mut picker = Picker::new(Bitfield::full(pieces), rank, Rng::new(seed));
-    let fresh = vec![true; pieces as usize];
-    let mut reference = Reference { fresh, peers: Vec::new(), shard: picker.shard };
+/// What is fresh when nothing is there and nothing has begun.
+fn wanted(priorities: &[Priority]) -> Bitfield {
+    let mut fresh = Bitfield::new(priorities.len() as u32);
+    let wanted = (0..).zip(priorities).filter(|(_, priority)| **priority != Priority::Skip);
+    wanted.for_each(|(piece, _)| _ = fresh.set(piece));
+    fresh
+}
+
+fn run(priorities: Vec<Priority>, rank: Option<Rank>, seed: u64, steps: Vec<Step>) {
+    let (pieces, fresh) = (priorities.len() as u32, wanted(&priorities));
+    let mut picker = Picker::new(fresh.clone(), priorities.clone(), rank, Rng::new(seed));
+    let mut reference = Reference {
+        fresh: (0..pieces).map(|piece| fresh.get(piece)).collect(),
+        priorities,
+        peers: Vec::new(),
+        shard: picker.shard,
+    };
     for step in steps {
         let count = reference.peers.len();
         match step {
@@ -103,6 +133,16 @@ fn run(pieces: u32, rank: Option<Rank>, seed: u64, steps: Vec<Step>) {
             Step::Take(piece) => {
                 picker.take(piece);
                 reference.fresh[piece as usize] = false;
+            }
+            // What is not wanted never becomes fresh.
+            Step::GiveBack(piece) if reference.priorities[piece as usize] == Priority::Skip => {}
+            Step::Prioritise(piece, priority) => {
+                reference.priorities[piece as usize] = priority;
+                reference.fresh[piece as usize] = priority != Priority::Skip;
+                let mut fresh = Bitfield::new(pieces);
+                let of = |piece: &u32| reference.fresh[*piece as usize];
+                (0..pieces).filter(of).for_each(|piece| _ = fresh.set(piece));
+                picker.set_priorities(reference.priorities.clone(), fresh);
             }
             Step::GiveBack(piece) => {
                 picker.give_back(piece);
@@ -132,18 +172,29 @@ proptest! {
 
     #[test]
     fn agrees_with_the_reference(
-        (pieces, steps) in (1_u32..90).prop_flat_map(|n| (Just(n), prop::collection::vec(step(n), 1..120))),
+        (priorities, steps) in (1_usize..90).prop_flat_map(|n| {
+            let priorities = prop_oneof![
+                Just(vec![Priority::Normal; n]),
+                prop::collection::vec(priority(), n),
+            ];
+            (priorities, prop::collection::vec(step(n as u32), 1..120))
+        }),
         rank in prop::option::of((0_u32..9, 1_u32..9)),
         seed in any::<u64>(),
     ) {
-        run(pieces, rank.map(|(rank, of)| Rank { rank, of }), seed, steps);
+        run(priorities, rank.map(|(rank, of)| Rank { rank, of }), seed, steps);
     }
 }
 
 #[test]
 fn members_start_on_their_own_shards() {
     let first = |rank| {
-        let mut picker = Picker::new(Bitfield::full(1000), Some(Rank { rank, of: 4 }), Rng::new(rank.into()));
+        let mut picker = Picker::new(
+            Bitfield::full(1000),
+            vec![Priority::Normal; 1000],
+            Some(Rank { rank, of: 4 }),
+            Rng::new(rank.into()),
+        );
         picker.add_seeder();
         let mut next = || {
             let piece = picker.pick(Order::Rarest, Holder { bits: None, refused: &[] }).unwrap();
@@ -158,7 +209,8 @@ fn members_start_on_their_own_shards() {
 #[test]
 fn ties_are_broken_differently_by_each_seed() {
     let first = |seed| {
-        let mut picker = Picker::new(Bitfield::full(1000), None, Rng::new(seed));
+        let mut picker =
+            Picker::new(Bitfield::full(1000), vec![Priority::Normal; 1000], None, Rng::new(seed));
         picker.add_seeder();
         picker.pick(Order::Rarest, Holder { bits: None, refused: &[] })
     };
@@ -173,7 +225,8 @@ fn ties_are_broken_differently_by_each_seed() {
 fn huge_torrents_are_searched_within_bounds() {
     for rank in [None, Some(Rank { rank: 1, of: 3 })] {
         let pieces = 1_000_000;
-        let mut picker = Picker::new(Bitfield::full(pieces), rank, Rng::new(1));
+        let mut picker =
+            Picker::new(Bitfield::full(pieces), vec![Priority::Normal; pieces as usize], rank, Rng::new(1));
         let (mut few, mut most) = (Bitfield::new(pieces), Bitfield::full(pieces));
         for piece in [5, 77_777, 999_999] {
             few.set(piece);

@@ -1,6 +1,6 @@
 //! Peers that say anything at any time: faults, never panics, and the state stays consistent.
 
-use peerage_swarm::{Config, Input, Layout, Limits, Output, PeerKey, Rank, Swarm};
+use peerage_swarm::{Config, Input, Layout, Limits, Output, PeerKey, Priority, Rank, Swarm};
 use peerage_types::Time;
 use peerage_wire::{Bitfield, BlockRef};
 use proptest::prelude::*;
@@ -30,6 +30,16 @@ fn bitfield() -> impl Strategy<Value = Bitfield> {
     })
 }
 
+fn priority() -> impl Strategy<Value = Priority> {
+    prop::sample::select(vec![
+        Priority::Skip,
+        Priority::Low,
+        Priority::Normal,
+        Priority::Normal,
+        Priority::First,
+    ])
+}
+
 fn input() -> impl Strategy<Value = Input> {
     let peer = || (0_u32..5).prop_map(PeerKey);
     prop_oneof![
@@ -49,6 +59,7 @@ fn input() -> impl Strategy<Value = Input> {
         1 => (peer(), block()).prop_map(|(peer, block)| Input::BlockBad(peer, block)),
         1 => (0..PIECES).prop_map(Input::PieceDone),
         1 => (0..PIECES).prop_map(Input::PieceFailed),
+        1 => prop::collection::vec(priority(), PIECES as usize).prop_map(Input::SetPriorities),
         1 => Just(Input::Timeout),
     ]
 }
@@ -67,6 +78,7 @@ proptest! {
         let mut swarm = Swarm::new(Config {
             layout: Layout::new(PIECE_BYTES, vec![PIECE_BYTES; PIECES as usize]),
             have: Bitfield::new(PIECES),
+            priorities: Vec::new(),
             rank: ranked.then_some(Rank { rank: 1, of: 3 }),
             seed,
             limits,

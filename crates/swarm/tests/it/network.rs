@@ -132,6 +132,7 @@ impl Network {
             let config = Config {
                 layout: layout.clone(),
                 have: have.clone(),
+                priorities: Vec::new(),
                 rank,
                 seed: world.seed + u64::from(node),
                 limits,

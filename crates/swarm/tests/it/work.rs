@@ -18,7 +18,8 @@ const EXAMINED_PER_PIECE: u64 = 4_096 + 512 + PIECES as u64 / 64;
 fn check(has: impl Fn(u32, u32) -> bool, examined_per_block_max: u64) {
     let layout = Layout::new(BLOCKS * 16_384, vec![BLOCKS * 16_384; PIECES as usize]);
     let have = Bitfield::new(PIECES);
-    let config = Config { layout, have, rank: None, seed: 3, limits: Limits::default() };
+    let config =
+        Config { layout, have, priorities: Vec::new(), rank: None, seed: 3, limits: Limits::default() };
     let mut swarm = Swarm::new(config, Time(0));
     for peer in 0..PEERS {
         let mut bits = Bitfield::new(PIECES);

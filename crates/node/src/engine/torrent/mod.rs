@@ -159,7 +159,7 @@ impl Owner {
         let partial_bytes_max = partial_bytes_max.max(PARTIAL_BYTES_MIN);
         let limits =
             Limits { partial_bytes_target: partial_bytes_max / 2, partial_bytes_max, ..Limits::default() };
-        let swarm_config = Config { layout, have, rank, seed, limits };
+        let swarm_config = Config { layout, have, priorities: Vec::new(), rank, seed, limits };
         let now = shared.engine.now();
         let (events_in, events) = mpsc::channel(EVENT_BATCHES_MAX);
         let mut owner = Self {
