@@ -4,12 +4,13 @@ mod commands;
 mod demo;
 mod drill;
 mod logging;
+mod progress;
 mod shell;
 mod signals;
 
 use std::process::ExitCode;
 
-use clap::{ArgAction, Parser, Subcommand};
+use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 /// Share large files inside a group, from member to member.
 #[derive(Debug, Parser)]
@@ -24,6 +25,12 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run this machine's node: local API, web page, transfers; until `peerage down` or Ctrl-C
+    Up(commands::node::up::Args),
+    /// Tell who is logged in at the running node, and where its page is
+    Status(commands::node::status::Args),
+    /// End the running node
+    Down(commands::node::down::Args),
     /// Run a tracker; `quit` on stdin closes it
     Tracker(commands::tracker::Args),
     /// Open the shell of a member; also reads commands from a pipe
@@ -39,8 +46,8 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    logging::start(cli.verbose);
+    let matches = program().get_matches();
+    logging::start(matches.get_count("verbose"));
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -48,16 +55,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let result = runtime.block_on(async {
-        match cli.command {
-            Command::Tracker(args) => commands::tracker::run(args).await,
-            Command::Client(args) => commands::client::run(args).await,
-            Command::Demo(args) => demo::run(args).await,
-            Command::Cluster(args) => commands::cluster::run(args).await,
-            Command::Drill(args) => drill::run(args).await,
-            Command::Trust(args) => commands::trust::run(args).await,
-        }
-    });
+    let result = runtime.block_on(run(&matches));
     // Threads that read stdin cannot be interrupted, so nothing waits for them.
     runtime.shutdown_background();
     result.unwrap_or_else(|error| {
@@ -66,12 +64,34 @@ fn main() -> ExitCode {
     })
 }
 
+/// Our own subcommands, and the shell's commands through a running node.
+fn program() -> clap::Command {
+    Cli::command().subcommands(commands::node::member::subcommands())
+}
+
+async fn run(matches: &clap::ArgMatches) -> anyhow::Result<ExitCode> {
+    if let Some((name, matches)) = matches.subcommand()
+        && let Some(call) = commands::node::member::Call::of(name, matches)
+    {
+        return commands::node::member::run(call).await;
+    }
+    match Cli::from_arg_matches(matches)?.command {
+        Command::Up(args) => commands::node::up::run(args).await,
+        Command::Status(args) => commands::node::status::run(args).await,
+        Command::Down(args) => commands::node::down::run(args).await,
+        Command::Tracker(args) => commands::tracker::run(args).await,
+        Command::Client(args) => commands::client::run(args).await,
+        Command::Demo(args) => demo::run(args).await,
+        Command::Cluster(args) => commands::cluster::run(args).await,
+        Command::Drill(args) => drill::run(args).await,
+        Command::Trust(args) => commands::trust::run(args).await,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     #[test]
     fn arguments_are_consistent() {
-        super::Cli::command().debug_assert();
+        super::program().debug_assert();
     }
 }

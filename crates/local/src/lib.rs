@@ -9,7 +9,10 @@
 //! One table, [`command::SPECS`], says which commands there are; the shell's help and completion, the subcommands, the
 //! HTTP API and its description are made of it.
 
+pub mod client;
 pub mod command;
+pub mod home;
+pub mod http;
 pub mod reply;
 mod run;
 

@@ -2,5 +2,6 @@
 
 pub mod client;
 pub mod cluster;
+pub mod node;
 pub mod tracker;
 pub mod trust;

@@ -5,14 +5,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use peerage_local::command::command_word;
-use peerage_local::reply::{json, plain};
+use peerage_local::reply::{close_lines, json, notice_line, plain};
 use peerage_node::client::Node;
 use tokio::sync::mpsc;
 
 use super::run::run_line;
 
-use super::progress::Progress;
-use super::{close_lines, notice_line};
+use crate::progress::Progress;
 use crate::signals;
 
 /// Longest line that is read as one command; far above any command with two paths in it.

@@ -7,7 +7,7 @@ use peerage_local::reply::Outcome;
 use peerage_local::run;
 use peerage_node::client::Node;
 
-use super::progress::Progress;
+use crate::progress::Progress;
 
 /// Parses and runs one line. `None` when there was nothing to do (blank line, comment).
 pub async fn run_line(node: &Node, line: &str, progress: Progress) -> Option<Outcome> {

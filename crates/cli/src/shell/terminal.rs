@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use peerage_local::command::{Spec, command_word};
-use peerage_local::reply::detailed;
+use peerage_local::reply::{close_lines, detailed, notice_line};
 use peerage_node::client::Node;
 use rustyline::error::ReadlineError;
 use rustyline::history::{DefaultHistory, History};
@@ -15,9 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::complete::ShellHelper;
 use super::run::run_line;
 
-use super::progress::Progress;
-
-use super::{close_lines, notice_line};
+use crate::progress::Progress;
 use crate::signals;
 
 /// Lines of history that are kept.

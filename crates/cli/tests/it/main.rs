@@ -11,6 +11,7 @@ mod durable;
 mod failover;
 mod hostile;
 mod membership;
+mod node;
 mod operators;
 mod partition;
 mod reach;

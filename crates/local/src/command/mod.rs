@@ -10,7 +10,7 @@ use std::time::Duration;
 use peerage_node::client::{GroupRef, UserRef};
 use peerage_types::Name;
 
-pub use parse::{ParseError, command_word, parse};
+pub use parse::{ParseError, command_word, from_object, parse};
 pub use spec::{Arg, Kind, Opt, SPECS, Spec, help_lines};
 pub use split::{quote, split};
 

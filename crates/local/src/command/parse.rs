@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use peerage_node::client::{GroupRef, Refusal, UserRef};
 use peerage_types::Name;
+use serde_json::{Map, Value};
 
 use super::spec::Spec;
 use super::split::{SplitError, split};
@@ -21,6 +22,9 @@ pub enum ParseError {
     /// The quoting is broken.
     #[error("Cannot read this line: {0}")]
     Split(#[from] SplitError),
+    /// An argument that is given by name is missing, too much, or of another kind.
+    #[error("{0}")]
+    Field(String),
     /// A name that cannot exist: answered as the command itself would.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -52,6 +56,53 @@ pub fn parse(line: &str) -> Result<Option<Command>, ParseError> {
     let spec = Spec::find(name).ok_or(ParseError::Unknown)?;
     let words = Words::sort(spec, rest).ok_or(ParseError::Usage(spec))?;
     command(spec, &words).map(Some)
+}
+
+/// Parses arguments and options that are given by name, as the HTTP API takes them: texts and numbers, `true` for a
+/// switch, a list for an option that is given several times.
+///
+/// # Errors
+/// See [`ParseError`].
+pub fn from_object(spec: &'static Spec, object: &Map<String, Value>) -> Result<Command, ParseError> {
+    let text = |name: &str, value: &Value| match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Number(number) => Ok(number.to_string()),
+        _ => Err(ParseError::Field(format!("`{name}` must be a text, not {value}"))),
+    };
+    let known = |name: &String| {
+        spec.args.iter().any(|a| a.name == name) || spec.options.iter().any(|o| o.name == name)
+    };
+    if let Some(name) = object.keys().find(|name| !known(name)) {
+        return Err(ParseError::Field(format!("`{}` takes no `{name}`", spec.name)));
+    }
+    let mut args = Vec::new();
+    for arg in spec.args {
+        match object.get(arg.name) {
+            Some(Value::Null) | None if arg.optional => break,
+            Some(Value::Null) | None => {
+                return Err(ParseError::Field(format!("`{}` needs `{}`", spec.name, arg.name)));
+            }
+            Some(value) => args.push(text(arg.name, value)?),
+        }
+    }
+    let mut options = Vec::new();
+    for option in spec.options {
+        match (object.get(option.name), option.value) {
+            (None | Some(Value::Null | Value::Bool(false)), _) => {}
+            (Some(Value::Bool(true)), None) => options.push((option.name, None)),
+            (Some(Value::Array(values)), Some(_)) => {
+                for value in values {
+                    options.push((option.name, Some(text(option.name, value)?)));
+                }
+            }
+            (Some(value), _) => options.push((option.name, Some(text(option.name, value)?))),
+        }
+    }
+    let words = Words {
+        args: args.iter().map(String::as_str).collect(),
+        options: options.iter().map(|(name, value)| (*name, value.as_deref())).collect(),
+    };
+    command(spec, &words)
 }
 
 /// The words behind a command's name.
@@ -220,6 +271,35 @@ mod tests {
         check(
             r#"download_file g "my file.txt" /tmp/x"#,
             expect![[r#"DownloadFile { group: GroupRef("g"), file: "my file.txt", destination: "/tmp/x" }"#]],
+        );
+    }
+
+    #[test]
+    fn named_arguments() {
+        #[track_caller]
+        fn check(name: &str, object: Value, expected: Expect) {
+            let object = object.as_object().unwrap().clone();
+            expected.assert_eq(&match from_object(Spec::find(name).unwrap(), &object) {
+                Ok(command) => format!("{command:?}"),
+                Err(e) => format!("error: {e}"),
+            });
+        }
+        check(
+            "kick",
+            serde_json::json!({ "user": "ben", "group": "g" }),
+            expect![[r#"Kick { group: GroupRef("g"), user: UserRef("ben") }"#]],
+        );
+        check("kick", serde_json::json!({ "group": "g" }), expect!["error: `kick` needs `user`"]);
+        check(
+            "kick",
+            serde_json::json!({ "group": "g", "user": ["x"] }),
+            expect![[r#"error: `user` must be a text, not ["x"]"#]],
+        );
+        check("logout", serde_json::json!({ "group": "g" }), expect!["error: `logout` takes no `group`"]);
+        check(
+            "wait",
+            serde_json::json!({ "timeout": 2.5 }),
+            expect!["Wait { what: None, timeout: Some(2.5s) }"],
         );
     }
 

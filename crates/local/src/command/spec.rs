@@ -66,6 +66,11 @@ impl Spec {
         format!("Usage: {} {}", self.name, self.usage).trim_end().to_owned()
     }
 
+    /// Whether it makes sense from outside the shell.
+    pub fn is_remote(&self) -> bool {
+        !matches!(self.name, "help" | "exit")
+    }
+
     /// Whether a line of it must not be kept in a history.
     pub fn is_secret(&self) -> bool {
         self.args.iter().any(|arg| arg.kind == Kind::Password)

@@ -22,6 +22,17 @@ pub fn count(n: u64, noun: &str) -> String {
     if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
 }
 
+/// A length of time in its two largest units: `42 s`, `3 min 5 s`, `2 h 7 min`, `3 d 4 h`.
+pub fn duration(length: std::time::Duration) -> String {
+    let seconds = length.as_secs();
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        3_600..86_400 => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds / 3_600 % 24),
+    }
+}
+
 /// Milliseconds since the Unix epoch as `2026-11-24 23:59:58.123 UTC`, in the Gregorian calendar.
 pub fn utc(unix_ms: u64) -> String {
     let to_the_minute = peerage_types::utc(unix_ms);
@@ -37,6 +48,13 @@ mod tests {
     fn times() {
         assert_eq!(utc(3_723_004), "1970-01-01 01:02:03.004 UTC");
         assert_eq!(utc(1_798_761_599_999), "2026-12-31 23:59:59.999 UTC");
+    }
+
+    #[test]
+    fn durations() {
+        let shown = |seconds| duration(std::time::Duration::from_secs(seconds));
+        assert_eq!([0, 59, 60, 3_599].map(shown), ["0 s", "59 s", "1 min 0 s", "59 min 59 s"]);
+        assert_eq!([3_600, 86_399, 100_000].map(shown), ["1 h 0 min", "23 h 59 min", "1 d 3 h"]);
     }
 
     #[test]

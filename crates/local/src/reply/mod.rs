@@ -1,7 +1,9 @@
-//! Replies: what a command answered, in words and as JSON.
+//! Replies: what a command answered, in words and as JSON; and what happens by itself.
 
 pub mod human;
 pub mod model;
+mod notice;
 mod outcome;
 
-pub use outcome::{Done, Failed, Item, Outcome, detailed, json, note_stale, plain};
+pub use notice::{close_lines, notice_kind, notice_line};
+pub use outcome::{Done, Failed, Item, Outcome, Shown, detailed, json, note_stale, plain, shown};

@@ -6,7 +6,7 @@ use peerage_node::client::{
     AuditLine, DeviceLine, DownloadLine, FileLine, GroupLine, MemberLine, MyStanding, PeerLine, Role, Whoami,
 };
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::human;
 
@@ -234,7 +234,7 @@ impl From<&FileLine> for File {
 }
 
 /// How far a download is.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub enum State {
     /// On its way.
     D,
@@ -243,7 +243,7 @@ pub enum State {
 }
 
 /// What came from one member.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SourceBytes {
     /// The member.
     pub user: String,
@@ -252,7 +252,7 @@ pub struct SourceBytes {
 }
 
 /// `show_downloads`: one download.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Download {
     /// The group.
     pub group: String,
@@ -298,6 +298,17 @@ impl From<&DownloadLine> for Download {
             note: d.note.clone(),
         }
     }
+}
+
+/// A file that is being made ready to share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Hashing {
+    /// Its path as it was given.
+    pub path: String,
+    /// Bytes that are hashed.
+    pub done: u64,
+    /// All bytes.
+    pub total: u64,
 }
 
 /// `list_peers`: who has how much of a file.

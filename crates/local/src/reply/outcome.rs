@@ -1,6 +1,7 @@
 //! What a command answered, and its three forms: lines of a pipe, lines of a terminal, one JSON object.
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use peerage_node::client::Refusal;
@@ -53,6 +54,8 @@ pub struct Failed {
     pub hint: Option<String>,
     /// The tracker that answered has less than was seen before.
     pub stale: bool,
+    /// 1 failed, 2 usage, 3 not logged in or not allowed, 4 no tracker reachable.
+    pub exit_code: u8,
 }
 
 /// What a line led to.
@@ -108,7 +111,12 @@ impl Done {
 
 impl From<Refusal> for Failed {
     fn from(refusal: Refusal) -> Self {
-        Self { error: refusal.to_string(), hint: refusal.hint(), stale: false }
+        Self {
+            error: refusal.to_string(),
+            hint: refusal.hint(),
+            stale: false,
+            exit_code: refusal.exit_code(),
+        }
     }
 }
 
@@ -116,7 +124,7 @@ impl From<ParseError> for Failed {
     fn from(error: ParseError) -> Self {
         match error {
             ParseError::Refused(refusal) => refusal.into(),
-            error => Self { error: error.to_string(), hint: None, stale: false },
+            error => Self { error: error.to_string(), hint: None, stale: false, exit_code: 2 },
         }
     }
 }
@@ -168,33 +176,54 @@ fn reply(outcome: &Outcome, with_details: bool) -> String {
 
 /// The reply as one JSON object on one line, with the fields that `docs/json.md` describes.
 pub fn json(command: &str, outcome: &Outcome) -> String {
-    let noted = outcome.as_ref().ok().and_then(Done::hint);
-    let reply = match outcome {
-        Ok(done) => Reply {
-            command,
-            ok: true,
-            message: Some(&done.message),
-            items: done.items.as_ref().map(|items| items.iter().map(|i| &i.json).collect()),
-            error: None,
-            hint: noted.as_deref(),
-            stale: done.stale.as_ref().map(|_| true),
-        },
-        Err(failed) => Reply {
-            command,
-            ok: false,
-            message: None,
-            items: None,
-            error: Some(&failed.error),
-            hint: failed.hint.as_deref(),
-            stale: failed.stale.then_some(true),
-        },
-    };
     // Strings and plain values: nothing here has a form that JSON lacks.
+    serde_json::to_string(&reply_object(command, outcome)).unwrap_or_default()
+}
+
+/// The same with what people usually do next, and if `lines`, with what a terminal shows of a listing: for a program
+/// that speaks to people.
+pub fn shown(command: &str, outcome: &Outcome, lines: bool) -> String {
+    let done = outcome.as_ref().ok();
+    let listed = done.filter(|_| lines).and_then(|done| done.items.as_ref()).map(|items| {
+        let both = |item: &Item| Shown { line: item.line.clone(), detail: item.detail.clone() };
+        items.iter().map(both).collect()
+    });
+    let next = done.and_then(|done| done.next.clone());
+    let reply = Reply { lines: listed, next, ..reply_object(command, outcome) };
     serde_json::to_string(&reply).unwrap_or_default()
 }
 
+fn reply_object<'a>(command: &'a str, outcome: &'a Outcome) -> Reply<'a> {
+    let empty = Reply { command, ..Reply::default() };
+    match outcome {
+        Ok(done) => Reply {
+            ok: true,
+            message: Some(&done.message),
+            items: done.items.as_ref().map(|items| items.iter().map(|i| &i.json).collect()),
+            hint: done.hint(),
+            stale: done.stale.as_ref().map(|_| true),
+            ..empty
+        },
+        Err(failed) => Reply {
+            error: Some(&failed.error),
+            hint: failed.hint.clone(),
+            stale: failed.stale.then_some(true),
+            ..empty
+        },
+    }
+}
+
+/// One line of a listing as a terminal shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Shown {
+    /// Its line, as scripts expect it.
+    pub line: String,
+    /// What a terminal shows after it.
+    pub detail: Option<String>,
+}
+
 /// The object, in the order in which people expect its fields.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct Reply<'a> {
     command: &'a str,
     ok: bool,
@@ -205,9 +234,13 @@ struct Reply<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    hint: Option<&'a str>,
+    hint: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stale: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lines: Option<Vec<Shown>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
 }
 
 #[cfg(test)]

@@ -92,6 +92,14 @@ impl DataRoot {
     }
 }
 
+/// The folder that a node keeps everything in: `given`, else the one of this user. Creates it.
+///
+/// # Errors
+/// When there is no home folder, or it cannot be created.
+pub fn data_folder(given: Option<&Path>) -> Result<PathBuf, FolderError> {
+    Ok(DataRoot::resolve(given)?.0)
+}
+
 /// An account's folder, locked for this process until dropped.
 #[derive(Debug)]
 pub struct AccountFolder {

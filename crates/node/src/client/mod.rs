@@ -47,6 +47,7 @@ mod usernames;
 
 pub use cluster::{StartError, Trusted, trust};
 pub use commands::upload_file::HashReport;
+pub use folder::{FolderError, data_folder};
 pub use names::{GroupRef, UserRef};
 pub use node::{Node, NodeConfig};
 pub use peerage_ledger::Role;

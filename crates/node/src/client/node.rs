@@ -99,6 +99,11 @@ impl Node {
         self.inner.root.path()
     }
 
+    /// Where this device listens for peers once somebody is logged in.
+    pub fn listen(&self) -> SocketAddr {
+        self.inner.listen
+    }
+
     /// Is anybody logged in?
     pub fn is_logged_in(&self) -> bool {
         self.inner.session().is_ok()

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use peerage_local::reply::human;
-use peerage_node::client::{DownloadLine, HashReport, Node};
+use peerage_local::reply::model::{Download, Hashing, State};
+use peerage_node::client::{HashReport, Node};
 
 /// How often bars are drawn anew.
 const TICK: Duration = Duration::from_millis(200);
@@ -58,7 +59,7 @@ impl Progress {
         loop {
             tokio::select! {
                 result = &mut run => return result,
-                _ = tick.tick() => bars.draw(&node.downloads_now()),
+                _ = tick.tick() => bars.downloads(&node.downloads_now().iter().map(Download::from).collect::<Vec<_>>()),
             }
         }
     }
@@ -73,36 +74,52 @@ impl Drop for ClearOnDrop {
     }
 }
 
+/// Bars on stderr, one for each thing that goes on.
 #[derive(Default)]
-struct Bars {
+pub struct Bars {
     all: MultiProgress,
-    by_file: BTreeMap<(String, String), ProgressBar>,
+    by_name: BTreeMap<String, ProgressBar>,
 }
 
 impl Bars {
-    fn draw(&mut self, downloads: &[DownloadLine]) {
+    /// Draws all downloads that are not complete, and those that complete meanwhile.
+    pub fn downloads(&mut self, downloads: &[Download]) {
         for d in downloads {
-            let key = (d.group.clone(), d.name.clone());
-            if d.complete && !self.by_file.contains_key(&key) {
+            let name = format!("[{}] {}", d.group, d.name);
+            let complete = d.state == State::C;
+            if complete && !self.by_name.contains_key(&name) {
                 continue;
             }
-            let bar = self.by_file.entry(key).or_insert_with(|| {
-                let bar = self.all.add(ProgressBar::new(d.bytes_total).with_style(style()));
-                bar.set_prefix(format!("[{}] {}", d.group, d.name));
-                bar
-            });
+            let bar = self.bar(name, d.bytes_total);
             bar.set_position(d.bytes_done);
             bar.set_message(d.note.clone().unwrap_or_else(|| {
-                format!(
-                    "{}/s from {}",
-                    human::bytes(d.bytes_per_second),
-                    human::count(d.peers as u64, "peer")
-                )
+                let left = d.bytes_total.saturating_sub(d.bytes_done);
+                let left = left
+                    .checked_div(d.bytes_per_second)
+                    .map(|seconds| format!(", {} left", human::duration(Duration::from_secs(seconds))));
+                let peers = human::count(d.peers as u64, "peer");
+                format!("{}/s from {peers}{}", human::bytes(d.bytes_per_second), left.unwrap_or_default())
             }));
-            if d.complete && !bar.is_finished() {
+            if complete && !bar.is_finished() {
                 bar.finish_with_message("complete");
             }
         }
+    }
+
+    /// Draws files that are being hashed.
+    pub fn hashing(&mut self, files: &[Hashing]) {
+        for file in files {
+            let bar = self.bar(format!("hashing {}", file.path), file.total);
+            bar.set_position(file.done);
+        }
+    }
+
+    fn bar(&mut self, name: String, total: u64) -> &ProgressBar {
+        self.by_name.entry(name.clone()).or_insert_with(|| {
+            let bar = self.all.add(ProgressBar::new(total).with_style(style()));
+            bar.set_prefix(name);
+            bar
+        })
     }
 }
 

@@ -1,0 +1,138 @@
+//! The shell's commands as subcommands, through the running node.
+
+use std::io::{self, BufRead as _, IsTerminal as _};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use peerage_local::client::{Progress, Remote, Reply};
+use peerage_local::command::{Kind, Spec};
+use serde_json::{Map, Value};
+
+use super::remote;
+pub use super::subcommands::{Call, subcommands};
+use crate::progress::Bars;
+
+/// Runs one of them. Ends with what `Refusal::exit_code` says.
+pub async fn run(call: Call) -> anyhow::Result<ExitCode> {
+    let remote = match remote(call.data.as_deref())? {
+        Ok(remote) => remote,
+        Err(code) => return Ok(code),
+    };
+    let mut args = call.args.clone();
+    secrets(&call, &mut args)?;
+    let reply = ask(&remote, call.spec, &args, call.json).await?;
+    print(&reply, call.json);
+    if !(call.wait && reply.ok) {
+        return Ok(ExitCode::from(reply.exit_code));
+    }
+    let wait = Spec::find("wait").context("wait is a command")?;
+    let what =
+        ["group", "file"].into_iter().filter_map(|name| Some((name.to_owned(), args.get(name)?.clone())));
+    let reply = ask(&remote, wait, &what.collect(), call.json).await?;
+    print(&reply, call.json);
+    Ok(ExitCode::from(reply.exit_code))
+}
+
+/// Sends the command; on a terminal draws what takes long meanwhile. Ctrl-C gives up waiting, and nothing else.
+async fn ask(remote: &Remote, spec: &Spec, args: &Map<String, Value>, json: bool) -> anyhow::Result<Reply> {
+    let draws = matches!(spec.name, "wait" | "upload_file") && !json && io::stderr().is_terminal();
+    let reply = remote.command(spec, args, !json);
+    if !draws {
+        return Ok(reply.await?);
+    }
+    let mut events = remote.events().await?;
+    let mut bars = Bars::default();
+    tokio::pin!(reply);
+    loop {
+        tokio::select! {
+            reply = &mut reply => return Ok(reply?),
+            progress = events.progress() => match progress {
+                Ok(Some(Progress::Downloads(all))) if spec.name == "wait" => bars.downloads(&all),
+                Ok(Some(Progress::Hashing(all))) if spec.name == "upload_file" => bars.hashing(&all),
+                Ok(Some(_)) => {}
+                // The reply says why.
+                Ok(None) | Err(_) => return Ok(reply.await?),
+            },
+        }
+    }
+}
+
+fn print(reply: &Reply, json: bool) {
+    if json {
+        println!("{}", reply.text);
+        return;
+    }
+    let detailed = io::stdout().is_terminal();
+    match (&reply.error, &reply.lines) {
+        (Some(error), _) => eprintln!("error: {error}"),
+        (None, Some(lines)) if !lines.is_empty() => {
+            for shown in lines {
+                match shown.detail.as_ref().filter(|_| detailed) {
+                    Some(detail) => println!("{}\t{detail}", shown.line),
+                    None => println!("{}", shown.line),
+                }
+            }
+        }
+        (None, _) => println!("{}", reply.message),
+    }
+    for hint in [&reply.hint, &reply.next].into_iter().flatten() {
+        eprintln!("hint: {hint}");
+    }
+}
+
+/// Adds what must not stand on the command line.
+fn secrets(call: &Call, args: &mut Map<String, Value>) -> anyhow::Result<()> {
+    let secret = |optional: bool| {
+        let args = call.spec.args.iter();
+        args.filter(move |arg| arg.kind == Kind::Password && arg.optional == optional)
+    };
+    // The only one of its kind, a registration code.
+    if let (Some(arg), Ok(code)) = (secret(true).next(), std::env::var("PEERAGE_REGISTRATION_CODE")) {
+        args.insert(arg.name.to_owned(), code.into());
+    }
+    let mut source = Secrets::of(call)?;
+    for arg in secret(false) {
+        args.insert(arg.name.to_owned(), source.next(arg.name)?.into());
+    }
+    Ok(())
+}
+
+/// Where secrets come from.
+enum Secrets {
+    /// They are asked for and not shown.
+    Terminal,
+    /// One a line.
+    Lines(Box<dyn Iterator<Item = io::Result<String>>>),
+}
+
+impl Secrets {
+    fn of(call: &Call) -> anyhow::Result<Self> {
+        Ok(match &call.password_file {
+            Some(path) => {
+                let file = std::fs::File::open(path);
+                let file = file.with_context(|| format!("the password file `{}`", path.display()))?;
+                Self::Lines(Box::new(io::BufReader::new(file).lines()))
+            }
+            None if io::stdin().is_terminal() => Self::Terminal,
+            None => Self::Lines(Box::new(io::stdin().lines())),
+        })
+    }
+
+    fn next(&mut self, name: &str) -> anyhow::Result<String> {
+        let label = match name {
+            "old" => "Old password",
+            "new" => "New password",
+            "code" => "Recovery code",
+            _ => "Password",
+        };
+        match self {
+            Self::Terminal => Ok(rpassword::prompt_password(format!("{label}: "))?),
+            Self::Lines(lines) => match lines.next() {
+                Some(line) => Ok(line?),
+                None => anyhow::bail!(
+                    "{label}: a line with it was expected on standard input or in --password-file"
+                ),
+            },
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! `peerage up`, the shell's commands as subcommands, and the local HTTP API.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use peerage_drive::free_addresses;
+use peerage_local::command::Spec;
+use peerage_local::http::reply_schema;
+use serde_json::Value;
+
+use crate::world::{PROGRAM, World, assert_same};
+
+/// A node in the foreground; killed on drop.
+struct Node {
+    process: Child,
+    data: PathBuf,
+    api: SocketAddr,
+    token: String,
+}
+
+impl Node {
+    fn up(world: &World, name: &str) -> Self {
+        let data = world.path(&format!("{name}-data"));
+        let [listen, page] = free_addresses(2).unwrap()[..] else { panic!("two addresses were asked for") };
+        let mut process = Command::new(PROGRAM)
+            .args(["up", "--no-open", "--data"])
+            .arg(&data)
+            .arg("--trackers")
+            .arg(&world.list)
+            .args(["--listen", &listen.to_string(), "--page", &page.to_string()])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let (_, url) = line.trim().split_once("http://").unwrap_or_else(|| panic!("{line}"));
+        let (api, token) = url.split_once("/#token=").unwrap();
+        Self { process, data, api: api.parse().unwrap(), token: token.to_owned() }
+    }
+
+    /// Runs a subcommand with this on its standard input.
+    fn call(&self, args: &[&str], input: &str) -> Output {
+        call(&self.data, args, input)
+    }
+
+    #[track_caller]
+    fn must(&self, args: &[&str], input: &str) -> String {
+        let output = self.call(args, input);
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs one with `--json` and checks the object against its schema.
+    #[track_caller]
+    fn json(&self, args: &[&str], input: &str) -> Value {
+        let output = self.call(&[args, &["--json"]].concat(), input);
+        let object: Value =
+            serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output:?}"));
+        let schema = reply_schema(Spec::find(args[0]).unwrap());
+        let valid = jsonschema::validate(&schema, &object);
+        assert!(valid.is_ok(), "{object} is not as {schema} says: {valid:?}");
+        assert_eq!(output.status.success(), object["ok"] == true, "{object}");
+        object
+    }
+
+    /// Sends a request as a browser or a program would; status and body.
+    fn http(&self, head: &str, headers: &str, body: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.api).unwrap();
+        let length = body.len();
+        write!(
+            stream,
+            "{head} HTTP/1.1\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+fn call(data: &Path, args: &[&str], input: &str) -> Output {
+    let mut child = Command::new(PROGRAM)
+        .args(args)
+        .arg("--data")
+        .arg(data)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It may need no input and have ended.
+    drop(child.stdin.take().unwrap().write_all(input.as_bytes()));
+    child.wait_with_output().unwrap()
+}
+
+/// Two people on one machine, with nothing but subcommands.
+#[test]
+fn a_file_goes_from_node_to_node() {
+    let world = World::with_trackers(1);
+    let (ada, ben) = (Node::up(&world, "ada"), Node::up(&world, "ben"));
+    for (node, name) in [(&ada, "ada"), (&ben, "ben")] {
+        assert_eq!(node.must(&["create_user", name], &format!("pw-of-{name}\n")), "User created!\n");
+        assert_eq!(node.must(&["login", name], &format!("pw-of-{name}\n")), "Logged in successfully\n");
+        assert_eq!(node.json(&["whoami"], "")["items"][0]["user"], name);
+    }
+    ada.must(&["create-group", "lab"], "");
+    ben.must(&["join_group", "lab"], "");
+    assert_eq!(ada.json(&["list_requests", "lab"], "")["items"][0]["user"], "ben");
+    ada.must(&["accept_request", "lab", "ben"], "");
+    let file = world.file("a file.bin", 3_000_000);
+    ada.must(&["share", file.to_str().unwrap(), "lab"], "");
+    let files = ben.json(&["list_files", "lab"], "");
+    assert_eq!(
+        (&files["items"][0]["name"], &files["items"][0]["size"]),
+        (&"a file.bin".into(), &3_000_000.into())
+    );
+    let copy = world.path("copy.bin");
+    let said = ben.must(&["get", "lab", "a file.bin", copy.to_str().unwrap(), "--wait"], "");
+    assert_eq!(said, "Download started\nDownload complete\n");
+    assert_same(&file, &copy);
+    assert_eq!(ben.json(&["show_downloads"], "")["items"][0]["percent"], 100.0);
+    assert_eq!(ben.json(&["list_peers", "lab", "a file.bin"], "")["ok"], true);
+    assert_eq!(ada.json(&["list_members", "lab"], "")["items"][1]["role"], "member");
+    assert_eq!(ada.json(&["audit", "lab"], "")["ok"], true);
+    assert_eq!(ada.json(&["list_groups"], "")["items"][0]["standing"], "owner");
+    assert_eq!(ada.json(&["list_devices"], "")["items"][0]["this"], true);
+}
+
+/// Refusals are one line with the way out, and the exit code says of which kind they are.
+#[test]
+fn refusals_and_exit_codes() {
+    let world = World::with_trackers(1);
+    let nowhere = world.folder("nowhere");
+    let output = call(&nowhere, &["list_groups"], "");
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && error.contains("peerage up"), "{error}");
+    let output = call(&nowhere, &["up", "--no-open"], "");
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(2) && error.contains("--trackers"), "{error}");
+
+    let mut node = Node::up(&world, "ada");
+    assert_eq!(node.call(&["list_files", "lab"], "").status.code(), Some(3));
+    assert_eq!(node.call(&["create_group", "a/b"], "").status.code(), Some(2));
+    assert_eq!(node.call(&["login", "nobody"], "pw\n").status.code(), Some(1));
+    let output = node.call(&["login", "nobody"], "");
+    assert!(String::from_utf8(output.stderr).unwrap().contains("--password-file"));
+    assert_eq!(node.json(&["login", "nobody"], "pw\n")["error"], "User does not exist");
+
+    let second = call(&node.data, &["up", "--no-open"], "");
+    let error = String::from_utf8(second.stderr).unwrap();
+    assert!(second.status.code() == Some(1) && error.contains("already runs"), "{error}");
+    assert!(node.must(&["status"], "").contains("nobody is logged in"));
+    assert!(node.must(&["down"], "").contains("Node ended"));
+    assert!(node.process.wait().unwrap().success());
+    assert_eq!(node.call(&["status"], "").status.code(), Some(1));
+}
+
+/// The API answers to whoever can read the token, asked by a name of this machine.
+#[test]
+fn strangers_and_foreign_pages_are_refused() {
+    let world = World::with_trackers(1);
+    let node = Node::up(&world, "ada");
+    let host = format!("Host: {}\r\n", node.api);
+    let token = format!("Authorization: Bearer {}\r\n", node.token);
+    let both = format!("{host}{token}");
+    let status = |head: &str, headers: &str| node.http(head, headers, "").0;
+    assert_eq!(status("GET /api/v1/status", &both), 200);
+    assert_eq!(status("GET /api/v1/status", &host), 401);
+    assert_eq!(status("GET /api/v1/status", &format!("{host}Authorization: Bearer x\r\n")), 401);
+    assert_eq!(status("POST /api/v1/stop", &host), 401);
+    assert_eq!(status("GET /api/v1/status", &format!("Host: evil.example\r\n{token}")), 403);
+    assert_eq!(status("GET /", "Host: evil.example\r\n"), 403);
+    assert_eq!(status("GET /api/v1/status", &format!("{both}Origin: https://evil.example\r\n")), 403);
+    assert_eq!(status("GET /api/v1/nothing", &both), 404);
+    assert_eq!(status("POST /api/v1/commands/exit", &both), 404);
+    assert_eq!(status("GET /", &host), 200);
+    assert_eq!(status("POST /", &host), 405);
+    let (status, body) = node.http("POST /api/v1/commands/kick", &both, r#"{"group":"lab"}"#);
+    assert_eq!((status, body.contains("needs `user`")), (400, true), "{body}");
+    assert_eq!(node.http("POST /api/v1/commands/kick", &both, &"x".repeat(100_000)).0, 413);
+    let (_, document) = node.http("GET /openapi.json", &host, "");
+    let document: Value = serde_json::from_str(&document).unwrap();
+    assert!(document["paths"]["/api/v1/commands/list_files"]["post"].is_object());
+
+    let elsewhere = world.path("elsewhere");
+    let mut up = Command::new(PROGRAM);
+    up.args(["up", "--no-open", "--page", "0.0.0.0:0", "--listen", "127.0.0.1:0", "--trackers"]);
+    let output = up.arg(&world.list).arg("--data").arg(elsewhere).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && error.contains("ssh -L"), "{error}");
+}

@@ -1,0 +1,181 @@
+//! The local HTTP API: the same commands as the shell's, what happens meanwhile, and the page.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `POST /api/v1/commands/NAME` | runs a command; arguments and reply are JSON objects |
+//! | `GET /api/v1/status` | who is logged in, where the node listens |
+//! | `GET /api/v1/events` | server-sent events: downloads, hashing, notices, logins |
+//! | `POST /api/v1/stop` | ends the node |
+//! | `GET /openapi.json` | all of this, described |
+//! | `GET /…` | the page |
+//!
+//! It listens on loopback only. [`guard`] says who may ask.
+
+mod answer;
+mod commands;
+mod events;
+mod guard;
+mod openapi;
+mod page;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::extract::{DefaultBodyLimit, State};
+use axum::middleware;
+use axum::response::Response;
+use axum::routing::{get, post};
+use axum::{Router, http::StatusCode};
+use peerage_node::client::Node;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+use crate::home::Running;
+
+pub(crate) use self::commands::LINES;
+pub use self::openapi::{document, reply_schema};
+
+/// Where the API is, below the address.
+pub const API: &str = "/api/v1";
+/// Largest request; far above any command with two paths in it.
+const REQUEST_BYTES_MAX: usize = 64 * 1024;
+
+/// `GET /api/v1/status`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Status {
+    /// The program's version.
+    pub version: String,
+    /// The process.
+    pub pid: u32,
+    /// Where everything is kept.
+    pub data: PathBuf,
+    /// Where this device listens for peers once somebody is logged in, `ip:port`.
+    pub listen: String,
+    /// Who is logged in.
+    pub user: Option<String>,
+    /// The page, without what opens it.
+    pub page: String,
+}
+
+/// How far a file that is to be shared is hashed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Hashed {
+    done: u64,
+    total: u64,
+}
+
+/// What all requests share.
+struct Api {
+    node: Arc<Node>,
+    running: Running,
+    /// Files that are being hashed, by path as it was given.
+    hashing: Mutex<BTreeMap<PathBuf, Hashed>>,
+    stop: mpsc::Sender<()>,
+    /// Turns true when the node ends: streams end then.
+    ending: watch::Receiver<bool>,
+}
+
+impl Api {
+    fn hashing(&self) -> std::sync::MutexGuard<'_, BTreeMap<PathBuf, Hashed>> {
+        self.hashing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A running API.
+pub struct Server {
+    running: Running,
+    ending: watch::Sender<bool>,
+    stop: mpsc::Receiver<()>,
+    serving: tokio::task::JoinHandle<io::Result<()>>,
+}
+
+impl Server {
+    /// Listens at `address`, which must be loopback; port 0 takes any free one.
+    ///
+    /// # Errors
+    /// When the address is not loopback or cannot be listened on.
+    pub async fn start(node: Arc<Node>, address: SocketAddr) -> io::Result<Self> {
+        if !address.ip().is_loopback() {
+            let why = "the page and the API have no password and no TLS of their own, so they are for this machine \
+                       only; from elsewhere use an SSH tunnel: ssh -L 7610:127.0.0.1:7610 HOST";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
+        let listener = TcpListener::bind(address).await?;
+        let running = Running::new(listener.local_addr()?)?;
+        let (ending, ends) = watch::channel(false);
+        let (stop, stopped) = mpsc::channel(1);
+        let api =
+            Api { node, running: running.clone(), hashing: Mutex::default(), stop, ending: ends.clone() };
+        let serving = axum::serve(listener, router(Arc::new(api))).with_graceful_shutdown(async move {
+            let mut ends = ends;
+            // The sender gone means the same.
+            let _ = ends.wait_for(|ending| *ending).await;
+        });
+        let serving = tokio::spawn(async move { serving.await });
+        Ok(Self { running, ending, stop: stopped, serving })
+    }
+
+    /// Where it is, and what opens it.
+    pub fn running(&self) -> &Running {
+        &self.running
+    }
+
+    /// Waits until somebody asks the node to end.
+    pub async fn stop_asked(&mut self) {
+        if self.stop.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Ends all streams, answers what has begun, and closes.
+    pub async fn close(self) {
+        // Nobody listening means that it has ended already.
+        let _ = self.ending.send(true);
+        match self.serving.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the local API ended badly"),
+            Err(error) => tracing::warn!(%error, "the local API ended badly"),
+        }
+    }
+}
+
+fn router(api: Arc<Api>) -> Router {
+    let behind_token = Router::new()
+        .route("/status", get(status))
+        .route("/events", get(events::events))
+        .route("/stop", post(stop))
+        .route("/commands/{name}", post(commands::command))
+        .fallback(async || answer::error(StatusCode::NOT_FOUND, "there is no such path in this API"))
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::token));
+    Router::new()
+        .nest(API, behind_token)
+        .route("/openapi.json", get(async || answer::json(StatusCode::OK, &document())))
+        .fallback(page::asset)
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::host))
+        .layer(middleware::from_fn(answer::safe_headers))
+        .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
+        .with_state(api)
+}
+
+async fn status(State(api): State<Arc<Api>>) -> Response {
+    let status = Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        data: api.node.data_path().to_owned(),
+        listen: api.node.listen().to_string(),
+        user: api.node.user_name(),
+        page: format!("http://{}/", api.running.api),
+    };
+    answer::json(StatusCode::OK, &status)
+}
+
+async fn stop(State(api): State<Arc<Api>>) -> Response {
+    // A full channel: somebody has asked already.
+    let _ = api.stop.try_send(());
+    answer::json(StatusCode::ACCEPTED, &serde_json::json!({ "ok": true }))
+}

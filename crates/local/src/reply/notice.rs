@@ -1,0 +1,81 @@
+//! What happens by itself, in words.
+
+use peerage_node::client::{CloseReport, Decision, Notice};
+
+use super::human;
+
+/// A notice's kind, in one word.
+pub fn notice_kind(notice: &Notice) -> &'static str {
+    match notice {
+        Notice::Completed { .. } => "completed",
+        Notice::ShareBroken { .. } => "share_broken",
+        Notice::GroupNameMoved { .. } => "group_name_moved",
+        Notice::KeptBack { .. } => "kept_back",
+        Notice::Forged { .. } => "forged",
+        Notice::Forked { .. } => "forked",
+        Notice::Unknown { .. } => "unknown_group",
+        Notice::LaterGroup { .. } => "later_group",
+        Notice::Decided { .. } => "decided",
+        Notice::TrackerChanged { .. } => "tracker_changed",
+        Notice::Account(_) => "account",
+        Notice::Warning(_) => "warning",
+    }
+}
+
+/// A notice as one line.
+pub fn notice_line(notice: &Notice) -> String {
+    match notice {
+        Notice::Completed { group, name, path } => {
+            format!("[C] [{group}] {name} is complete: {}", path.display())
+        }
+        Notice::ShareBroken { name, why } => format!("{name} is no longer shared: {why}"),
+        Notice::GroupNameMoved { name, before, now } => {
+            format!("the group name {name} now leads to group {} instead of {}", now.tag(), before.tag())
+        }
+        Notice::KeptBack { tracker, group, records } => format!(
+            "tracker {tracker} keeps back {} of group {group} that it was given; this device goes by what it has seen",
+            human::count(*records as u64, "record")
+        ),
+        Notice::Forged { tracker, group, records } => format!(
+            "tracker {tracker} shows {} of group {group} that somebody forged; without effect",
+            human::count(*records as u64, "record")
+        ),
+        Notice::Forked { group, user } => format!(
+            "a device of {user} said two things at once in group {group}: it was copied or set back, or its key was stolen"
+        ),
+        Notice::Unknown { tracker, group, listed } => {
+            let what = if *listed { "leaves out" } else { "does not know" };
+            format!("tracker {tracker} {what} group {group}; this device goes by what it has seen")
+        }
+        Notice::LaterGroup { tracker, name, named } => format!(
+            "tracker {tracker} names group {} for {name}, which came later than the one known here; not followed",
+            named.tag()
+        ),
+        Notice::Decided { group, decision } => match decision {
+            Decision::Accepted => format!("you are a member of {group} now"),
+            Decision::Rejected => format!("your request to join {group} was rejected"),
+            Decision::Kicked => format!("you were removed from {group}"),
+            Decision::Admin => {
+                format!("you are an admin of {group} now: accept_request, reject_request, kick")
+            }
+            Decision::NoAdmin => format!("you are no admin of {group} any more"),
+            Decision::Owner => format!("you own {group} now"),
+            Decision::Closed => format!("{group} was closed"),
+        },
+        Notice::TrackerChanged { now } => format!("tracker {now} took over"),
+        Notice::Account(text) | Notice::Warning(text) => text.clone(),
+    }
+}
+
+/// What the program could not finish, as lines for stderr.
+pub fn close_lines(report: &CloseReport) -> Vec<String> {
+    let mut lines = Vec::new();
+    if !report.not_on_two_trackers.is_empty() {
+        let changes = report.not_on_two_trackers.join(", ");
+        lines.push(format!("not on two trackers yet: {changes}; kept here and sent again at the next start"));
+    }
+    for file in &report.downloads_cut_short {
+        lines.push(format!("{file} is not complete; it resumes at the next login"));
+    }
+    lines
+}
