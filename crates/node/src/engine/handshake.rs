@@ -26,12 +26,12 @@ use peerage_wire::{
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use super::api::NotAdmitted;
 use super::conn::REQUESTS_MAX;
 use super::shared::{EngineShared, TorrentShared};
-use super::socket::{self, ALPN, PeerStream};
+use super::socket::{self, ALPN};
+use super::tls::{self as stream, PeerStream};
 
 /// The account records of a device, the heads of its group, the rest of the extended handshake, and some room.
 const EXTENDED_BYTES_MAX: usize = CERT_BYTES_MAX + (1 + HEADS_MAX) * 32 + 16 * 1024;
@@ -103,8 +103,8 @@ pub(super) async fn dial(
     let tcp = TcpStream::connect(addr).await?;
     socket::tune(&tcp)?;
     let config = tls::client_config(Some(&engine.device), ExpectedKey::Exactly(device), &[ALPN]);
-    let connecting = TlsConnector::from(config).connect(tls::server_name(), socket::buffered(tcp));
-    let mut stream = TlsStream::Client(connecting.await?);
+    let pool = Arc::clone(&engine.wire_pool);
+    let mut stream = stream::connect(tcp, config, tls::server_name(), pool).await?;
     let told = known(torrent);
     stream.write_all(&greeting(torrent, &told)).await?;
     stream.flush().await?;
@@ -124,9 +124,8 @@ pub(super) async fn accept_tls(
 ) -> Result<(PeerStream, DeviceId), HandshakeFailed> {
     socket::tune(&tcp)?;
     let config = tls::server_config(&engine.device, ClientKey::Required, &[ALPN]);
-    let stream = TlsAcceptor::from(config).accept(socket::buffered(tcp)).await?;
-    let device = tls::peer_key(stream.get_ref().1).ok_or(HandshakeFailed::NoKey)?;
-    Ok((TlsStream::Server(stream), device))
+    let (stream, device) = stream::accept(tcp, config, Arc::clone(&engine.wire_pool)).await?;
+    Ok((stream, device.ok_or(HandshakeFailed::NoKey)?))
 }
 
 /// The listener's side, after TLS. `find` knows the torrents by the handshake's short hash.
@@ -235,7 +234,7 @@ fn decode_cert(bytes: &[u8]) -> Result<Vec<&[u8]>, HandshakeFailed> {
 }
 
 fn admitted(
-    mut stream: PeerStream,
+    stream: PeerStream,
     device: DeviceId,
     user: UserId,
     addr: SocketAddr,
@@ -243,7 +242,6 @@ fn admitted(
     extended: ExtendedHandshake,
     told: Option<Heads>,
 ) -> Admitted {
-    socket::widen(&mut stream);
     let records = extended.messages.get(RECORDS_EXTENSION).copied().filter(|id| *id != 0);
     let block = extended.block_bytes_max.unwrap_or(BLOCK_BYTES).clamp(BLOCK_BYTES, BLOCK_BYTES_WIRE_MAX);
     Admitted {

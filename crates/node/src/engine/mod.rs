@@ -27,6 +27,7 @@ mod socket;
 mod storage;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod torrent;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -17,6 +17,7 @@ use super::api::{EngineConfig, EngineEvent, Roster, TorrentStatus};
 use super::buffer::{Pool, lock};
 use super::doors::Doors;
 use super::storage::Storage;
+use super::tls;
 use super::torrent::Msg;
 
 /// Bytes of one read from disk: the largest run of requested blocks that is served at once.
@@ -27,6 +28,8 @@ const EVENTS_MAX: usize = 1024;
 const DIALS_MAX: usize = 64;
 /// Idle read buffers kept, bytes.
 const UPLOAD_IDLE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Idle buffers of connections kept, bytes.
+const WIRE_IDLE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// One engine.
 pub(super) struct EngineShared {
@@ -48,6 +51,8 @@ pub(super) struct EngineShared {
     /// Read buffers that may be out, in units of [`CHUNK_BYTES`].
     pub(super) upload_chunks: Arc<Semaphore>,
     pub(super) upload_pool: Arc<Pool>,
+    /// What connections read and write through.
+    pub(super) wire_pool: Arc<Pool>,
     /// Attempts to connect, of all torrents.
     pub(super) dials: Semaphore,
     pub(super) downloads: Arc<Downloads>,
@@ -72,6 +77,7 @@ impl EngineShared {
             doors: Arc::new(Doors::new(config.handshakes_max)),
             upload_chunks: Arc::new(Semaphore::new(chunks.clamp(1, Semaphore::MAX_PERMITS))),
             upload_pool: Pool::new(CHUNK_BYTES, UPLOAD_IDLE_BYTES_MAX),
+            wire_pool: Pool::new(tls::BUF_BYTES, WIRE_IDLE_BYTES_MAX),
             dials: Semaphore::new(DIALS_MAX),
             downloads: Arc::default(),
             started: Instant::now(),

@@ -11,7 +11,6 @@ mod serve;
 
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
@@ -21,7 +20,7 @@ use bytes::Bytes;
 use peerage_swarm::PeerKey;
 use peerage_types::{Sha256, Time};
 use peerage_wire::{Bitfield, BlockRef, HashRange, Message, WireError};
-use tokio::io::{AsyncBufRead as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Interval, MissedTickBehavior};
 
@@ -31,7 +30,7 @@ pub(super) use self::serve::REQUESTS_MAX;
 use self::serve::Serve;
 use super::buffer::PieceSlot;
 use super::shared::{Gate, TorrentShared};
-use super::socket::PeerStream;
+use super::tls::PeerStream;
 
 /// Bytes that one turn reads before it writes and reports.
 const TURN_BYTES: usize = 512 * 1024;
@@ -283,17 +282,16 @@ impl Conn {
                 cx.waker().wake_by_ref();
                 break;
             }
-            let Poll::Ready(bytes) = Pin::new(&mut self.stream).poll_fill_buf(cx)? else { break };
-            if bytes.is_empty() {
-                return Err(Closed::End);
-            }
-            let n = bytes.len();
-            self.input.feed(bytes, &mut self.serve, &mut self.out)?;
-            if self.out.control_bytes() > CONTROL_WAITING_BYTES_MAX {
-                return Err(Closed::Fault("it asks on and on without reading the answers"));
-            }
-            Pin::new(&mut self.stream).consume(n);
-            left = left.saturating_sub(n);
+            let Self { stream, input, serve, out, .. } = self;
+            let read = stream.poll_each(cx, |bytes| {
+                input.feed(bytes, serve, out)?;
+                match out.control_bytes() > CONTROL_WAITING_BYTES_MAX {
+                    true => Err(Closed::Fault("it asks on and on without reading the answers")),
+                    false => Ok(()),
+                }
+            });
+            let Poll::Ready(n) = read? else { break };
+            left = left.saturating_sub(n.ok_or(Closed::End)?);
         }
         if left < TURN_BYTES {
             self.gate.heard_ms.store(now.0, Ordering::Relaxed);

@@ -9,3 +9,5 @@ mod reach;
 mod records;
 mod transfer;
 mod world;
+
+pub(in crate::engine) use self::world::soon;
