@@ -4,7 +4,10 @@
 //! refusal turns into [`Refusal::Missing`] when the record rests on records that are unknown here: the client
 //! should send those first.
 
-use peerage_types::limits::{ACCOUNT_SHARES_MAX, GROUP_ADMINS_MAX, GROUP_PENDING_MAX, METAINFO_BYTES_MAX};
+use peerage_types::limits::{
+    ACCOUNT_GROUPS_MAX, ACCOUNT_SHARES_MAX, AUTHOR_RECORDS_MAX, GROUP_ADMINS_MAX, GROUP_PENDING_MAX,
+    METAINFO_BYTES_MAX,
+};
 use peerage_types::{ContentId, RecordId, Scope, UserId};
 
 use crate::account::{AccountView, Accounts};
@@ -17,6 +20,13 @@ use crate::view::{GroupView, Role, Standing};
 pub const ACCOUNT_NAMES_MAX: usize = 8;
 /// Records of one account's scope: password changes, devices and their ends.
 pub const ACCOUNT_RECORDS_MAX: usize = 1_000;
+
+// What there may be too much of and what can be done about it.
+const RECORDS_IN_GROUP: &str = "records of this account in the group";
+const GROUPS_OF_ACCOUNT: &str = "groups of this account";
+const OPEN_REQUESTS: &str = "open requests";
+const SHARES: &str = "shares";
+const ADMINS: &str = "admins";
 
 /// Why a submitted record would have no effect.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -168,6 +178,14 @@ pub fn admit_account(view: Option<&AccountView>, facts: &Facts, record: &Record)
     verdict.or_else(|refusal| missing_or(refusal, record, facts))
 }
 
+/// May an account that founded or asked to join this many groups found or join one more?
+pub fn admit_to_more_groups(groups: usize) -> Result<(), Refusal> {
+    match groups < ACCOUNT_GROUPS_MAX {
+        true => Ok(()),
+        false => Err(Refusal::TooMany { what: GROUPS_OF_ACCOUNT, max: ACCOUNT_GROUPS_MAX }),
+    }
+}
+
 /// Would this record take effect in its group? For a bundle apply its records one by one; whether a new
 /// group's name is free is the caller's matter ([`Refusal::NameTaken`]).
 pub fn admit_group(
@@ -234,6 +252,7 @@ struct Submission<'a> {
 
 impl Submission<'_> {
     fn judge(&self) -> Result<(), Refusal> {
+        self.room()?;
         match *self.record.body() {
             Body::JoinRequest { incarnation } => self.join(incarnation),
             Body::Accept { user, incarnation, epoch, grant }
@@ -286,12 +305,30 @@ impl Submission<'_> {
         }
     }
 
+    /// Nobody may fill a group up. What ends something has as many places again: a full account can still leave, stop
+    /// sharing and decide about others.
+    fn room(&self) -> Result<(), Refusal> {
+        let max = match self.record.body() {
+            Body::JoinRequest { .. }
+            | Body::Accept { .. }
+            | Body::AdminGrant { .. }
+            | Body::Manifest { .. }
+            | Body::Share { .. }
+            | Body::Unknown { .. } => AUTHOR_RECORDS_MAX,
+            _ => 2 * AUTHOR_RECORDS_MAX,
+        };
+        match self.view.records_of(&self.author) < max {
+            true => Ok(()),
+            false => Err(Refusal::TooMany { what: RECORDS_IN_GROUP, max }),
+        }
+    }
+
     fn join(&self, incarnation: u32) -> Result<(), Refusal> {
         match self.view.standing(&self.author) {
             Standing::Member { .. } => Err(Refusal::AlreadyMember(self.author)),
             Standing::Requested { .. } => Err(Refusal::AlreadyRequested(self.author)),
             _ if self.view.requests.len() >= GROUP_PENDING_MAX => {
-                Err(Refusal::TooMany { what: "open requests", max: GROUP_PENDING_MAX })
+                Err(Refusal::TooMany { what: OPEN_REQUESTS, max: GROUP_PENDING_MAX })
             }
             _ => same(self.view.next_incarnation(&self.author), incarnation),
         }
@@ -319,7 +356,7 @@ impl Submission<'_> {
         if self.view.admins.len() < GROUP_ADMINS_MAX {
             Ok(())
         } else {
-            Err(Refusal::TooMany { what: "admins", max: GROUP_ADMINS_MAX })
+            Err(Refusal::TooMany { what: ADMINS, max: GROUP_ADMINS_MAX })
         }
     }
 
@@ -359,7 +396,7 @@ impl Submission<'_> {
         self.description(described.record.body())?;
         let open = self.view.files.iter().flat_map(|file| &file.shares);
         if open.filter(|share| share.user == self.author).count() >= ACCOUNT_SHARES_MAX {
-            return Err(Refusal::TooMany { what: "shares", max: ACCOUNT_SHARES_MAX });
+            return Err(Refusal::TooMany { what: SHARES, max: ACCOUNT_SHARES_MAX });
         }
         Ok(())
     }
@@ -380,6 +417,25 @@ impl Submission<'_> {
             }
             _ => Ok(()),
         }
+    }
+}
+
+impl Refusal {
+    /// What to do about it, where that is not plain.
+    pub fn way_out(&self) -> Option<&'static str> {
+        let Self::TooMany { what, .. } = self else { return None };
+        Some(match *what {
+            RECORDS_IN_GROUP => {
+                "leave and stop_share still work; go on in a new group, or with another account"
+            }
+            GROUPS_OF_ACCOUNT => {
+                "ended and left groups count too; let another account found it, or ask with another one"
+            }
+            OPEN_REQUESTS => "ask again when the owner or an admin has answered some",
+            SHARES => "stop sharing some files with stop_share first",
+            ADMINS => "revoke another admin first",
+            _ => return None,
+        })
     }
 }
 

@@ -23,7 +23,9 @@ mod record;
 mod view;
 
 pub use account::{AccountView, Accounts, Device, NameClaim};
-pub use admit::{ACCOUNT_NAMES_MAX, ACCOUNT_RECORDS_MAX, Refusal, admit_account, admit_group};
+pub use admit::{
+    ACCOUNT_NAMES_MAX, ACCOUNT_RECORDS_MAX, Refusal, admit_account, admit_group, admit_to_more_groups,
+};
 pub use body::{Body, HEADS_MAX, Kind, LABEL_BYTES_MAX, device_label};
 pub use facts::{Fact, Facts, Rank};
 pub use fork::Fork;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use peerage_ledger::{
     AccountView, Accounts, Body, Facts, GroupView, Order, Receipt, Record, Refusal, admit_account,
-    admit_group,
+    admit_group, admit_to_more_groups,
 };
 use peerage_types::limits::BUNDLE_RECORDS_MAX;
 use peerage_types::{ClusterId, GroupId, Scope, Stamp, UserId};
@@ -251,6 +251,12 @@ impl Bench<'_> {
             }
         };
         admit_group(view, facts, &self.accounts, record)?;
+        // Who founds or asks may be new to the group; everybody else has been counted.
+        if matches!(record.body(), Body::GroupGenesis { .. } | Body::JoinRequest { .. })
+            && view.is_none_or(|view| view.records_of(&record.author()) == 0)
+        {
+            admit_to_more_groups(self.state.store.groups_of_user(&record.author())?.len())?;
+        }
         if let Body::GroupGenesis { name, after, .. } = record.body() {
             let holder = self.state.group_named(&name.folded())?;
             let free = match holder {

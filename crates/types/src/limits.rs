@@ -11,6 +11,11 @@ pub const METAINFO_BYTES_MAX: usize = 32 * 1024 * 1024;
 pub const ACCOUNT_METAINFO_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Open shares of one account in one group.
 pub const ACCOUNT_SHARES_MAX: usize = 10_000;
+/// Records of one author in one group: 10,000 shares, each described, opened and ended, and a third of it again. What ends
+/// something has as many places again, so that nobody is stuck in a group.
+pub const AUTHOR_RECORDS_MAX: usize = 4 * ACCOUNT_SHARES_MAX;
+/// Groups that one account founded or asked to join, those included that have ended.
+pub const ACCOUNT_GROUPS_MAX: usize = 1_000;
 /// Join requests waiting in one group.
 pub const GROUP_PENDING_MAX: usize = 1_000;
 /// Records in one atomic bundle.

@@ -3,7 +3,9 @@
 //! Whatever is not plainly the latest word of a member's device on its own chain is declined, and then only
 //! [`GroupView::of`] can tell. A law in the tests compares the two on generated histories.
 
-use peerage_types::{RecordId, Scope};
+use std::collections::BTreeMap;
+
+use peerage_types::{RecordId, Scope, UserId};
 
 use super::files::{self, FileView, ShareView};
 use super::{Body, Fact, Facts, GroupView};
@@ -32,6 +34,7 @@ impl GroupView {
             _ => return false,
         }
         self.tail.last = fact.rank();
+        *self.tail.records.entry(record.author()).or_default() += 1;
         if let Some(heads) = self.heads.get_mut(&record.author()) {
             heads.retain(|(device, _)| *device != record.signer());
             heads.push((record.signer(), record.id()));
@@ -64,16 +67,27 @@ impl GroupView {
 pub(super) struct Tail {
     /// The latest.
     last: Rank,
-    /// Do they wait for no other ones: has every Share and Unshare what it names, and does no record name others as the
-    /// last that count? Then a record that comes later than all of them changes nothing before it.
+    /// Do they wait for no other ones: has every Share and Unshare what it names, and is all there that an owner names
+    /// as the last that counts? Then a file or share that comes later than all of them changes nothing before it.
     closed: bool,
+    /// How many of them stand in whose name.
+    records: BTreeMap<UserId, usize>,
 }
 
 impl Tail {
     /// Of a group's facts, of which there is at least the genesis.
     pub(super) fn of(facts: &Facts, genesis: &Fact) -> Self {
         let last = facts.iter().map(Fact::rank).max().unwrap_or(genesis.rank());
-        Self { last, closed: closed(facts) }
+        let mut records: BTreeMap<UserId, usize> = BTreeMap::new();
+        for fact in facts.iter() {
+            *records.entry(fact.record.author()).or_default() += 1;
+        }
+        Self { last, closed: closed(facts), records }
+    }
+
+    /// Records in this person's name, whatever they are worth.
+    pub(super) fn records_of(&self, user: &UserId) -> usize {
+        self.records.get(user).copied().unwrap_or(0)
     }
 }
 
@@ -86,18 +100,13 @@ impl PartialEq for Tail {
 impl Eq for Tail {}
 
 fn closed(facts: &Facts) -> bool {
+    let here = |heads: &[RecordId]| heads.iter().all(|head| facts.contains(head));
     facts.iter().all(|fact| match fact.record.body() {
-        Body::GroupGenesis { .. }
-        | Body::JoinRequest { .. }
-        | Body::Accept { grant: None, .. }
-        | Body::Reject { grant: None, .. }
-        | Body::Kick { grant: None, .. }
-        | Body::Leave { .. }
-        | Body::Manifest { .. }
-        | Body::Unknown { .. } => true,
         Body::Share { manifest, .. } => facts.contains(manifest),
         Body::Unshare { share } => facts.contains(share),
-        _ => false,
+        Body::Handover { heads, .. } | Body::AdminRevoke { heads, .. } => here(heads),
+        // What they name beside that is a grant, or nothing: no file or share brings it.
+        _ => true,
     })
 }
 

@@ -198,6 +198,11 @@ impl GroupView {
             .collect()
     }
 
+    /// How many of the group's records stand in this person's name, whatever they are worth.
+    pub fn records_of(&self, user: &UserId) -> usize {
+        self.tail.records_of(user)
+    }
+
     /// The last records of all the owner's devices, the latest first, at most [`HEADS_MAX`]: what a Handover must
     /// name as `heads` or rest on.
     pub fn owner_heads(&self) -> Vec<RecordId> {

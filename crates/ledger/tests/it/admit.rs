@@ -3,12 +3,14 @@
 use expect_test::{Expect, expect};
 use peerage_ledger::fuzzing::CLUSTER;
 use peerage_ledger::{
-    ACCOUNT_RECORDS_MAX, AccountView, Body, Draft, Facts, Order, Record, admit_account, admit_group,
+    ACCOUNT_RECORDS_MAX, AccountView, Body, Draft, Facts, GroupView, Order, Record, admit_account,
+    admit_group, admit_to_more_groups,
 };
-use peerage_types::{Scope, UserId};
+use peerage_types::limits::{ACCOUNT_GROUPS_MAX, ACCOUNT_SHARES_MAX, AUTHOR_RECORDS_MAX, GROUP_PENDING_MAX};
+use peerage_types::{RecordId, Scope, UserId};
 
-use crate::script::Script;
-use crate::world::{key, public};
+use crate::script::{Script, manifest};
+use crate::world::{Say, device, key, order, public, user};
 
 /// Judges the last statement's record against all the others. With `lost`, the facts labelled so have not
 /// arrived.
@@ -288,4 +290,107 @@ fn a_full_account_can_still_revoke_a_device() {
     );
     let revoke = Body::DeviceRevoke { device: public(&device), heads: Vec::new() };
     assert_eq!(verdict(&signed(revoke, &identity)), Ok(()));
+}
+
+/// A group with one member beside the owner, and what its other records say.
+struct Crowded {
+    script: Script,
+    facts: Facts,
+    prev: Option<RecordId>,
+}
+
+impl Crowded {
+    fn new() -> Self {
+        let script = Script::run("ann create film -> g; bob ask; ann accept bob");
+        let facts = script.world.facts(&script.group.unwrap());
+        let prev = facts.head(&device("bob/1"));
+        Self { script, facts, prev }
+    }
+
+    fn sign(&self, author: &str, prev: Option<RecordId>, body: Body) -> std::sync::Arc<Record> {
+        let say = Say { author, signer: &format!("{author}/1"), prev, body };
+        self.script.world.group_record(self.script.group, say)
+    }
+
+    /// The next record of bob.
+    fn bob(&mut self, body: Body) -> RecordId {
+        let record = self.sign("bob", self.prev, body);
+        self.prev = Some(record.id());
+        self.facts.insert(record, order(1_000 + self.facts.len() as u64));
+        self.prev.unwrap()
+    }
+
+    fn verdicts(&self, records: &[&Record]) -> Vec<Result<(), String>> {
+        let accounts = self.script.world.account_views();
+        let view = GroupView::of(self.script.group.unwrap(), &self.facts, &accounts);
+        let verdict = |record: &&Record| {
+            admit_group(view.as_ref(), &self.facts, &accounts, record)
+                .map_err(|refusal| format!("{refusal} | {}", refusal.way_out().unwrap_or("no way out")))
+        };
+        records.iter().map(verdict).collect()
+    }
+}
+
+#[test]
+fn who_filled_a_group_up_can_still_leave() {
+    let mut crowded = Crowded::new();
+    // The request to join is one of them.
+    for n in 1..AUTHOR_RECORDS_MAX {
+        crowded.bob(Body::Unknown { kind: 900, body: n.to_le_bytes().to_vec() });
+    }
+    let one_more = crowded.sign("bob", crowded.prev, manifest("a=1"));
+    let leave = crowded.sign("bob", crowded.prev, Body::Leave { incarnation: 1 });
+    let owner = crowded.sign("ann", crowded.facts.head(&device("ann/1")), manifest("a=1"));
+    let way_out = "leave and stop_share still work; go on in a new group, or with another account";
+    let full = format!(
+        "too many records of this account in the group: at most {AUTHOR_RECORDS_MAX} are allowed | {way_out}"
+    );
+    assert_eq!(crowded.verdicts(&[&one_more, &leave, &owner]), [Err(full), Ok(()), Ok(())]);
+}
+
+#[test]
+fn shares_of_one_account_in_a_group_are_limited() {
+    let mut crowded = Crowded::new();
+    let mut last = None;
+    for n in 0..ACCOUNT_SHARES_MAX {
+        let manifest = crowded.bob(manifest(&format!("{n}=1")));
+        last = Some(crowded.bob(Body::Share { manifest, incarnation: 1 }));
+    }
+    let manifest = crowded.bob(manifest("more=1"));
+    let share = Body::Share { manifest, incarnation: 1 };
+    let one_more = crowded.sign("bob", crowded.prev, share.clone());
+    let ends = crowded.sign("bob", crowded.prev, Body::Unshare { share: last.unwrap() });
+    let full = "too many shares: at most 10000 are allowed | stop sharing some files with stop_share first";
+    assert_eq!(crowded.verdicts(&[&one_more, &ends]), [Err(full.to_owned()), Ok(())]);
+    crowded.bob(Body::Unshare { share: last.unwrap() });
+    let again = crowded.sign("bob", crowded.prev, share);
+    assert_eq!(crowded.verdicts(&[&again]), [Ok(())]);
+}
+
+#[test]
+fn open_requests_of_a_group_are_limited() {
+    let mut crowded = Crowded::new();
+    for n in 0..=GROUP_PENDING_MAX {
+        crowded.script.world.device(&format!("p{n}"), &format!("p{n}/1"));
+    }
+    let ask =
+        |crowded: &Crowded, n| crowded.sign(&format!("p{n}"), None, Body::JoinRequest { incarnation: 1 });
+    for n in 0..GROUP_PENDING_MAX {
+        crowded.facts.insert(ask(&crowded, n), order(1_000 + n as u64));
+    }
+    let one_more = ask(&crowded, GROUP_PENDING_MAX);
+    let reject = Body::Reject { user: user("p0"), incarnation: 1, epoch: 0, grant: None };
+    let reject = crowded.sign("ann", crowded.facts.head(&device("ann/1")), reject);
+    let full = "too many open requests: at most 1000 are allowed | ask again when the owner or an admin has answered some";
+    assert_eq!(crowded.verdicts(&[&one_more, &reject]), [Err(full.to_owned()), Ok(())]);
+    crowded.facts.insert(reject, order(9_000));
+    assert_eq!(crowded.verdicts(&[&one_more]), [Ok(())]);
+}
+
+#[test]
+fn groups_of_one_account_are_limited() {
+    assert_eq!(admit_to_more_groups(ACCOUNT_GROUPS_MAX - 1), Ok(()));
+    let refusal = admit_to_more_groups(ACCOUNT_GROUPS_MAX).unwrap_err();
+    assert_eq!(refusal.to_string(), "too many groups of this account: at most 1000 are allowed");
+    assert!(refusal.way_out().is_some_and(|way| way.contains("another account")));
 }

@@ -83,6 +83,34 @@ fn files_and_shares_are_appended() {
     let history = History::founded();
     let mut facts: Vec<_> = history.facts().iter().cloned().collect();
     facts.sort_by_key(|fact| fact.rank());
+    shares_are_appended(&history, facts);
+}
+
+/// Also where there are admins, who have decided something, and one who is none any more.
+#[test]
+fn files_and_shares_are_appended_beside_admins() {
+    let history = History::founded();
+    let mut facts: Vec<_> = history.facts().iter().cloned().collect();
+    facts.sort_by_key(|fact| fact.rank());
+    let mut say = |author: &str, body: Body| {
+        let signer = format!("{author}/1");
+        let known: Facts = facts.iter().map(|fact| (fact.record.clone(), fact.order)).collect();
+        let say = Say { author, signer: &signer, prev: known.head(&device(&signer)), body };
+        let record = history.world.group_record(Some(history.group), say);
+        let id = record.id();
+        facts.push(Fact { record, order: order(60 + facts.len() as u64) });
+        id
+    };
+    let grant = say("ann", Body::AdminGrant { user: user("cat"), incarnation: 1, epoch: 0 });
+    say("dan", Body::JoinRequest { incarnation: 1 });
+    let accept = Body::Accept { user: user("dan"), incarnation: 1, epoch: 0, grant: Some(grant) };
+    let accepted = say("cat", accept);
+    say("ann", Body::AdminRevoke { grant, heads: vec![accepted], epoch: 0 });
+    say("ann", Body::AdminGrant { user: user("cat"), incarnation: 1, epoch: 0 });
+    shares_are_appended(&history, facts);
+}
+
+fn shares_are_appended(history: &History, mut facts: Vec<Fact>) {
     let mut prev = history.facts().head(&device("bob/1"));
     for n in 0..30 {
         let body = match n % 3 {
@@ -96,7 +124,7 @@ fn files_and_shares_are_appended() {
         prev = Some(record.id());
         facts.push(Fact { record, order: order(100 + n as u64) });
     }
-    assert!(appended(&history, &facts).unwrap() >= 30);
+    assert!(appended(history, &facts).unwrap() >= 30);
 }
 
 proptest! {

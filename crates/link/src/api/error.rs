@@ -201,7 +201,7 @@ impl From<Refusal> for ApiError {
             Refusal::NotSharer(_) => ErrorCode::NotSharer,
             Refusal::TooMany { .. } => ErrorCode::TooMany,
         };
-        let message = refusal.to_string();
+        let (message, hint) = (refusal.to_string(), refusal.way_out());
         let theirs = match &refusal {
             Refusal::SameNameOtherContent { theirs, .. } => Some(*theirs),
             _ => None,
@@ -210,7 +210,7 @@ impl From<Refusal> for ApiError {
             Refusal::Missing(ids) | Refusal::StaleHandover { uncovered: ids } => ids,
             _ => Vec::new(),
         };
-        Self { missing, theirs, ..Self::new(code, message) }
+        Self { missing, theirs, hint: hint.map(str::to_owned), ..Self::new(code, message) }
     }
 }
 
