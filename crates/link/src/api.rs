@@ -61,7 +61,7 @@ pub const RESPONSE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// The HTTP paths. The type names in brackets are the request and the answer.
 pub mod path {
-    use peerage_types::MetainfoId;
+    use peerage_types::{GroupId, MetainfoId};
 
     /// Who is this tracker? No session. [`Empty`](super::Empty) → [`HelloResponse`](super::HelloResponse)
     pub const HELLO: &str = "/v1/hello";
@@ -107,7 +107,8 @@ pub mod path {
     pub const DIAL_BACK: &str = "/v1/dialback";
     /// GET: server-sent events ([`crate::sse`]), one [`Event`](super::Event) each.
     pub const EVENTS: &str = "/v1/events";
-    /// Before the id of a metainfo file in hex: PUT stores it, GET returns it, both as raw bytes.
+    /// Before the id of a metainfo file in hex: GET returns it as raw bytes. PUT stores it, with the id of its group in
+    /// hex and a slash before its own, so that who may not do that is told before the content is on its way.
     pub const METAINFO_PREFIX: &str = "/v1/metainfo/";
     /// Tracker to tracker: take these rows. [`PushRequest`](super::PushRequest) →
     /// [`PushResponse`](super::PushResponse)
@@ -135,9 +136,14 @@ pub mod path {
     /// [`Empty`](super::Empty)
     pub const PEER_DIAL_BACK: &str = "/v1/peer/dialback";
 
-    /// The path of one metainfo file.
+    /// Where one metainfo file is read.
     pub fn metainfo(id: &MetainfoId) -> String {
         format!("{METAINFO_PREFIX}{id}")
+    }
+
+    /// Where one metainfo file of a group is put.
+    pub fn metainfo_of(group: &GroupId, id: &MetainfoId) -> String {
+        format!("{METAINFO_PREFIX}{group}/{id}")
     }
 }
 

@@ -152,6 +152,9 @@ pub trait Store: Send + Sync {
     /// A metainfo file.
     fn metainfo(&self, id: &MetainfoId) -> Result<Option<Vec<u8>>, StoreError>;
 
+    /// How many bytes a metainfo file has, without reading it.
+    fn metainfo_size(&self, id: &MetainfoId) -> Result<Option<u64>, StoreError>;
+
     /// Is this metainfo file there?
     fn has_metainfo(&self, id: &MetainfoId) -> Result<bool, StoreError>;
 

@@ -12,7 +12,6 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::response::IntoResponse;
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::{Service, service_fn};
@@ -26,6 +25,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
+use crate::activity;
 use crate::error::Failure;
 use crate::gate::{Gate, Ticket};
 use crate::limits;
@@ -156,6 +156,13 @@ async fn connection(
                 draining = true;
                 http.as_mut().graceful_shutdown();
             }
+            () = activity.stalled_for(limits::STALLED_TIMEOUT), if !draining => {
+                serving.metrics.refused("stalled");
+                return Err("it took nothing of its answers, or sent nothing of its requests".to_owned());
+            }
+            () = activity.stalled_for(limits::SHUTDOWN_TIMEOUT), if draining => {
+                return Err("it did not take its last answers".to_owned());
+            }
             // A graceful end waits for the other side, which may be silent.
             () = activity.quiet_for(limits::SHUTDOWN_TIMEOUT), if draining => {
                 return Err("it did not close when asked to".to_owned());
@@ -184,13 +191,7 @@ fn service(
         let answer = ticket.establish(trusted).then(|| {
             request.extensions_mut().insert(remote);
             let activity = Arc::clone(&ticket.activity);
-            router.call(request.map(|body| {
-                // The other side reset the stream: handlers just see a body that breaks off.
-                Body::new(body.map_err(move |error| {
-                    activity.gave_up();
-                    error
-                }))
-            }))
+            router.call(request.map(|body| Body::new(activity::Incoming::new(body, activity))))
         });
         async move {
             let awaited = busy.awaited();
@@ -203,13 +204,7 @@ fn service(
                 }
             };
             awaited.answered();
-            // The connection counts as busy until the last byte of the body is out.
-            Ok::<_, Infallible>(response.map(|body| {
-                Body::new(body.map_frame(move |frame| {
-                    let _until_dropped = &busy;
-                    frame
-                }))
-            }))
+            Ok::<_, Infallible>(response.map(|body| Body::new(activity::Outgoing::new(body, busy))))
         }
     })
 }

@@ -2,20 +2,17 @@
 //!
 //! A connection begins in the pool of unfinished ones and moves to the other with its first request. So what
 //! stalls in a handshake never holds a place of those who work, and the pool of unfinished ones never turns
-//! anybody away: what has stalled the most goes, and a newcomer needs only a few round trips to be through. Driven by the accept loop and by each connection; evictions reach a connection through its [`Activity`].
+//! anybody away: what has stalled the most goes, and a newcomer needs only a few round trips to be through. Of those who
+//! work, whoever does not take its answers makes room first, then who has been idle the longest. Driven by the accept
+//! loop and by each connection; evictions reach a connection through its [`Activity`].
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use governor::RateLimiter;
-use governor::clock::MonotonicClock;
-use governor::state::{InMemoryState, NotKeyed};
 use peerage_link::place::{Place, Range};
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::activity::Activity;
 use crate::limits;
 
 /// The caps of one pool.
@@ -113,22 +110,24 @@ pub(crate) struct Ticket {
 
 impl Ticket {
     /// The first request is here. False: there are too many connections, and none of those that count against the
-    /// same cap is idle. `trusted`: a tracker of ours, whom no cap may keep out.
+    /// same cap is idle or stalls. `trusted`: a tracker of ours, whom no cap may keep out.
     pub(crate) fn establish(&self, trusted: bool) -> bool {
-        if self.activity.established.load(Ordering::Acquire) {
+        if self.activity.is_established() {
             return true;
         }
         let mut pools = self.gate.lock();
         let Some(member) = pools.unfinished.remove(self.id) else {
             // Evicted at this very moment, or established by a request beside this one.
-            return self.activity.established.load(Ordering::Acquire);
+            return self.activity.is_established();
         };
         while !trusted && let Some(full) = pools.established.full_for(&member.place) {
-            let Some(idle) = pools.established.longest_idle_of(full) else { return false };
-            pools.established.evict(idle);
+            let Some(spare) = pools.established.most_dispensable_of(full, Instant::now()) else {
+                return false;
+            };
+            pools.established.evict(spare);
         }
         pools.established.add(self.id, member);
-        self.activity.established.store(true, Ordering::Release);
+        self.activity.establish();
         true
     }
 }
@@ -208,11 +207,12 @@ impl Pool {
         counted.max_by_key(|(id, member)| (weight(member), std::cmp::Reverse(**id))).map(|(id, _)| *id)
     }
 
-    /// Who has gone without a request for the longest, of those that count against a cap.
-    fn longest_idle_of(&self, full: Full) -> Option<u64> {
-        let idle = self.members.iter().filter(|(_, member)| full.counts(&member.place));
-        let idle = idle.filter_map(|(id, member)| Some((member.activity.idle_since()?, *id)));
-        idle.min().map(|(_, id)| id)
+    /// Of those that count against a cap: who has not taken its answers, else who has gone without a request, for the
+    /// longest.
+    fn most_dispensable_of(&self, full: Full, now: Instant) -> Option<u64> {
+        let counted = self.members.iter().filter(|(_, member)| full.counts(&member.place));
+        let spare = counted.filter_map(|(id, member)| Some((member.activity.dispensable(now)?, *id)));
+        spare.min().map(|(_, id)| id)
     }
 
     fn add(&mut self, id: u64, member: Member) {
@@ -230,7 +230,7 @@ impl Pool {
 
     fn evict(&mut self, id: u64) {
         if let Some(member) = self.remove(id) {
-            member.activity.evicted.notify_one();
+            member.activity.evict();
         }
     }
 }
@@ -244,144 +244,10 @@ fn less(table: &mut HashMap<Range, usize>, key: Range) {
     }
 }
 
-/// Requests in flight on one connection, and since when there are none.
-#[derive(Debug)]
-pub(crate) struct Activity {
-    in_flight: AtomicUsize,
-    idle: Mutex<(Instant, Duration)>,
-    established: AtomicBool,
-    evicted: Notify,
-    turned_away: Notify,
-    given_up: GivenUp,
-}
-
-/// Requests that the other side gave up: opening and resetting streams costs it nothing (CVE-2023-44487).
-type GivenUp = RateLimiter<NotKeyed, InMemoryState, MonotonicClock>;
-
-impl Default for Activity {
-    fn default() -> Self {
-        let first = (Instant::now(), limits::HANDSHAKE_TIMEOUT + limits::FIRST_REQUEST_TIMEOUT);
-        Self {
-            in_flight: AtomicUsize::new(0),
-            idle: Mutex::new(first),
-            established: AtomicBool::new(false),
-            evicted: Notify::new(),
-            turned_away: Notify::new(),
-            given_up: RateLimiter::direct_with_clock(limits::GIVEN_UP.quota(), MonotonicClock),
-        }
-    }
-}
-
-impl Activity {
-    /// The TLS handshake is through: from now on a request is awaited.
-    pub(crate) fn awaits_request(&self) {
-        *self.idle.lock().unwrap_or_else(PoisonError::into_inner) =
-            (Instant::now(), limits::FIRST_REQUEST_TIMEOUT);
-    }
-
-    /// One request more, until what this returns is dropped.
-    pub(crate) fn begin(self: &Arc<Self>) -> Busy {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        Busy(Arc::clone(self))
-    }
-
-    fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::Relaxed)
-    }
-
-    fn idle_since(&self) -> Option<Instant> {
-        (self.in_flight() == 0).then(|| self.idle.lock().unwrap_or_else(PoisonError::into_inner).0)
-    }
-
-    fn idle_until(&self) -> Instant {
-        let (since, allowed) = *self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        since + allowed
-    }
-
-    /// Ready once there was no request for too long.
-    pub(crate) async fn idle(&self) {
-        loop {
-            let deadline = self.idle_until().max(Instant::now() + Duration::from_secs(1));
-            tokio::time::sleep_until(deadline).await;
-            if self.in_flight() == 0 && self.idle_until() <= Instant::now() {
-                return;
-            }
-        }
-    }
-
-    /// The other side gave a request up; whoever does that all the time has to go.
-    pub(crate) fn gave_up(&self) {
-        if self.given_up.check().is_err() {
-            self.evicted.notify_one();
-        }
-    }
-
-    /// Ready once no request has been in flight for so long.
-    pub(crate) async fn quiet_for(&self, time: Duration) {
-        loop {
-            tokio::time::sleep(time).await;
-            if self.in_flight() == 0 {
-                return;
-            }
-        }
-    }
-
-    /// Ready when a request was refused because there are too many connections.
-    pub(crate) async fn turned_away(&self) {
-        self.turned_away.notified().await;
-    }
-
-    /// Ready when the connection has to make room for another, or gave up too many requests.
-    pub(crate) async fn evicted(&self) {
-        self.evicted.notified().await;
-    }
-}
-
-/// A request in flight.
-#[derive(Debug)]
-pub(crate) struct Busy(Arc<Activity>);
-
-impl Busy {
-    /// Notes it if the other side gives up before [`Awaited::answered`].
-    pub(crate) fn awaited(&self) -> Awaited {
-        Awaited { activity: Some(Arc::clone(&self.0)) }
-    }
-
-    /// The connection may not stay.
-    pub(crate) fn turn_away(&self) {
-        self.0.turned_away.notify_one();
-    }
-}
-
-/// A request whose answer is not ready yet.
-#[derive(Debug)]
-pub(crate) struct Awaited {
-    activity: Option<Arc<Activity>>,
-}
-
-impl Awaited {
-    pub(crate) fn answered(mut self) {
-        self.activity = None;
-    }
-}
-
-impl Drop for Awaited {
-    fn drop(&mut self) {
-        if let Some(activity) = &self.activity {
-            activity.gave_up();
-        }
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
-        *self.0.idle.lock().unwrap_or_else(PoisonError::into_inner) = (Instant::now(), limits::IDLE_TIMEOUT);
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn gate(total: usize, per_host: usize, per_network: usize) -> Arc<Gate> {

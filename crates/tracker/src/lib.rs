@@ -9,6 +9,7 @@
 //! decision about authority that is not a ledger view.
 
 mod accept;
+mod activity;
 mod admission;
 pub mod backup;
 mod body;
@@ -23,6 +24,7 @@ mod keeper;
 mod lanes;
 mod limits;
 mod mend;
+mod metainfo_slots;
 mod metrics;
 mod monitor;
 mod names;
@@ -30,6 +32,7 @@ mod neighbour;
 mod neighbours;
 mod notices;
 mod observe;
+mod places;
 mod presence_shell;
 mod rate;
 mod reload;

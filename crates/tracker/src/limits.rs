@@ -4,6 +4,8 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use governor::Quota;
+use peerage_link::http::UPLOAD_RATE_MIN;
+use peerage_link::sse::KEEP_ALIVE_INTERVAL_S;
 use peerage_types::limits::{AUTH_RECORD_BYTES_MAX, BUNDLE_RECORDS_MAX, METAINFO_BYTES_MAX};
 
 /// Connections that have shown nothing yet but that they exist: from `accept` through the TLS handshake to the
@@ -32,6 +34,11 @@ pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection without any request in flight is closed after this long.
 pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+/// A connection that takes nothing of its answers (HTTP/2 lets it), nor sends the rest of a request, is closed after this
+/// long: an event stream gives it something to take twice in that time.
+pub(crate) const STALLED_TIMEOUT: Duration = Duration::from_secs(2 * KEEP_ALIVE_INTERVAL_S);
+/// After this long it makes room for others, before those that are idle.
+pub(crate) const STALLED_EVICTABLE: Duration = Duration::from_secs(5);
 /// HTTP/2 pings find out that the other end vanished.
 pub(crate) const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// How long a ping may stay unanswered.
@@ -61,9 +68,23 @@ pub(crate) const BUNDLE_BYTES_MAX: usize = BUNDLE_RECORDS_MAX * (AUTH_RECORD_BYT
 pub(crate) const PEER_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// A metainfo file.
 pub(crate) const METAINFO_BODY_BYTES_MAX: usize = METAINFO_BYTES_MAX;
-/// Metainfo files that are received, read or checked at once, half of them uploads: bounds their memory to 512 MiB
-/// at worst.
-pub(crate) const METAINFO_IN_FLIGHT_MAX: usize = 16;
+/// Metainfo that is received and checked at once, and as much again that is sent: each file counts from before its first
+/// byte until its last one is gone. With what is fetched from other trackers below 600 MiB of memory.
+pub(crate) const METAINFO_IN_FLIGHT_BYTES_MAX: usize = 8 * METAINFO_BYTES_MAX;
+/// The same of one account.
+pub(crate) const METAINFO_IN_FLIGHT_OF_USER_MAX: usize = 2 * METAINFO_BYTES_MAX;
+/// How long a request waits for room for its file.
+pub(crate) const METAINFO_WAIT_MAX: Duration = Duration::from_millis(1_200);
+/// Metainfo moves at least so fast, in bytes per second, once [`METAINFO_GRACE`] is over.
+pub(crate) const METAINFO_RATE_MIN: u64 = UPLOAD_RATE_MIN;
+/// What a metainfo file may take beside that.
+pub(crate) const METAINFO_GRACE: Duration = Duration::from_secs(10);
+/// What of an answer goes to HTTP/2 at a time.
+pub(crate) const METAINFO_CHUNK_BYTES: usize = 64 * 1024;
+/// Metainfo files that are fetched from other trackers at once.
+pub(crate) const METAINFO_FETCHES_MAX: usize = 2;
+/// Groups of which one answer shows a device's last records.
+pub(crate) const HEADS_PAGE_GROUPS: usize = 32;
 
 /// Commands waiting for the replica task; when it is full, requests wait in their own tasks.
 pub(crate) const REPLICA_QUEUE_MAX: usize = 1_024;
@@ -94,8 +115,12 @@ pub(crate) const ANNOUNCE_BYTES_MAX: usize = 512 * 1024;
 
 /// How long a request waits for records that its sender has seen and this tracker has not.
 pub(crate) const CATCH_UP_MAX: Duration = Duration::from_millis(500);
-/// Requests that wait so at once.
+/// Requests of members that wait so at once.
 pub(crate) const CATCHING_UP_MAX: usize = 256;
+/// The same of one account.
+pub(crate) const CATCHING_UP_OF_USER_MAX: usize = 8;
+/// The same of strangers, who may be members at their login.
+pub(crate) const CATCHING_UP_STRANGERS_MAX: usize = 32;
 
 /// Events that a slow listener may lag behind before its stream ends (it then asks for everything again).
 pub(crate) const EVENTS_LAG_MAX: usize = 1_024;
@@ -116,7 +141,10 @@ pub(crate) const PEER_CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connecting to another tracker: TCP and TLS.
 pub(crate) const PEER_CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
+// A file of the largest size always fits.
+const _: () = assert!(METAINFO_IN_FLIGHT_OF_USER_MAX < METAINFO_IN_FLIGHT_BYTES_MAX);
 const _: () = assert!(BODY_BYTES_MAX < BUNDLE_BYTES_MAX && BUNDLE_BYTES_MAX < PEER_BYTES_MAX);
+const _: () = assert!(STALLED_EVICTABLE.as_secs() < STALLED_TIMEOUT.as_secs());
 // Whoever stalls on one network leaves room for others.
 const _: () = assert!(UNFINISHED_PER_HOST_MAX < UNFINISHED_PER_NETWORK_MAX);
 const _: () =

@@ -17,7 +17,7 @@ use peerage_replica::{Config, Input, Limits, Replica, Vector};
 use peerage_store::{SqliteStore, Store, StoreError};
 use peerage_types::{PublicKey, Stamp, TrackerId};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::accept::Serving;
@@ -26,15 +26,18 @@ use crate::config::{Started, TrackerConfig, TrackerError};
 use crate::folder::{DataFolder, default_folder};
 use crate::invitations::Invitations;
 use crate::lanes::Lanes;
-use crate::limits::{CATCHING_UP_MAX, METAINFO_IN_FLIGHT_MAX};
+use crate::limits::EVENT_STREAMS_PER_DEVICE_MAX;
+use crate::metainfo_slots::MetainfoSlots;
 use crate::metrics::Metrics;
 use crate::monitor::{self, Life};
 use crate::neighbours::{Identities, NeighbourConfig, Neighbours};
 use crate::notices::Notices;
+use crate::places::Places;
 use crate::presence_shell::{self, PresenceShell};
 use crate::rate::Rates;
 use crate::replica_shell::{self, Done, ReplicaHandle, Shell};
-use crate::state::{Shared, State, Streams};
+use crate::routes::Waiting;
+use crate::state::{Shared, State};
 use crate::views::Views;
 use crate::writer::{self, Commit, Signals};
 use crate::{accept, files, keeper, mend, reload, routes};
@@ -412,11 +415,10 @@ impl Running {
             lanes: Lanes::default(),
             rates: Arc::new(Rates::default()),
             invitations,
-            metainfo_uploads: Arc::new(Semaphore::new(METAINFO_IN_FLIGHT_MAX / 2)),
-            metainfo_reads: Arc::new(Semaphore::new(METAINFO_IN_FLIGHT_MAX / 2)),
-            catching_up: Semaphore::new(CATCHING_UP_MAX),
+            metainfo: MetainfoSlots::default(),
+            catching_up: Waiting::default(),
             keeper,
-            streams: Arc::new(Streams::default()),
+            streams: Places::new(EVENT_STREAMS_PER_DEVICE_MAX),
             signals: Arc::clone(&signals),
             metrics: Arc::clone(&watched.metrics),
             data: folder.path().to_owned(),

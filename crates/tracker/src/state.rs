@@ -1,9 +1,8 @@
 //! What every request handler and every task of the tracker shares.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use peerage_ledger::{Body, Origin};
@@ -13,20 +12,23 @@ use peerage_link::opaque::Setup;
 use peerage_replica::VerifiedRow;
 use peerage_store::Store;
 use peerage_types::{ClusterId, DeviceId, PublicKey, TrackerId};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
 use crate::error::Failure;
 use crate::invitations::Invitations;
 use crate::keeper::Wanted;
 use crate::lanes::Lanes;
 use crate::limits::EVENT_STREAMS_PER_DEVICE_MAX;
+use crate::metainfo_slots::MetainfoSlots;
 use crate::metrics::Metrics;
 use crate::neighbours::Neighbours;
 use crate::notices::Notices;
+use crate::places::{Place, Places};
 use crate::presence_shell::PresenceShell;
 use crate::rate::Rates;
 use crate::reload::Reload;
 use crate::replica_shell::ReplicaHandle;
+use crate::routes::Waiting;
 use crate::views::Views;
 use crate::writer::Signals;
 
@@ -50,13 +52,12 @@ pub(crate) struct State {
     pub(crate) lanes: Lanes,
     pub(crate) rates: Arc<Rates>,
     pub(crate) invitations: Invitations,
-    /// Apart, so that slow uploads keep nobody from reading.
-    pub(crate) metainfo_uploads: Arc<Semaphore>,
-    pub(crate) metainfo_reads: Arc<Semaphore>,
+    pub(crate) metainfo: MetainfoSlots,
     /// Requests that may wait for other trackers.
-    pub(crate) catching_up: Semaphore,
+    pub(crate) catching_up: Waiting,
     pub(crate) keeper: mpsc::Sender<Wanted>,
-    pub(crate) streams: Arc<Streams>,
+    /// Open event streams.
+    pub(crate) streams: Places<DeviceId>,
     pub(crate) signals: Arc<Signals>,
     pub(crate) metrics: Arc<Metrics>,
     /// The data folder.
@@ -109,43 +110,11 @@ impl State {
     }
 
     /// A place for one more event stream of this device.
-    pub(crate) fn stream_slot(&self, device: &DeviceId) -> Result<StreamSlot, Failure> {
-        Streams::take(&self.streams, *device).ok_or_else(|| {
+    pub(crate) fn stream_slot(&self, device: &DeviceId) -> Result<Place<DeviceId>, Failure> {
+        self.streams.take(*device).ok_or_else(|| {
             let message =
                 format!("this device has {EVENT_STREAMS_PER_DEVICE_MAX} event streams open already");
             Failure::new(ErrorCode::TooMany, message)
         })
-    }
-}
-
-/// Open event streams per device.
-#[derive(Debug, Default)]
-pub(crate) struct Streams(Mutex<HashMap<DeviceId, usize>>);
-
-/// One open event stream; dropping it gives the place back.
-#[derive(Debug)]
-pub(crate) struct StreamSlot(Arc<Streams>, DeviceId);
-
-impl Streams {
-    fn take(table: &Arc<Self>, device: DeviceId) -> Option<StreamSlot> {
-        let mut counts = table.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(device).or_insert(0);
-        if *count >= EVENT_STREAMS_PER_DEVICE_MAX {
-            return None;
-        }
-        *count += 1;
-        Some(StreamSlot(Arc::clone(table), device))
-    }
-}
-
-impl Drop for StreamSlot {
-    fn drop(&mut self) {
-        let mut counts = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.1) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.1);
-            }
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! Registration, login, recovery, names of users, and the caller's own account.
 
 use minicbor::{Decode, Encode};
-use peerage_types::{DeviceId, Name, RecordId, UserId};
+use peerage_types::{DeviceId, GroupId, Name, RecordId, UserId};
 
 use super::SignedRow;
 
@@ -112,13 +112,16 @@ pub struct RecoveryResponse {
     pub secrets: Secrets,
 }
 
-/// Where a device of the caller's account has written.
+/// Where a device of the caller's account has written, a page at a time.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
 pub struct DeviceHeadsRequest {
     /// Which device.
     #[n(0)]
     pub device: DeviceId,
+    /// [`DeviceHeadsResponse::next`] of the page before; nothing for the first.
+    #[n(1)]
+    pub after: Option<GroupId>,
 }
 
 /// The last records of a device, of every scope in which it wrote. The device's own signature proves each.
@@ -128,6 +131,9 @@ pub struct DeviceHeadsResponse {
     /// The records, in no particular order.
     #[n(0)]
     pub rows: Vec<SignedRow>,
+    /// Where to go on; nothing behind the last page. Pages follow the order of the groups' ids.
+    #[n(1)]
+    pub next: Option<GroupId>,
 }
 
 /// Which users have these names? At most [`super::NAMES_MAX`].

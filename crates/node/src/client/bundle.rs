@@ -111,6 +111,9 @@ impl Session {
     /// What a failed submission means to a command.
     pub(super) fn refuse_send(&self, error: SendError) -> Refusal {
         match error {
+            SendError::Trackers(TrackersError::Unreachable { tried, sent: true }) => {
+                Refusal::OutcomeOpen { tried }
+            }
             SendError::Trackers(error) => self.refuse(error),
             SendError::Folder(error) => Refusal::Local(error.to_string()),
         }

@@ -171,7 +171,7 @@ impl Session {
         let wanted: BTreeSet<MetainfoId> = described.chain(shared.map(|(_, share)| share.metainfo)).collect();
         for kept in wanted.iter().filter_map(|id| self.metainfo.get(id)) {
             let bytes = Bytes::copy_from_slice(kept.bytes());
-            match self.trackers.put_bytes(&api::path::metainfo(&kept.id()), &bytes).await {
+            match self.trackers.put_bytes(&api::path::metainfo_of(&kept.group(), &kept.id()), &bytes).await {
                 Err(TrackersError::Refused(error)) => tracing::info!(%error, "metainfo was not taken"),
                 put => put?,
             }

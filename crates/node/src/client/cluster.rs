@@ -63,7 +63,7 @@ fn trackers(list: &TrackerList, expected: ExpectedKey, preferred: usize) -> Trac
 pub(crate) fn refusal(error: TrackersError, list: &Path) -> Refusal {
     use api::ErrorCode;
     let error = match error {
-        TrackersError::Unreachable { tried } => return Refusal::NoTracker { tried },
+        TrackersError::Unreachable { tried, .. } => return Refusal::NoTracker { tried },
         TrackersError::WrongKey { address, expected, got } => {
             return Refusal::WrongKey {
                 address,

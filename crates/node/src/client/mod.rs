@@ -46,6 +46,7 @@ mod unlock;
 mod usernames;
 
 pub use cluster::{StartError, Trusted, trust};
+pub use commands::revoke_device::Unsure;
 pub use commands::upload_file::HashReport;
 pub use folder::{FolderError, data_folder};
 pub use names::{GroupRef, UserRef};

@@ -221,6 +221,18 @@ pub enum Refusal {
         /// `host:port (reason)` of each.
         tried: Vec<String>,
     },
+    /// A tracker was given a command's records, then none answered.
+    #[error("No tracker answered any more: whether this took effect is open, tried {}", .tried.join(", "))]
+    OutcomeOpen {
+        /// `host:port (reason)` of each.
+        tried: Vec<String>,
+    },
+    /// `revoke_device` while a tracker cannot say what the device wrote.
+    #[error("Cannot see all that this device wrote: what only these trackers have would become void: {}", .trackers.join(", "))]
+    HeadsUnknown {
+        /// `host:port (reason)` of each tracker that does not say.
+        trackers: Vec<String>,
+    },
     /// The trackers hold another key than the one this machine trusts.
     #[error(
         "The tracker at {address} has another key than this machine trusts: expected {expected}, got {got}"
@@ -327,6 +339,13 @@ impl Refusal {
             Self::NoTracker { .. } => {
                 "start one with `peerage tracker TRACKER_INFO 1`, or check the addresses in the list"
             }
+            Self::OutcomeOpen { .. } => {
+                "when a tracker is back, look before you repeat it: list_groups, list_members, list_files or audit"
+            }
+            Self::HeadsUnknown { .. } => {
+                "try again when they answer; if the device is in wrong hands: \
+                 revoke_device <device_id> <passwd> --force"
+            }
             Self::WrongKey { list, .. } => {
                 return Some(format!(
                     "if the trackers were set up anew and you expect this, run: peerage trust {}",
@@ -355,7 +374,7 @@ impl Refusal {
             | Self::NotOwner
             | Self::OwnerStays
             | Self::AdminStays => 3,
-            Self::NoTracker { .. } => 4,
+            Self::NoTracker { .. } | Self::OutcomeOpen { .. } | Self::HeadsUnknown { .. } => 4,
             _ => 1,
         }
     }
@@ -439,6 +458,18 @@ mod tests {
             expect![[r#"
                 4 No tracker reachable, tried a:1 (connection refused), b:2 (no answer in 800 ms)
                 hint: start one with `peerage tracker TRACKER_INFO 1`, or check the addresses in the list"#]],
+        );
+        check(
+            &Refusal::OutcomeOpen { tried: vec!["a:1 (no answer)".into()] },
+            expect![[r#"
+                4 No tracker answered any more: whether this took effect is open, tried a:1 (no answer)
+                hint: when a tracker is back, look before you repeat it: list_groups, list_members, list_files or audit"#]],
+        );
+        check(
+            &Refusal::HeadsUnknown { trackers: vec!["a:1 (no answer)".into()] },
+            expect![[r#"
+                4 Cannot see all that this device wrote: what only these trackers have would become void: a:1 (no answer)
+                hint: try again when they answer; if the device is in wrong hands: revoke_device <device_id> <passwd> --force"#]],
         );
         check(
             &Refusal::WrongKey {

@@ -45,11 +45,13 @@ const _: () = assert!(PROBE_AFTER.as_millis() + PROBE_MAX.as_millis() + 2 * HEAD
 /// Why no tracker did what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum TrackersError {
-    /// Not one of them could be reached.
+    /// Not one of them could be reached, or none answered.
     #[error("no tracker reachable, tried {}", .tried.join(", "))]
     Unreachable {
         /// `host:port (reason)` of each.
         tried: Vec<String>,
+        /// At least one was given the request before it fell silent: whether it did what was asked is open.
+        sent: bool,
     },
     /// A tracker showed another key than the pinned one.
     #[error("{address} has another key: expected {expected}, got {got}")]
@@ -235,7 +237,12 @@ impl Trackers {
         let count = self.entries().len();
         let more = |tried: &Vec<_>| tried.len() + 1 < count;
         for _ in 0..count * ROUNDS {
-            let conn = self.current().await?;
+            let conn = self.current().await.map_err(|error| match error {
+                TrackersError::Unreachable { tried: now, .. } if !tried.is_empty() => {
+                    TrackersError::Unreachable { tried: now, sent: true }
+                }
+                error => error,
+            })?;
             let answer = tokio::select! {
                 answer = ask(conn.clone()) => answer,
                 () = until_dead(&conn), if count > 1 => {
@@ -262,7 +269,33 @@ impl Trackers {
                 }
             }
         }
-        Err(TrackersError::Unreachable { tried })
+        Err(TrackersError::Unreachable { tried, sent: true })
+    }
+
+    /// Asks each tracker of the list, all at once, on connections of their own: the one in use stays in use. Who gives
+    /// no sign of life is told apart from who answers, as `host:port (reason)`.
+    pub async fn each<T, F>(&self, ask: impl Fn(TrackerConn) -> F) -> Vec<Result<T, Silent>>
+    where
+        F: Future<Output = Result<T, CallError>>,
+    {
+        let entries = self.entries();
+        let one = async |entry: &TrackerEntry| {
+            let address = entry.to_string();
+            let silent = |why: String| Silent { why, refused: None };
+            let conn = TrackerConn::connect(entry, Arc::clone(&self.config), CONNECT_MAX_PATIENT)
+                .await
+                .map_err(|error| silent(describe_connect(&address, &error)))?;
+            let answer = tokio::select! {
+                answer = ask(conn.clone()) => answer,
+                () = until_dead(&conn) => return Err(silent(format!("{address} (no answer)"))),
+            };
+            answer.map_err(|error| {
+                let why = describe(&address, &error);
+                let refused = if let CallError::Refused(error) = error { Some(error) } else { None };
+                Silent { why, refused }
+            })
+        };
+        futures_util::future::join_all(entries.iter().map(one)).await
     }
 
     async fn current(&self) -> Result<TrackerConn, TrackersError> {
@@ -280,14 +313,14 @@ impl Trackers {
         if let Some((at, tried)) = given_up
             && at.elapsed() < GIVEN_UP_FOR
         {
-            return Err(TrackersError::Unreachable { tried });
+            return Err(TrackersError::Unreachable { tried, sent: false });
         }
         let found = match self.connect_any(&entries, preferred, CONNECT_MAX).await {
             Err(Tried { slow: true, .. }) => self.connect_any(&entries, preferred, CONNECT_MAX_PATIENT).await,
             found => found,
         };
         let conn = found.map_err(|tried| {
-            if let (true, TrackersError::Unreachable { tried }) = (tried.slow, &tried.error) {
+            if let (true, TrackersError::Unreachable { tried, .. }) = (tried.slow, &tried.error) {
                 self.lock().given_up = Some((Instant::now(), tried.clone()));
             }
             tried.error
@@ -347,7 +380,7 @@ impl Trackers {
             }
         }
         let tried = failures.into_iter().flatten().collect();
-        Err(Tried { error: wrong_key.unwrap_or(TrackersError::Unreachable { tried }), slow })
+        Err(Tried { error: wrong_key.unwrap_or(TrackersError::Unreachable { tried, sent: false }), slow })
     }
 
     /// Drops this connection, if it is the one in use, and looks at the others first from now on.
@@ -378,6 +411,15 @@ impl State {
 fn is_read(path: &str) -> bool {
     use api::path::*;
     matches!(path, OPAQUE_LOGIN | USER_NAMES | GROUP_NAME | GROUPS | ACCOUNT | GROUP_SNAPSHOT | PRESENCE)
+}
+
+/// A tracker that did not do what each was asked to.
+#[derive(Debug)]
+pub struct Silent {
+    /// `host:port (reason)`.
+    pub why: String,
+    /// What it refused it with, if it did.
+    pub refused: Option<api::ApiError>,
 }
 
 struct Tried {

@@ -151,10 +151,52 @@ async fn all_addresses_are_named_when_none_answers() {
     one.die().await;
     two.die().await;
     let error = ask(&trackers).await.unwrap_err();
-    let TrackersError::Unreachable { tried } = error else { panic!("{error}") };
+    let TrackersError::Unreachable { tried, sent: false } = error else { panic!("{error}") };
     for port in ports {
         assert!(tried.iter().any(|t| t.starts_with(&format!("127.0.0.1:{port} ("))), "{tried:?}");
     }
+}
+
+#[tokio::test]
+async fn whether_a_request_went_out_before_all_fell_silent_is_told() {
+    let cluster = key(1);
+    let one = Fake::start(1, &cluster).await;
+    let trackers = trackers(&[&one], &cluster);
+    assert_eq!(ask(&trackers).await.unwrap(), 1);
+    one.feel(SILENT);
+    let (asked, died) = tokio::join!(ask(&trackers), async {
+        tokio::task::yield_now().await;
+        one.die().await;
+    });
+    let ((), error) = (died, asked.unwrap_err());
+    assert!(matches!(error, TrackersError::Unreachable { sent: true, .. }), "{error}");
+    // Nothing was sent to those that do not listen at all.
+    let error = ask(&trackers).await.unwrap_err();
+    assert!(matches!(error, TrackersError::Unreachable { sent: false, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn each_tracker_is_asked_and_the_one_in_use_stays() {
+    let cluster = key(1);
+    let fakes =
+        [Fake::start(1, &cluster).await, Fake::start(2, &cluster).await, Fake::start(3, &cluster).await];
+    let [one, two, three] = &fakes;
+    let trackers = trackers(&[one, two, three], &cluster);
+    assert_eq!(ask(&trackers).await.unwrap(), 1);
+    two.feel(REFUSE);
+    three.feel(SILENT);
+    let hello = async |conn: TrackerConn| conn.call::<_, HelloResponse>(path::HELLO, &api::Empty {}).await;
+    let answers = trackers.each(hello).await;
+    let shown: Vec<_> = answers
+        .iter()
+        .map(|answer| match answer {
+            Ok(hello) => hello.tracker.0[0].to_string(),
+            Err(Silent { refused: Some(error), .. }) => format!("{:?}", error.code),
+            Err(Silent { why, .. }) => why.split_once(' ').unwrap().1.to_owned(),
+        })
+        .collect();
+    assert_eq!(shown, ["1", "NotMember", "(no answer)"]);
+    assert_eq!(trackers.preferred(), 0);
 }
 
 #[tokio::test]

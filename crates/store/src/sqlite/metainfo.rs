@@ -32,6 +32,12 @@ pub(crate) fn get(db: &Transaction<'_>, id: &MetainfoId) -> Result<Option<Vec<u8
     Ok(select.query_row([&id.0], |row| row.get(0)).optional()?)
 }
 
+pub(crate) fn size(db: &Transaction<'_>, id: &MetainfoId) -> Result<Option<u64>, Fault> {
+    let mut select = db.prepare_cached("SELECT size FROM metainfo WHERE id = ?1")?;
+    let size = select.query_row([&id.0], |row| row.get::<_, i64>(0)).optional()?;
+    Ok(size.map(i64::cast_unsigned))
+}
+
 pub(crate) fn bytes_of(db: &Transaction<'_>, user: &UserId) -> Result<u64, Fault> {
     let mut select = db.prepare_cached("SELECT coalesce(sum(size), 0) FROM metainfo WHERE user = ?1")?;
     let bytes: i64 = select.query_row([&user.0], |row| row.get(0))?;

@@ -179,6 +179,10 @@ impl Store for SqliteStore {
         self.metainfo.read(|db| metainfo::get(db, id))
     }
 
+    fn metainfo_size(&self, id: &MetainfoId) -> Result<Option<u64>, StoreError> {
+        self.metainfo.read(|db| metainfo::size(db, id))
+    }
+
     fn has_metainfo(&self, id: &MetainfoId) -> Result<bool, StoreError> {
         self.metainfo.read(|db| metainfo::has(db, id))
     }

@@ -13,6 +13,7 @@ use peerage_types::UserId;
 use crate::accept::Remote;
 use crate::body::{Answer, Cbor};
 use crate::error::Failure;
+use crate::limits::HEADS_PAGE_GROUPS;
 use crate::session::Session;
 use crate::state::{Shared, State as Tracker};
 use crate::views::{Account, ScopeData};
@@ -103,24 +104,29 @@ pub(crate) async fn recovery(
     Ok(Cbor(RecoveryResponse { user, vault, secrets: secrets(&account) }))
 }
 
-/// The last records of one of the caller's devices, wherever it wrote.
+/// The last records of one of the caller's devices, wherever it wrote; some groups at a time.
 pub(crate) async fn heads(
     State(state): State<Shared>,
     session: Session,
     Cbor(request): Cbor<DeviceHeadsRequest>,
 ) -> Answer<DeviceHeadsResponse> {
     let work = move |state: &Tracker| {
+        let mut groups = state.store.groups_of_user(&session.user)?;
+        groups.sort_unstable();
+        let from = request.after.map_or(0, |after| groups.partition_point(|group| *group <= after));
+        let to = groups.len().min(from + HEADS_PAGE_GROUPS);
         let mut rows = Vec::new();
-        for group in state.store.groups_of_user(&session.user)? {
-            let group = state.views.group(&group)?;
+        for group in &groups[from..to] {
+            let group = state.views.group(group)?;
             let heads = group.data.facts.heads(&request.device);
             rows.extend(signed_rows(&group.data, |record| {
                 record.author() == session.user && heads.contains(&record.id())
             }));
         }
-        Ok(rows)
+        let next = groups[from..to].last().copied().filter(|_| to < groups.len());
+        Ok(DeviceHeadsResponse { rows, next })
     };
-    Ok(Cbor(DeviceHeadsResponse { rows: state.blocking(work).await? }))
+    state.blocking(work).await.map(Cbor)
 }
 
 /// Which users have these names?

@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 use peerage_link::api::Event;
 use peerage_link::sse;
+use peerage_types::DeviceId;
 use tokio::sync::{broadcast, watch};
 use tokio::time::sleep;
 
@@ -20,8 +21,9 @@ use crate::accept::Remote;
 use crate::error::Failure;
 use crate::metrics::Counted;
 use crate::notices::{Audience, Notice};
+use crate::places::Place;
 use crate::session::Session;
-use crate::state::{Shared, StreamSlot};
+use crate::state::Shared;
 
 /// One stream's state.
 struct Listener {
@@ -31,7 +33,7 @@ struct Listener {
     local: bool,
     notices: broadcast::Receiver<Notice>,
     closing: watch::Receiver<bool>,
-    _slot: StreamSlot,
+    _slot: Place<DeviceId>,
     _counted: Counted,
 }
 

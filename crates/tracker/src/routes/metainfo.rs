@@ -1,8 +1,6 @@
 //! Metainfo files: content-addressed, stored for members of the group they belong to, given to members only.
 
-use std::time::Duration;
-
-use axum::body::Body as HttpBody;
+use axum::body::{Body as HttpBody, HttpBody as _};
 use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -17,26 +15,34 @@ use crate::body::{self, Answer, Cbor};
 use crate::error::Failure;
 use crate::keeper;
 use crate::limits::METAINFO_BODY_BYTES_MAX;
+use crate::metainfo_slots::{Sending, time_for};
 use crate::session::{MaybeSession, Session};
 use crate::state::{Shared, State as Tracker};
 
-/// 32 MiB through a slow uplink of 4 Mbit/s.
-const UPLOAD_TIMEOUT: Duration = Duration::from_secs(70);
-
+/// Who may do this, and for how much there is room, is settled before the first byte of the content is read.
 pub(crate) async fn store(
     State(state): State<Shared>,
     session: Session,
-    Path(id): Path<String>,
+    Path((group, id)): Path<(String, String)>,
     body: HttpBody,
 ) -> Answer<Empty> {
-    let id = parse_id(&id)?;
-    let _slot = state.metainfo_uploads.acquire().await.map_err(|_| Failure::stopping())?;
-    let bytes = body::read(body, METAINFO_BODY_BYTES_MAX, UPLOAD_TIMEOUT).await?;
-    state.blocking(move |state| keep(state, id, session.user, &bytes)).await?;
+    let (group, id) = (parse_group(&group)?, parse_id(&id)?);
+    // Whoever does not say how long it is gets room for the longest.
+    let claimed = body.size_hint().exact().unwrap_or(METAINFO_BODY_BYTES_MAX as u64);
+    let bytes = usize::try_from(claimed).unwrap_or(usize::MAX);
+    if bytes > METAINFO_BODY_BYTES_MAX {
+        let message =
+            format!("a metainfo file of {bytes} bytes, at most {METAINFO_BODY_BYTES_MAX} are allowed");
+        return Err(Failure::new(ErrorCode::TooLarge, message));
+    }
+    state.blocking(move |state| require_member(state, &group, &session.user)).await?;
+    let _slot = state.metainfo.uploads.room(Some(session.user), bytes).await?;
+    let bytes = body::read(body, METAINFO_BODY_BYTES_MAX, time_for(bytes)).await?;
+    state.blocking(move |state| keep(state, id, group, session.user, &bytes)).await?;
     Ok(Cbor(Empty {}))
 }
 
-fn keep(state: &Tracker, id: MetainfoId, by: UserId, bytes: &Bytes) -> Result<(), Failure> {
+fn keep(state: &Tracker, id: MetainfoId, group: GroupId, by: UserId, bytes: &Bytes) -> Result<(), Failure> {
     if MetainfoId::of(bytes) != id {
         let message = format!(
             "the content does not belong to this path: its id is {}, not {id}",
@@ -46,7 +52,12 @@ fn keep(state: &Tracker, id: MetainfoId, by: UserId, bytes: &Bytes) -> Result<()
     }
     let metainfo = Metainfo::parse(bytes)
         .map_err(|e| Failure::bad_request(format!("not a usable metainfo file: {e}")))?;
-    require_member(state, &metainfo.group(), &by)?;
+    if metainfo.group() != group {
+        let message = format!("a metainfo file of group {}, not {group}", metainfo.group());
+        return Err(Failure::bad_request(message));
+    }
+    // The member may have been put out meanwhile.
+    require_member(state, &group, &by)?;
     state.store.put_metainfo(id, by, bytes).map_err(Failure::from)
 }
 
@@ -58,25 +69,34 @@ pub(crate) async fn fetch(
     Path(id): Path<String>,
 ) -> Result<Response, Failure> {
     let id = parse_id(&id)?;
-    let from_tracker = remote.key == Some(state.cluster_key);
-    let slot = state.metainfo_reads.clone().acquire_owned().await.map_err(|_| Failure::stopping())?;
-    let here = state.blocking(move |state| Ok(state.store.metainfo(&id)?.map(Bytes::from))).await?;
-    let (found, fetched) = match here {
-        Some(bytes) => (Some(bytes), false),
-        None if from_tracker => (None, false),
-        None if session.0.is_none() => return Err(not_logged_in()),
-        None => (keeper::fetch(&state, id).await, true),
-    };
-    let bytes = found.ok_or_else(|| Failure::not_found(format!("no metainfo file {id} here")))?;
-    let bytes = match (from_tracker, session.0) {
-        (true, _) => bytes,
+    let user = match (remote.key == Some(state.cluster_key), session.0) {
+        (true, _) => None,
+        (false, Some(session)) => Some(session.user),
         (false, None) => return Err(not_logged_in()),
-        (false, Some(session)) => {
-            state.blocking(move |state| give(state, id, bytes, session.user, fetched)).await?
+    };
+    let nowhere = || Failure::not_found(format!("no metainfo file {id} here"));
+    let size = state.blocking(move |state| Ok(state.store.metainfo_size(&id)?)).await?;
+    let (bytes, slot) = match (size, user) {
+        (Some(size), _) => {
+            // Room first: reading it is what costs.
+            let slot = state.metainfo.reads.room(user, usize::try_from(size).unwrap_or(usize::MAX)).await?;
+            let bytes = state.blocking(move |state| Ok(state.store.metainfo(&id)?.map(Bytes::from))).await?;
+            (bytes.ok_or_else(nowhere)?, slot)
+        }
+        (None, None) => return Err(nowhere()),
+        (None, Some(_)) => {
+            let _few = state.metainfo.fetches.acquire().await.map_err(|_| Failure::stopping())?;
+            let bytes = keeper::fetch(&state, id).await.ok_or_else(nowhere)?;
+            let slot = state.metainfo.reads.room(user, bytes.len()).await?;
+            (bytes, slot)
         }
     };
-    drop(slot);
-    Ok(([(header::CONTENT_TYPE, "application/x-bittorrent")], bytes).into_response())
+    let bytes = match user {
+        None => bytes,
+        Some(user) => state.blocking(move |state| give(state, id, bytes, user, size.is_none())).await?,
+    };
+    let body = HttpBody::new(Sending::new(bytes, slot));
+    Ok(([(header::CONTENT_TYPE, "application/x-bittorrent")], body).into_response())
 }
 
 /// Checks that a file may be given to this user; one that had to be fetched from another tracker is kept now.
@@ -99,6 +119,12 @@ fn give(state: &Tracker, id: MetainfoId, bytes: Bytes, to: UserId, fetched: bool
 
 fn not_logged_in() -> Failure {
     Failure::new(ErrorCode::NotLoggedIn, "this device is not logged in").hint("log in again")
+}
+
+fn parse_group(text: &str) -> Result<GroupId, Failure> {
+    GroupId::from_hex(text).ok_or_else(|| {
+        Failure::bad_request(format!("`{text}` is no group id: 64 hexadecimal digits expected"))
+    })
 }
 
 fn parse_id(text: &str) -> Result<MetainfoId, Failure> {

@@ -15,7 +15,7 @@ mod snapshot;
 
 use std::sync::Arc;
 
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use axum::{Router, middleware};
 use peerage_link::api::path;
 
@@ -23,9 +23,12 @@ use crate::error::Failure;
 use crate::metrics::measure;
 use crate::state::Shared;
 
+pub(crate) use fresh::Waiting;
+
 /// Everything this tracker answers.
 pub(crate) fn router(state: Shared) -> Router {
     let metainfo = format!("{}{{id}}", path::METAINFO_PREFIX);
+    let metainfo_of = format!("{}{{group}}/{{id}}", path::METAINFO_PREFIX);
     let metrics = state.metrics.is_on().then(|| Arc::clone(&state.metrics));
     let router = Router::new()
         .route(path::HELLO, post(hello::hello))
@@ -39,7 +42,8 @@ pub(crate) fn router(state: Shared) -> Router {
         .route(path::GROUP_NAME, post(groups::named))
         .route(path::GROUPS, post(groups::list))
         .route(path::GROUP_SNAPSHOT, post(snapshot::snapshot))
-        .route(&metainfo, get(metainfo::fetch).put(metainfo::store))
+        .route(&metainfo, get(metainfo::fetch))
+        .route(&metainfo_of, put(metainfo::store))
         .route(path::ANNOUNCE, post(presence::announce))
         .route(path::WITHDRAW, post(presence::withdraw))
         .route(path::PRESENCE, post(presence::of_group))

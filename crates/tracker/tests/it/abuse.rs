@@ -13,7 +13,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 use crate::raw::{HALF_HEADER, HALF_HELLO, PREFACE, Raw, ended, request, silence, source, tcp, tls};
-use crate::world::{Person, World, hello, submit};
+use crate::world::{PATIENCE, Person, World, group_of, hello, submit};
 
 /// Stalled connections of each kind.
 const STALLED: usize = 200;
@@ -59,6 +59,42 @@ async fn the_oldest_of_a_host_that_stalls_make_room() {
     let mut honest = Raw::connect(&world, host).await;
     honest.call::<HelloResponse>(path::HELLO, &Empty {}).await.unwrap();
     join_all(newest.into_iter().map(ended)).await;
+}
+
+/// They answer pings and take nothing, with all the places that a host may have.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_no_answers_makes_room_and_is_closed() {
+    let world = World::new(1).await;
+    let mut ada = world.person("ada").await;
+    let mut listening = world.session(1, &ada).await.events(path::EVENTS).await.unwrap();
+    let host = Ipv4Addr::new(127, 8, 8, 8);
+    let (mut answers, mut ends) = (Vec::new(), Vec::new());
+    for _ in 0..256 {
+        let (mut deaf, end) = Raw::deaf(&world, host).await;
+        let body = Full::new(bytes::Bytes::from(minicbor::to_vec(Empty {}).unwrap()));
+        let hello = request(path::HELLO).body(body.map_err(|never| match never {}).boxed()).unwrap();
+        // The head of the answer comes, its body cannot.
+        answers.push((timeout(PATIENCE, deaf.0.send_request(hello)).await.unwrap().unwrap(), deaf));
+        ends.push(end);
+    }
+    let mut refused = 0;
+    let mut again = tokio::time::interval(Duration::from_millis(500));
+    timeout(PATIENCE, async {
+        while Raw::connect(&world, host).await.call::<HelloResponse>(path::HELLO, &Empty {}).await.is_err() {
+            refused += 1;
+            again.tick().await;
+        }
+    })
+    .await
+    .expect("they hold all places of their host");
+    assert!(refused > 0, "there was room all the time");
+    timeout(2 * PATIENCE, join_all(ends)).await.expect("they stay for ever");
+    // Who listens, and is told nothing all the while, stays.
+    let mut bob = world.person("bob").await;
+    group_of(&world, 1, &mut ada, &mut [&mut bob]).await;
+    timeout(PATIENCE, listening.next()).await.unwrap().expect("the listener was closed too");
+    drop(answers);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -207,7 +207,7 @@ async fn a_revoked_device_is_gone_everywhere_at_once() {
 
     // Where it wrote, it says itself.
     let session = world.session(1, &ada).await;
-    let request = DeviceHeadsRequest { device: public(&desk) };
+    let request = DeviceHeadsRequest { device: public(&desk), after: None };
     let answer: DeviceHeadsResponse = session.call(path::ACCOUNT_HEADS, &request).await.unwrap();
     let heads: Vec<Record> =
         answer.rows.iter().map(|row| Record::decode(&row.record, &world.cluster()).unwrap()).collect();
@@ -256,4 +256,32 @@ async fn with_a_registration_code_only_who_knows_it_creates_accounts() {
     assert_eq!(code(submit(&conn, &eve.founding("eve")).await), ErrorCode::RegistrationCode);
     register(Some("open sesame")).await.unwrap();
     submit(&conn, &ada.founding("ada")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_a_device_wrote_is_told_in_pages() {
+    let world = World::new(1).await;
+    let mut ada = world.person("ada").await;
+    let session = world.session(1, &ada).await;
+    let mut groups = std::collections::BTreeSet::new();
+    for n in 0..70 {
+        let (group, genesis) = ada.found(&format!("lab-{n}"), None);
+        submit(&session, &[genesis]).await.unwrap();
+        groups.insert(group);
+    }
+    let (mut shown, mut after, mut pages) = (std::collections::BTreeSet::new(), None, 0);
+    loop {
+        let request = DeviceHeadsRequest { device: public(&ada.device), after };
+        let page: DeviceHeadsResponse = session.call(path::ACCOUNT_HEADS, &request).await.unwrap();
+        shown.extend(page.rows.iter().map(|row| {
+            let record = Record::decode(&row.record, &world.cluster()).unwrap();
+            peerage_types::GroupId::from(record.id())
+        }));
+        pages += 1;
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!((shown, pages), (groups, 3));
 }

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use bytes::Bytes;
+use ed25519_dalek::SigningKey;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Frame;
@@ -15,7 +16,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 
-use crate::world::{PATIENCE, World};
+use crate::world::{PATIENCE, Person, World};
 
 /// The HTTP/2 preface and empty SETTINGS (RFC 9113, 3.4).
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
@@ -39,7 +40,11 @@ pub async fn tcp(world: &World, from: Ipv4Addr) -> TcpStream {
 }
 
 pub async fn tls(world: &World, from: Ipv4Addr) -> TlsStream<TcpStream> {
-    let config = tls::client_config(None, ExpectedKey::Exactly(world.started(1).key), &[tls::ALPN_H2]);
+    tls_as(world, from, None).await
+}
+
+async fn tls_as(world: &World, from: Ipv4Addr, key: Option<&SigningKey>) -> TlsStream<TcpStream> {
+    let config = tls::client_config(key, ExpectedKey::Exactly(world.started(1).key), &[tls::ALPN_H2]);
     let tcp = tcp(world, from).await;
     tokio_rustls::TlsConnector::from(config).connect(tls::server_name(), tcp).await.unwrap()
 }
@@ -56,11 +61,31 @@ pub struct Raw(pub SendRequest<BoxBody<Bytes, std::io::Error>>);
 
 impl Raw {
     pub async fn connect(world: &World, from: Ipv4Addr) -> Self {
-        let stream = TokioIo::new(tls(world, from).await);
+        Self::over(tls(world, from).await).await
+    }
+
+    /// The same with this person's device key.
+    pub async fn connect_as(world: &World, from: Ipv4Addr, person: &Person) -> Self {
+        Self::over(tls_as(world, from, Some(&person.device)).await).await
+    }
+
+    async fn over(stream: TlsStream<TcpStream>) -> Self {
         let (requests, connection) =
-            hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
         Self(requests)
+    }
+
+    /// Takes no byte of any answer: its HTTP/2 window stays closed, while it answers pings. The second part ends with
+    /// the connection.
+    pub async fn deaf(world: &World, from: Ipv4Addr) -> (Self, tokio::task::JoinHandle<()>) {
+        let stream = TokioIo::new(tls(world, from).await);
+        let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+        let (requests, connection) = builder.initial_stream_window_size(0).handshake(stream).await.unwrap();
+        let task = tokio::spawn(async move {
+            let _ = connection.await;
+        });
+        (Self(requests), task)
     }
 
     /// Posts a message: the answer, or what was refused.

@@ -21,7 +21,7 @@ mod list_requests;
 mod login;
 mod logout;
 mod recovery;
-mod revoke_device;
+pub mod revoke_device;
 mod show_downloads;
 mod stop_share;
 pub mod upload_file;

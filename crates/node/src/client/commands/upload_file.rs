@@ -163,7 +163,8 @@ async fn publish(
     }
     let incarnation = state.view.members.get(&session.user).ok_or(Refusal::NotMember)?.incarnation;
     if file.is_none() {
-        let put = session.trackers.put_bytes(&path::metainfo(&metainfo.id()), metainfo.bytes()).await;
+        let place = path::metainfo_of(&metainfo.group(), &metainfo.id());
+        let put = session.trackers.put_bytes(&place, metainfo.bytes()).await;
         put.map_err(|error| session.refuse(error))?;
     }
     let mut bundle = session.bundle(state.view.group, state.facts()).await;
