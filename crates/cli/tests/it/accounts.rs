@@ -13,7 +13,7 @@ const FILM_BYTES: usize = 192 * 1024 * 1024;
 
 /// Waits until the shell has said this on standard error by itself.
 #[track_caller]
-fn told(client: &Client, text: &str) {
+pub fn told(client: &Client, text: &str) {
     let started = Instant::now();
     let (_never, pause) = channel::<()>();
     while !client.stderr().contains(text) {

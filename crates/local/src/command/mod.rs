@@ -7,7 +7,7 @@ mod split;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use peerage_node::client::{GroupRef, UserRef};
+use peerage_node::client::{GroupRef, Unsure, UserRef};
 use peerage_types::Name;
 
 pub use parse::{ParseError, command_word, from_object, parse};
@@ -23,7 +23,7 @@ pub enum Command {
     ChangePassword { old: Password, new: Password },
     ClaimName { name: Name, password: Password },
     ListDevices,
-    RevokeDevice { device: String, password: Password },
+    RevokeDevice { device: String, password: Password, unsure: Unsure },
     RecoveryCode { password: Password },
     Recover { user: UserRef, code: Password, password: Password },
     Logout,

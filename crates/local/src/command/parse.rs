@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use peerage_node::client::{GroupRef, Refusal, UserRef};
+use peerage_node::client::{GroupRef, Refusal, Unsure, UserRef};
 use peerage_types::Name;
 use serde_json::{Map, Value};
 
@@ -166,7 +166,12 @@ fn command(spec: &'static Spec, words: &Words<'_>) -> Result<Command, ParseError
         ("change_password", [old, new]) => Command::ChangePassword { old: secret(old), new: secret(new) },
         ("claim_name", [n, p]) => Command::ClaimName { name: new_name(n)?, password: secret(p) },
         ("list_devices", []) => Command::ListDevices,
-        ("revoke_device", [d, p]) => Command::RevokeDevice { device: (*d).into(), password: secret(p) },
+        ("revoke_device", [d, p]) => {
+            Command::RevokeDevice { device: (*d).into(), password: secret(p), unsure: Unsure::Refuse }
+        }
+        ("revoke_device", [d, p, "--force"]) => {
+            Command::RevokeDevice { device: (*d).into(), password: secret(p), unsure: Unsure::GoOn }
+        }
         ("recovery_code", [p]) => Command::RecoveryCode { password: secret(p) },
         ("recover", [u, c, p]) => {
             let user = user(u, Refusal::UserUnknown)?;
@@ -249,7 +254,11 @@ mod tests {
         );
         check(
             "revoke_device k3em pw",
-            expect![[r#"RevokeDevice { device: "k3em", password: Password(…) }"#]],
+            expect![[r#"RevokeDevice { device: "k3em", password: Password(…), unsure: Refuse }"#]],
+        );
+        check(
+            "revoke_device k3em pw --force",
+            expect![[r#"RevokeDevice { device: "k3em", password: Password(…), unsure: GoOn }"#]],
         );
         check(
             "claim_name a/b pw",

@@ -106,7 +106,7 @@ specs! {
     "change_password" "<old_passwd> <new_passwd>" [old:Password new:Password] "change the password on every tracker"
     "claim_name" "<name> <passwd>" [name:Word password:Password] "another name, for example after yours went to somebody else"
     "list_devices" "" [] "where this account has logged in"
-    "revoke_device" "<device_id> <passwd>" [device:Device password:Password] "put a device out of the account for good"
+    "revoke_device" "<device_id> <passwd> [--force]" [device:Device password:Password] {force} "put a device out of the account for good; --force: although a tracker is away"
     "recovery_code" "<passwd>" [password:Password] "a new code that sets a new password; shown once"
     "recover" "<user_id> <recovery_code> <new_passwd>" [user:User code:Password new:Password] "set a new password with the code"
     "create_group" "<group_id>" [group:Group] "create a group and own it"

@@ -12,6 +12,7 @@ pub fn notice_kind(notice: &Notice) -> &'static str {
         Notice::GroupNameMoved { .. } => "group_name_moved",
         Notice::KeptBack { .. } => "kept_back",
         Notice::Forged { .. } => "forged",
+        Notice::GivenUp { .. } => "given_up",
         Notice::Forked { .. } => "forked",
         Notice::Unknown { .. } => "unknown_group",
         Notice::LaterGroup { .. } => "later_group",
@@ -39,6 +40,11 @@ pub fn notice_line(notice: &Notice) -> String {
         Notice::Forged { tracker, group, records } => format!(
             "tracker {tracker} shows {} of group {group} that somebody forged; without effect",
             human::count(*records as u64, "record")
+        ),
+        Notice::GivenUp { what, why, path } => format!(
+            "a tracker acknowledged `{what}` and lost it, and all trackers refuse it now ({why}): it is sent no more, its \
+             records are kept in `{}`",
+            path.display()
         ),
         Notice::Forked { group, user } => format!(
             "a device of {user} said two things at once in group {group}: it was copied or set back, or its key was stolen"

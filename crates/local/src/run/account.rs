@@ -1,6 +1,6 @@
 //! One's own account: session, name, password, devices, and the way back in.
 
-use peerage_node::client::{DeviceLine, Node, Refusal, UserRef};
+use peerage_node::client::{DeviceLine, Node, Refusal, Unsure, UserRef};
 use peerage_types::{Name, utc};
 
 use crate::command::Password;
@@ -71,8 +71,13 @@ fn device_item(device: &DeviceLine) -> Item {
     Item::new(device.device.tag(), Some(detail.join(", ")), &model::Device::from(device))
 }
 
-pub(super) async fn revoke_device(node: &Node, device: &str, password: &Password) -> Result<Done, Refusal> {
-    node.revoke_device(device, &password.0).await?;
+pub(super) async fn revoke_device(
+    node: &Node,
+    device: &str,
+    password: &Password,
+    unsure: Unsure,
+) -> Result<Done, Refusal> {
+    node.revoke_device(device, &password.0, unsure).await?;
     Ok(Done::say("Device removed")
         .next("what it did stays valid; whoever has it and the password: change_password"))
 }

@@ -49,7 +49,9 @@ async fn apply(node: &Node, command: Command, hashed: HashReport) -> Result<Done
         Command::ChangePassword { old, new } => account::change_password(node, &old, &new).await,
         Command::ClaimName { name, password } => account::claim_name(node, name, &password).await,
         Command::ListDevices => account::list_devices(node).await,
-        Command::RevokeDevice { device, password } => account::revoke_device(node, &device, &password).await,
+        Command::RevokeDevice { device, password, unsure } => {
+            account::revoke_device(node, &device, &password, unsure).await
+        }
         Command::RecoveryCode { password } => account::recovery_code(node, &password).await,
         Command::Recover { user, code, password } => account::recover(node, &user, &code, &password).await,
         Command::CreateGroup { group } => groups::create(node, group).await,

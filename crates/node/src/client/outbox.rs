@@ -1,10 +1,13 @@
 //! Bundles that are not yet on two trackers: kept in a file of the account until they are.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use peerage_ledger::{Body, Record};
 use peerage_link::api::{self, ErrorCode};
+use peerage_link::http::TrackerConn;
 use peerage_replica::{BundleId, Outbox};
 use peerage_types::{ClusterId, RecordId};
 
@@ -13,6 +16,14 @@ use super::trackers::{Trackers, TrackersError};
 
 /// The outbox file's name in an account's folder.
 pub const FILE: &str = "outbox";
+/// Bundles that one tracker acknowledged and lost, and that all others refuse.
+pub const ASIDE_FILE: &str = "outbox.refused";
+/// As many are kept there; the oldest go.
+const ASIDE_MAX: usize = 256;
+/// All trackers must refuse such a bundle for so long: after a fault members bring back what it rests on first.
+const REFUSED_MIN: Duration = Duration::from_secs(20);
+/// So often all of them are asked.
+const ASK_ALL_EVERY: Duration = Duration::from_secs(5);
 
 /// A record's exact bytes.
 pub type RecordBytes = Arc<[u8]>;
@@ -42,6 +53,19 @@ pub enum Unreachable {
 pub struct OutboxFile {
     path: PathBuf,
     state: Mutex<Outbox>,
+    /// Acknowledged bundles that all trackers refuse: since when, and when they were asked the last time.
+    refused: Mutex<BTreeMap<BundleId, (Option<Instant>, Instant)>>,
+}
+
+/// A bundle that is sent no more.
+#[derive(Debug)]
+pub struct GivenUp {
+    /// The command that made it.
+    pub what: String,
+    /// What trackers refuse it with.
+    pub why: String,
+    /// Where it is kept.
+    pub path: PathBuf,
 }
 
 /// Records by id that a tracker may lack, with all that they rest on, what comes first first.
@@ -63,7 +87,7 @@ impl OutboxFile {
             })?,
             None => Outbox::new(),
         };
-        Ok(Self { path, state: Mutex::new(outbox) })
+        Ok(Self { path, state: Mutex::new(outbox), refused: Mutex::default() })
     }
 
     /// Bundles that are not on two trackers yet.
@@ -79,11 +103,7 @@ impl OutboxFile {
     /// What waits, one entry per bundle: the command that made it.
     pub fn described(&self, cluster: &ClusterId) -> Vec<String> {
         let outbox = self.lock();
-        let bundles = outbox.pending().map(|(_, bundle)| {
-            let records = bundle.records.iter().filter_map(|bytes| Record::decode(bytes, cluster).ok());
-            records.map(|record| command_of(record.body())).max_by_key(String::len).unwrap_or_default()
-        });
-        bundles.collect()
+        outbox.pending().map(|(_, bundle)| describe(&bundle.records, cluster)).collect()
     }
 
     /// Submits a bundle. It is on disk before a tracker sees it and until it is on two.
@@ -111,8 +131,15 @@ impl OutboxFile {
     }
 
     /// Submits what the tracker in use has not taken from us yet, so that it knows what we know. With `again`,
-    /// also what it has taken while it could not reach the other trackers.
-    pub async fn flush(&self, trackers: &Trackers, again: bool, supply: Supply<'_>) -> Result<(), SendError> {
+    /// also what it has taken while it could not reach the other trackers. Returns what another tracker acknowledged and
+    /// this one refuses for good: see [`Self::reconsider`].
+    pub async fn flush(
+        &self,
+        trackers: &Trackers,
+        again: bool,
+        supply: Supply<'_>,
+    ) -> Result<Vec<BundleId>, SendError> {
+        let mut refused = Vec::new();
         let waiting: Vec<BundleId> = self.lock().pending().map(|(id, _)| id).collect();
         for id in waiting {
             let taken = trackers.current_id().is_some_and(|tracker| {
@@ -129,6 +156,7 @@ impl OutboxFile {
                 // Another tracker has acknowledged it; this one has yet to hear what it rests on.
                 Err(TrackersError::Refused(error)) if is_final(error.code) && self.is_taken(id) => {
                     tracing::info!(%error, "a bundle that another tracker took is kept");
+                    refused.push(id);
                 }
                 Err(TrackersError::Refused(error)) if is_final(error.code) => {
                     tracing::warn!(%error, "a kept bundle was refused and is given up");
@@ -141,7 +169,76 @@ impl OutboxFile {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(())
+        Ok(refused)
+    }
+
+    /// Gives up what no tracker has any more, though one acknowledged it: its disk died, and all trackers of the list
+    /// refuse the bundle for good, and go on doing so for a while. It is kept beside the outbox.
+    pub async fn reconsider(
+        &self,
+        trackers: &Trackers,
+        refused: &[BundleId],
+        cluster: &ClusterId,
+    ) -> Result<Vec<GivenUp>, FolderError> {
+        let mut given_up = Vec::new();
+        for id in refused {
+            let now = Instant::now();
+            let since = match self.refused().get(id) {
+                Some((_, asked)) if *asked + ASK_ALL_EVERY > now => continue,
+                Some((since, _)) => *since,
+                None => None,
+            };
+            let why = self.refused_by_all(trackers, *id).await;
+            let since = why.as_ref().map(|_| since.unwrap_or(now));
+            self.refused().insert(*id, (since, now));
+            let Some((why, _)) = why.zip(since.filter(|since| now - *since >= REFUSED_MIN)) else { continue };
+            if let Some(what) = self.set_aside(*id, cluster)? {
+                given_up.push(GivenUp { what, why, path: self.path.with_file_name(ASIDE_FILE) });
+            }
+        }
+        let waiting = self.lock();
+        self.refused().retain(|id, _| waiting.get(*id).is_some());
+        Ok(given_up)
+    }
+
+    /// Why no tracker takes the bundle; nothing if one has it, or does not answer, or may take it later.
+    async fn refused_by_all(&self, trackers: &Trackers, id: BundleId) -> Option<String> {
+        let request = &self.request(id)?;
+        let ask = |conn: TrackerConn| async move {
+            conn.call::<_, api::BundleResponse>(api::path::BUNDLE, request).await
+        };
+        let mut why = None;
+        for answer in trackers.each(ask).await {
+            match answer.map_err(|silent| silent.refused) {
+                Err(Some(error)) if is_final(error.code) => why = Some(error.message),
+                _ => return None,
+            }
+        }
+        why
+    }
+
+    /// From the outbox to the file beside it. Returns the command that made the bundle.
+    fn set_aside(&self, id: BundleId, cluster: &ClusterId) -> Result<Option<String>, FolderError> {
+        let path = self.path.with_file_name(ASIDE_FILE);
+        // A file that cannot be read any more is no reason to send for ever.
+        let mut aside = read_file(&path)?.and_then(|bytes| Outbox::decode(&bytes).ok()).unwrap_or_default();
+        let mut outbox = self.lock();
+        let Some(bundle) = outbox.get(id) else { return Ok(None) };
+        let what = describe(&bundle.records, cluster);
+        aside.push(bundle.records.clone());
+        let excess = aside.len().saturating_sub(ASIDE_MAX);
+        let oldest: Vec<BundleId> = aside.pending().map(|(id, _)| id).take(excess).collect();
+        for id in oldest {
+            aside.remove(id);
+        }
+        write_atomic(&path, &aside.encode())?;
+        outbox.remove(id);
+        self.write(&outbox)?;
+        Ok(Some(what))
+    }
+
+    fn refused(&self) -> MutexGuard<'_, BTreeMap<BundleId, (Option<Instant>, Instant)>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_taken(&self, id: BundleId) -> bool {
@@ -221,6 +318,12 @@ impl OutboxFile {
         // Every change is a single call on the outbox, which leaves it whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The command that these records come from.
+fn describe(records: &[RecordBytes], cluster: &ClusterId) -> String {
+    let records = records.iter().filter_map(|bytes| Record::decode(bytes, cluster).ok());
+    records.map(|record| command_of(record.body())).max_by_key(String::len).unwrap_or_default()
 }
 
 /// The command that a record comes from, as people know it.

@@ -311,6 +311,15 @@ pub enum Notice {
         /// Whose device.
         user: String,
     },
+    /// A tracker acknowledged something and lost it, and all trackers refuse it now: it is sent no more.
+    GivenUp {
+        /// The command.
+        what: String,
+        /// What they refuse it with.
+        why: String,
+        /// Where its records are kept.
+        path: PathBuf,
+    },
     /// A tracker does not know a group that this device knows.
     Unknown {
         /// Its `host:port`.

@@ -22,7 +22,7 @@ use super::folder::{AccountFolder, read_file, write_atomic};
 use super::forged::forged;
 use super::forks::forks;
 use super::names::GroupRef;
-use super::outbox::OutboxFile;
+use super::outbox::{GivenUp, OutboxFile};
 use super::own::OwnAccount;
 use super::reply::{Decision, Notice};
 use super::shares::Shares;
@@ -91,7 +91,7 @@ impl Session {
         let mut denied = false;
         let group = match answer {
             Ok(answer) => answer.group,
-            Err(TrackersError::Unreachable { tried }) => {
+            Err(TrackersError::Unreachable { tried, .. }) => {
                 return self.kept_group(name).ok_or(Refusal::NoTracker { tried });
             }
             // A tracker that was set back does not know what we know.
@@ -319,11 +319,21 @@ impl Session {
             return true;
         }
         let supply = |ids: &[RecordId]| self.groups.supply(ids);
-        let flushed = self.outbox.flush(&self.trackers, again, &supply).await;
-        if let Err(error) = &flushed {
-            tracing::info!(%error, "the outbox stays as it is");
+        let refused = match self.outbox.flush(&self.trackers, again, &supply).await {
+            Ok(refused) => refused,
+            Err(error) => {
+                tracing::info!(%error, "the outbox stays as it is");
+                return false;
+            }
+        };
+        match self.outbox.reconsider(&self.trackers, &refused, &self.cluster.id).await {
+            Ok(given_up) => given_up.into_iter().for_each(|bundle| {
+                let GivenUp { what, why, path } = bundle;
+                self.notify(Notice::GivenUp { what, why, path });
+            }),
+            Err(error) => tracing::warn!(%error, "what trackers refuse cannot be put aside"),
         }
-        flushed.is_ok()
+        true
     }
 
     /// Waits a while until everything is on two trackers.
