@@ -147,6 +147,11 @@ pub enum Input {
         /// The last of them.
         batch: BatchId,
     },
+    /// Rows that are on the disk, but not at their place, which another record holds.
+    TwinsKept {
+        /// Each with the record that holds its place.
+        twins: Vec<(RecordId, VerifiedRow)>,
+    },
     /// Another tracker pushes.
     PushReceived {
         /// Which one, if it is known to be one of the list.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
 use peerage_ledger::{Origin, Receipt, Record};
-use peerage_types::{Stamp, Time};
+use peerage_types::{RecordId, Stamp, Time};
 
 use crate::compare::Compare;
 use crate::exchange::Place;
@@ -136,6 +136,7 @@ impl Replica {
             Input::PeerAdded { peer } => self.peer_added(now, peer),
             Input::PeerRemoved { peer } => self.peer_removed(peer),
             Input::Persisted { batch } => self.persisted(now, batch),
+            Input::TwinsKept { twins } => self.twins_kept(unix_ms, twins),
             Input::PushReceived { from, rows, reply } => self.push_received(now, unix_ms, from, rows, reply),
             Input::PushAcked { peer, batch, vector } => self.push_acked(now, peer, batch, vector),
             Input::PushFailed { peer, batch } => self.push_failed(peer, batch),
@@ -330,6 +331,18 @@ impl Replica {
         self.outputs.push_back(Output::Equivocation { origin, seq, ids: (ours, record) });
         let known = self.recent.place_of(&record).is_some();
         (!known).then(|| self.accept_own(Arc::clone(row.record()), unix_ms))
+    }
+
+    /// As [`Self::keep_twin`], for what only the disk could see.
+    fn twins_kept(&mut self, unix_ms: u64, twins: Vec<(RecordId, VerifiedRow)>) {
+        let mut fresh = Vec::with_capacity(twins.len());
+        for (ours, row) in twins {
+            let Receipt { origin, seq, record, .. } = *row.receipt();
+            self.equivocations += 1;
+            self.outputs.push_back(Output::Equivocation { origin, seq, ids: (Some(ours), record) });
+            fresh.push(self.accept_own(Arc::clone(row.record()), unix_ms));
+        }
+        self.persist(fresh);
     }
 
     fn push_received(

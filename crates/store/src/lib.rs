@@ -35,10 +35,13 @@ pub trait Store: Send + Sync {
     /// Makes rows durable in **one** transaction: log, records, indexes, digests, vector and clock. Rows continue
     /// their origins without gaps; a row that is there already is passed over. One writer at a time.
     ///
+    /// Where a snapshot has brought another record for a row's place, that one stays, the log goes on, and the row is
+    /// kept with the [twins](Store::twins). Returns how many rows that befell.
+    ///
     /// # Errors
     /// After [`StoreError::Fatal`] nobody knows what is on the disk: end the process. After any other error
     /// nothing of the call is there.
-    fn append(&self, rows: &[VerifiedRow], last_stamp: Stamp) -> Result<(), StoreError>;
+    fn append(&self, rows: &[VerifiedRow], last_stamp: Stamp) -> Result<u64, StoreError>;
 
     /// Makes rows durable wherever they stand, below the vector or above it, and leaves the vector alone: what was lost
     /// and is fetched again, and the pages of a snapshot. Puts damaged records right, and digests and indexes with
@@ -85,6 +88,10 @@ pub trait Store: Send + Sync {
     /// Reads the records of some scopes behind `after`, and makes digests true that do not fit what is readable there.
     /// Returns where to go on and how many digests it put right.
     fn scrub(&self, after: Option<&Scope>) -> Result<(Option<Scope>, u64), StoreError>;
+
+    /// Rows whose place another record holds, each with that record's id, and whose own record has no other place yet: at
+    /// most [`TWINS_MAX`].
+    fn twins(&self) -> Result<Vec<(RecordId, LogRow)>, StoreError>;
 
     /// How far each origin's log reaches.
     fn vector(&self) -> Result<Vector, StoreError>;
@@ -167,6 +174,9 @@ pub trait Store: Send + Sync {
     /// Sets such a value, durably.
     fn set_meta(&self, key: &str, value: &[u8]) -> Result<(), StoreError>;
 }
+
+/// What [`Store::twins`] returns at once. There are none unless a data folder was copied or the cluster key leaked.
+pub const TWINS_MAX: usize = 1_000;
 
 /// A page of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use peerage_types::ClusterId;
 use crate::TrackerError;
 use crate::clock::unix_ms;
 use crate::folder::{DATABASE, DataFolder};
-use crate::run::{META_CLUSTER, META_TRACKER, data_folder};
+use crate::ground::{META_CLUSTER, META_TRACKER, data_folder};
 
 /// The manifest's file name.
 const MANIFEST: &str = "manifest.txt";

@@ -19,6 +19,7 @@ mod error;
 mod files;
 mod folder;
 mod gate;
+mod ground;
 mod invitations;
 mod keeper;
 mod lanes;

@@ -4,6 +4,8 @@
 //! through an unbounded one, which the number of such jobs bounds. After each input it drains the replica's outputs and
 //! hands them on; it never waits for anything but its queues.
 
+mod jobs;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc::Sender as CommitSender;
@@ -11,11 +13,9 @@ use std::time::Duration;
 
 use peerage_ledger::{Receipt, Record};
 use peerage_replica::{
-    Ask, Comparison, ExchangeId, Input, LogRow, Outcome, Output, PeerId, Replica, ReplyId, Status, Ticket,
-    Vector, VerifiedRow,
+    Comparison, Input, LogRow, Outcome, Output, PeerId, Replica, ReplyId, Status, Ticket, Vector, VerifiedRow,
 };
-use peerage_store::StoreError;
-use peerage_types::{RecordId, Scope, Stamp, Time};
+use peerage_types::{RecordId, Stamp, Time};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
@@ -94,6 +94,8 @@ pub(crate) enum Done {
     Input(Input),
     /// The store could not read what a pull asked for.
     LoadFailed(ReplyId),
+    /// Rows were written whose place other records hold.
+    Twins,
 }
 
 /// Reaches the replica from anywhere.
@@ -218,6 +220,8 @@ pub(crate) async fn run(shell: Shell, mut stopped: watch::Receiver<bool>) {
         pulls: HashMap::new(),
         comparisons: HashMap::new(),
     };
+    // A crash may have come between the two.
+    task.keep_twins();
     loop {
         let wake = task.drain();
         let timer = async {
@@ -283,6 +287,10 @@ impl Task {
             Next::Done(Done::Input(input)) => input,
             Next::Done(Done::LoadFailed(reply)) => {
                 self.pulls.remove(&reply);
+                return;
+            }
+            Next::Done(Done::Twins) => {
+                self.keep_twins();
                 return;
             }
             Next::Command(Command::Status { answer }) => {
@@ -427,53 +435,6 @@ impl Task {
         self.state.keeper_wants(rows);
         presence_shell::expel_after(&self.state, rows);
         ripples::spread(&self.state, rows);
-    }
-
-    fn load(&self, reply: ReplyId, after: Vector, limit_rows: usize, limit_bytes: usize) {
-        let (state, report) = (Arc::clone(&self.state), self.report.clone());
-        tokio::task::spawn_blocking(move || {
-            let floors = state.store.floors();
-            let found = floors
-                .and_then(|floors| Ok((floors, state.store.rows_after(&after, limit_rows, limit_bytes)?)));
-            let done = match found {
-                Ok((floors, (rows, more))) => {
-                    let snapshot = !after.covers(&floors);
-                    Done::Input(Input::RowsLoaded { reply, rows, more, snapshot })
-                }
-                Err(error) => {
-                    tracing::error!(%error, "cannot read the log");
-                    Done::LoadFailed(reply)
-                }
-            };
-            let _ = report.send(done);
-        });
-    }
-
-    /// Makes digests true. It may write: what that cannot do for certain ends the tracker.
-    fn scrub(&self, exchange: ExchangeId, after: Option<Scope>) {
-        let (state, report, writer) = (Arc::clone(&self.state), self.report.clone(), self.writer.clone());
-        tokio::task::spawn_blocking(move || {
-            let found = match state.store.scrub(after.as_ref()) {
-                Ok(found) => Some(found),
-                Err(error) => {
-                    tracing::error!(%error, "cannot check the database");
-                    if matches!(error, StoreError::Fatal { .. }) {
-                        let _ = writer.send(Commit::Failed(error));
-                    }
-                    None
-                }
-            };
-            let _ = report.send(Done::Input(Input::Scrubbed { exchange, found }));
-        });
-    }
-
-    fn look(&self, exchange: ExchangeId, ask: Ask) {
-        let (state, report) = (Arc::clone(&self.state), self.report.clone());
-        tokio::task::spawn_blocking(move || {
-            let told = peerage_store::answer(&*state.store, &ask);
-            let told = told.inspect_err(|error| tracing::error!(%error, "cannot read the digests")).ok();
-            let _ = report.send(Done::Input(Input::Looked { exchange, told }));
-        });
     }
 
     fn compared(&mut self, tickets: Vec<Ticket>, corrected: u64, peers: &[Comparison]) {

@@ -1,21 +1,16 @@
 //! Starts the parts of a tracker in their order, and ends them in the opposite one.
 
 use std::future::Future;
-use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::time::{Duration, Instant};
 
 use peerage_ledger::Origin;
-use peerage_link::keyring::{Keyring, keyring_path};
-use peerage_link::list::{self, TrackerEntry, TrackerList};
-use peerage_link::tls::{self, ClientKey, ExpectedKey};
-use peerage_replica::{Config, Input, Limits, Replica, Vector};
-use peerage_store::{SqliteStore, Store, StoreError};
-use peerage_types::{PublicKey, Stamp, TrackerId};
+use peerage_link::tls::{self, ClientKey};
+use peerage_replica::{Config, Input, Limits, Replica};
+use peerage_store::{Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -23,14 +18,13 @@ use tokio::task::JoinSet;
 use crate::accept::Serving;
 use crate::clock::Monotonic;
 use crate::config::{Started, TrackerConfig, TrackerError};
-use crate::folder::{DataFolder, default_folder};
-use crate::invitations::Invitations;
+use crate::folder::DataFolder;
+use crate::ground::{Earlier, Ground};
 use crate::lanes::Lanes;
 use crate::limits::EVENT_STREAMS_PER_DEVICE_MAX;
 use crate::metainfo_slots::MetainfoSlots;
 use crate::metrics::Metrics;
 use crate::monitor::{self, Life};
-use crate::neighbours::{Identities, NeighbourConfig, Neighbours};
 use crate::notices::Notices;
 use crate::places::Places;
 use crate::presence_shell::{self, PresenceShell};
@@ -39,17 +33,8 @@ use crate::replica_shell::{self, Done, ReplicaHandle, Shell};
 use crate::routes::Waiting;
 use crate::state::{Shared, State};
 use crate::views::Views;
-use crate::writer::{self, Commit, Signals};
+use crate::writer::{self, Commit, Signals, Written};
 use crate::{accept, files, keeper, mend, reload, routes};
-
-/// Keys under which the store keeps who it belongs to.
-pub(crate) const META_CLUSTER: &str = "cluster";
-pub(crate) const META_TRACKER: &str = "tracker";
-
-/// How long a tracker that comes back from a drill tries to get its port again.
-const LISTEN_AGAIN_MAX: Duration = Duration::from_secs(10);
-/// Between two attempts.
-const LISTEN_AGAIN_PAUSE: Duration = Duration::from_millis(200);
 
 /// Runs one tracker until `shutdown` is ready: then it finishes what is in flight and returns. It prints nothing;
 /// `started` is called once, as soon as connections are accepted. A drill
@@ -133,203 +118,11 @@ impl Watched {
     }
 }
 
-/// What a tracker comes back to after a drill.
-struct Earlier {
-    /// Good enough if the file cannot be read just now.
-    list: TrackerList,
-    own: TrackerEntry,
-    folder: DataFolder,
-    /// Where it listened.
-    addr: SocketAddr,
-}
-
 /// Why a life of the tracker ended well.
 enum End {
     Shutdown,
     /// It is to start again after so long.
     Drill(Duration),
-}
-
-/// What is there before anything runs.
-struct Ground {
-    config: TrackerConfig,
-    list: TrackerList,
-    /// The line of the list that this tracker is.
-    own: TrackerEntry,
-    keyring: Keyring,
-    invitations: Invitations,
-    folder: DataFolder,
-    store: Arc<dyn Store>,
-    tracker: TrackerId,
-    incarnation: u64,
-    vector: Vector,
-    last_stamp: Stamp,
-    /// Where this process listened before a drill.
-    listened: Option<SocketAddr>,
-}
-
-impl Ground {
-    /// Blocking. `earlier`: what this process had before a drill.
-    fn prepare(config: TrackerConfig, earlier: Option<Earlier>) -> Result<Self, TrackerError> {
-        let loaded = TrackerList::load(&config.list);
-        let (list, own, folder, listened) = match (loaded, earlier) {
-            (Ok(list), Some(earlier)) => (list, earlier.own, Some(earlier.folder), Some(earlier.addr)),
-            (Err(error), Some(earlier)) => {
-                tracing::error!(%error, "going on with the list as it was");
-                (earlier.list, earlier.own, Some(earlier.folder), Some(earlier.addr))
-            }
-            (loaded, None) => {
-                let list = loaded?;
-                let Some(own) = list.entry(config.number).cloned() else {
-                    let (list, trackers) = (config.list, list.entries.len());
-                    return Err(TrackerError::NoSuchNumber { list, number: config.number, trackers });
-                };
-                (list, own, None, None)
-            }
-        };
-        let keyring = Keyring::load_or_create(&config.list)?;
-        pin(&list, &keyring.public())?;
-        let folder = match folder {
-            Some(locked) => locked,
-            None => DataFolder::open(data_folder(config.data.as_deref(), &keyring, config.number)?)?,
-        };
-        let invitations = Invitations::read(config.registration_code.as_deref()).map_err(|source| {
-            let path = config.registration_code.clone().unwrap_or_default();
-            TrackerError::RegistrationCode { path, source }
-        })?;
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&folder.database())?);
-        let tracker = identity(&*store, &keyring, &folder)?;
-        let mut incarnation = [0; 8];
-        fill_random(&mut incarnation)?;
-        let (vector, last_stamp) = (store.vector()?, store.last_stamp()?);
-        let incarnation = u64::from_be_bytes(incarnation);
-        let ground = Self {
-            config,
-            list,
-            own,
-            keyring,
-            invitations,
-            folder,
-            store,
-            tracker,
-            incarnation,
-            vector,
-            last_stamp,
-            listened,
-        };
-        Ok(ground)
-    }
-
-    fn report(&self, addr: SocketAddr, metrics: Option<SocketAddr>) -> Started {
-        Started {
-            addr,
-            cluster: self.keyring.cluster(),
-            tracker: self.tracker,
-            key: self.keyring.public(),
-            pin_path: list::pin_path(&self.list.path),
-            data: self.folder.path().to_owned(),
-            trackers: self.list.entries.len(),
-            metrics,
-        }
-    }
-
-    async fn listen(&self) -> Result<TcpListener, TrackerError> {
-        let bound = match (self.listened, self.config.listen) {
-            (Some(addr), _) => listen_again(addr).await,
-            (None, Some(addr)) => TcpListener::bind(addr).await,
-            (None, None) => TcpListener::bind((self.own.host.as_str(), self.own.port)).await,
-        };
-        bound.map_err(|source| self.listen_error(source))
-    }
-
-    fn listen_error(&self, source: io::Error) -> TrackerError {
-        let addr = self.config.listen.map_or_else(|| self.own.to_string(), |addr| addr.to_string());
-        match source.kind() {
-            io::ErrorKind::AddrInUse => TrackerError::PortInUse { addr },
-            _ => TrackerError::Listen { addr, source },
-        }
-    }
-
-    /// The other trackers of the list, each with its slot.
-    fn neighbours(&self) -> Neighbours {
-        let key = self.keyring.signing_key();
-        let tls = tls::client_config(Some(key), ExpectedKey::Exactly(self.keyring.public()), &[tls::ALPN_H2]);
-        let neighbours = Neighbours::new(NeighbourConfig {
-            tls,
-            cluster: self.keyring.cluster(),
-            us: self.tracker,
-            list: self.list.path.display().to_string(),
-            identities: Identities::default(),
-        });
-        for entry in self.list.entries.iter().filter(|entry| **entry != self.own) {
-            neighbours.add(entry);
-        }
-        neighbours
-    }
-}
-
-/// After a drill: whoever took the port meanwhile, such as an outgoing connection, is given time to go.
-async fn listen_again(addr: SocketAddr) -> io::Result<TcpListener> {
-    let until = Instant::now() + LISTEN_AGAIN_MAX;
-    loop {
-        match TcpListener::bind(addr).await {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < until => {
-                tokio::time::sleep(LISTEN_AGAIN_PAUSE).await;
-            }
-            bound => return bound,
-        }
-    }
-}
-
-/// Where a tracker keeps its data.
-pub(crate) fn data_folder(
-    data: Option<&Path>,
-    keyring: &Keyring,
-    number: usize,
-) -> Result<PathBuf, TrackerError> {
-    match data {
-        Some(data) => Ok(data.to_owned()),
-        None => {
-            let env = |name: &str| std::env::var_os(name).map(PathBuf::from);
-            Ok(default_folder(&keyring.cluster(), number, env)?)
-        }
-    }
-}
-
-/// Leaves the cluster's key beside the list, unless it is pinned already.
-fn pin(list: &TrackerList, key: &PublicKey) -> Result<(), TrackerError> {
-    match list.pin {
-        None => Ok(list::write_pin(&list.path, key)?),
-        Some(pinned) if pinned == *key => Ok(()),
-        Some(pinned) => {
-            let keyring = keyring_path(&list.path);
-            Err(TrackerError::OtherCluster { pinned, have: *key, keyring })
-        }
-    }
-}
-
-/// Who this database belongs to; a new one is claimed.
-fn identity(store: &dyn Store, keyring: &Keyring, folder: &DataFolder) -> Result<TrackerId, TrackerError> {
-    let expected = keyring.cluster();
-    match store.meta(META_CLUSTER)? {
-        None => store.set_meta(META_CLUSTER, expected.as_bytes())?,
-        Some(found) if found == expected.as_bytes() => {}
-        Some(found) => {
-            let found = data_encoding::HEXLOWER.encode(&found);
-            return Err(TrackerError::OtherData { data: folder.path().to_owned(), found, expected });
-        }
-    }
-    if let Some(tracker) = store.meta(META_TRACKER)?.and_then(|bytes| TrackerId::from_slice(&bytes)) {
-        return Ok(tracker);
-    }
-    let mut tracker = TrackerId([0; TrackerId::LEN]);
-    fill_random(&mut tracker.0)?;
-    store.set_meta(META_TRACKER, tracker.as_bytes())?;
-    Ok(tracker)
-}
-
-fn fill_random(bytes: &mut [u8]) -> Result<(), TrackerError> {
-    getrandom::fill(bytes).map_err(|e| TrackerError::System { what: "random numbers", why: e.to_string() })
 }
 
 /// A task that ends with its owner, also when `run` is dropped half-way.
@@ -497,9 +290,13 @@ fn start_writer(
     let (store, report) = (Arc::clone(store), report.clone());
     let (signals, metrics) = (Arc::clone(signals), Arc::clone(metrics));
     let thread = std::thread::Builder::new().name("peerage-writer".to_owned()).spawn(move || {
-        let outcome = writer::write(&store, &inbox, &signals, &metrics, |batch| {
+        let outcome = writer::write(&store, &inbox, &signals, &metrics, |written| {
+            let done = match written {
+                Written::Batch(batch) => Done::Input(Input::Persisted { batch }),
+                Written::Twins => Done::Twins,
+            };
             // The replica's task ends first when the tracker stops.
-            let _ = report.send(Done::Input(Input::Persisted { batch }));
+            let _ = report.send(done);
         });
         drop(ending);
         outcome

@@ -45,13 +45,22 @@ pub(crate) struct Signals {
     pub(crate) stopping: AtomicBool,
 }
 
+/// What the writer tells of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Written {
+    /// This batch and all before it are durable.
+    Batch(BatchId),
+    /// Some rows were put with the twins.
+    Twins,
+}
+
 /// Runs until the other end of `inbox` is dropped and everything before that is durable.
 pub(crate) fn write(
     store: &Arc<dyn Store>,
     inbox: &Receiver<Commit>,
     signals: &Signals,
     metrics: &Metrics,
-    durable: impl Fn(BatchId),
+    durable: impl Fn(Written),
 ) -> Result<(), StoreError> {
     let mut next = None;
     while let Some(commit) = next.take().or_else(|| inbox.recv().ok()) {
@@ -60,7 +69,9 @@ pub(crate) fn write(
                 let mut group = Group { batch, rows, last_stamp };
                 next = group.gather(inbox);
                 let begun = Instant::now();
-                patiently(signals, || store.append(&group.rows, group.last_stamp))?;
+                if patiently(signals, || store.append(&group.rows, group.last_stamp))? > 0 {
+                    durable(Written::Twins);
+                }
                 metrics.committed(group.rows.len(), begun.elapsed());
                 group.batch
             }
@@ -74,13 +85,13 @@ pub(crate) fn write(
             }
             Commit::Failed(error) => return Err(error),
         };
-        durable(batch);
+        durable(Written::Batch(batch));
     }
     Ok(())
 }
 
 /// Waits for space as long as there is none.
-fn patiently(signals: &Signals, write: impl Fn() -> Result<(), StoreError>) -> Result<(), StoreError> {
+fn patiently<T>(signals: &Signals, write: impl Fn() -> Result<T, StoreError>) -> Result<T, StoreError> {
     loop {
         match write() {
             Err(error @ StoreError::Full { .. }) if !signals.stopping.load(Ordering::Relaxed) => {

@@ -248,6 +248,49 @@ fn metrics_and_health() {
         assert!(metrics.contains(wanted), "{wanted} is not in\n{metrics}");
     }
     assert!(http_get(addr, "/").starts_with("HTTP/1.1 404 "));
+
+    // A disk that takes nothing more: where the tracker tries a few bytes there is a folder.
+    fs::remove_file(data.join("health")).unwrap();
+    fs::create_dir(data.join("health")).unwrap();
+    let health = http_get(addr, "/health");
+    assert!(health.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{health}");
+    let json: serde_json::Value = serde_json::from_str(health.lines().last().unwrap()).unwrap();
+    assert_eq!(json["ok"], false, "{health}");
+    assert!(health.contains("the disk cannot be written: "), "{health}");
+    fs::remove_dir(data.join("health")).unwrap();
+    assert!(http_get(addr, "/health").starts_with("HTTP/1.1 200 OK\r\n"));
+}
+
+/// Few files are allowed, and strangers who stall take them all.
+#[cfg(unix)]
+#[test]
+fn a_tracker_out_of_file_descriptors_goes_on_and_recovers() {
+    use std::net::TcpStream;
+    use std::os::unix::fs::PermissionsExt;
+
+    let mut world = World::with_trackers(1);
+    world.trackers[0].kill();
+    let limited = world.path("limited.sh");
+    fs::write(&limited, format!("#!/bin/sh\nulimit -n 96\nexec '{PROGRAM}' \"$@\"\n")).unwrap();
+    fs::set_permissions(&limited, fs::Permissions::from_mode(0o700)).unwrap();
+    let data = world.path("tracker-1");
+    world.trackers[0] = peerage_drive::Tracker::start(&limited, &world.list, 1, &data).unwrap();
+    let mut ada = world.member("ada");
+    let address = world.tracker_addresses[0];
+    let stalled: Vec<TcpStream> = (0..300).map(|_| TcpStream::connect(address).unwrap()).collect();
+    // Somebody who is there already, and somebody new.
+    say(&mut ada, "create_group lab", "Group created successfully");
+    let mut ben = world.client("ben");
+    until(&mut ben, "create_user ben pw-of-ben", "there is room for newcomers", |r| r.ok());
+    let said = world.trackers[0].stderr();
+    assert!(
+        said.contains("cannot accept connections at the moment"),
+        "it never ran out of descriptors: {said}"
+    );
+    drop(stalled);
+    say(&mut ben, "login ben pw-of-ben", "Logged in successfully");
+    until(&mut ben, "join_group lab", "everything works again", |r| r.ok());
+    say(&mut ada, "accept_request lab ben", "User accepted");
 }
 
 #[test]

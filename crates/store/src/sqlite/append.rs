@@ -21,6 +21,8 @@ pub(crate) struct Append<'a> {
 pub(crate) struct OriginRow {
     pub(crate) n: i64,
     last_seq: u64,
+    /// A snapshot has brought rows beyond `last_seq`.
+    beyond: bool,
 }
 
 pub(crate) struct ScopeRow {
@@ -34,12 +36,15 @@ pub(crate) struct Known {
     pub(crate) order: Order,
 }
 
-pub(crate) fn append(db: &Transaction<'_>, rows: &[VerifiedRow], last_stamp: Stamp) -> Result<(), Fault> {
+/// Returns how many rows found another record at their place.
+pub(crate) fn append(db: &Transaction<'_>, rows: &[VerifiedRow], last_stamp: Stamp) -> Result<u64, Fault> {
     let mut append = Append::new(db);
+    let mut twins = 0;
     for row in rows {
-        append.row(row)?;
+        twins += u64::from(append.row(row)?);
     }
-    append.finish(last_stamp)
+    append.finish(last_stamp)?;
+    Ok(twins)
 }
 
 impl<'a> Append<'a> {
@@ -47,15 +52,21 @@ impl<'a> Append<'a> {
         Self { db, origins: BTreeMap::new(), scopes: BTreeMap::new() }
     }
 
-    fn row(&mut self, row: &VerifiedRow) -> Result<(), Fault> {
+    /// Tells whether the row was put with the twins.
+    fn row(&mut self, row: &VerifiedRow) -> Result<bool, Fault> {
         let Receipt { origin, seq, stamp, record: id, signature } = row.receipt();
         let (origin, seq) = (*origin, *seq);
-        let OriginRow { n: origin_n, last_seq } = *self.origin(origin)?;
+        let OriginRow { n: origin_n, last_seq, beyond } = *self.origin(origin)?;
         if seq <= last_seq {
-            return self.repeated(origin, origin_n, seq, *id);
+            return self.repeated(origin, origin_n, seq, *id).map(|()| false);
         }
         if seq != last_seq + 1 {
             return Err(StoreError::Gap { origin, expected: last_seq + 1, got: seq }.into());
+        }
+        if beyond && self.at(origin_n, seq)?.is_some_and(|ours| ours != *id) {
+            self.twin(row, origin_n)?;
+            self.origin(origin)?.last_seq = seq;
+            return Ok(true);
         }
         let order = row.receipt().order();
         let record_n = match self.known(id)? {
@@ -76,17 +87,34 @@ impl<'a> Append<'a> {
             self.repeated(origin, origin_n, seq, *id)?;
         }
         self.origin(origin)?.last_seq = seq;
+        Ok(false)
+    }
+
+    /// Which record the log has at a place.
+    fn at(&self, origin_n: i64, seq: u64) -> Result<Option<RecordId>, Fault> {
+        let mut select = self.db.prepare_cached(
+            "SELECT records.id FROM log JOIN records ON records.n = log.record
+             WHERE log.origin = ?1 AND log.seq = ?2",
+        )?;
+        let found = select.query_row((origin_n, seq.cast_signed()), |row| row.get(0)).optional()?;
+        Ok(found.map(RecordId))
+    }
+
+    /// Keeps a row whose place another record holds: the log goes on behind the two, and the replica gives the record a
+    /// place of its own.
+    fn twin(&self, row: &VerifiedRow, origin_n: i64) -> Result<(), Fault> {
+        let Receipt { seq, stamp, record, signature, .. } = row.receipt();
+        let mut insert = self.db.prepare_cached(
+            "INSERT OR IGNORE INTO twins (origin, seq, record, stamp, signature, bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?;
+        let bytes = row.record().bytes();
+        insert.execute((origin_n, seq.cast_signed(), &record.0, stamp.0.cast_signed(), signature, bytes))?;
         Ok(())
     }
 
     /// A row that is there already must be the same row.
     fn repeated(&self, origin: Origin, origin_n: i64, seq: u64, theirs: RecordId) -> Result<(), Fault> {
-        let mut select = self.db.prepare_cached(
-            "SELECT records.id FROM log JOIN records ON records.n = log.record
-             WHERE log.origin = ?1 AND log.seq = ?2",
-        )?;
-        let ours = select.query_row((origin_n, seq.cast_signed()), |row| row.get(0)).optional()?;
-        match ours.map(RecordId) {
+        match self.at(origin_n, seq)? {
             Some(ours) if ours == theirs => Ok(()),
             Some(ours) => Err(StoreError::Conflict { origin, seq, ours, theirs }.into()),
             None => Err(Fault::Damaged(format!("row {seq} of {origin:?} is missing"))),
@@ -169,15 +197,19 @@ impl<'a> Append<'a> {
         // Looked up twice, because the borrow checker does not let a found entry be returned early.
         if !self.origins.contains_key(&origin) {
             let (tracker, incarnation) = (&origin.tracker.0, origin.incarnation.cast_signed());
-            let sql = "SELECT n, last_seq FROM origins WHERE tracker = ?1 AND incarnation = ?2";
+            let sql = "SELECT n, last_seq,
+                              EXISTS (SELECT 1 FROM log WHERE log.origin = origins.n AND log.seq > origins.last_seq)
+                       FROM origins WHERE tracker = ?1 AND incarnation = ?2";
             let found = self.db.prepare_cached(sql)?.query_row((tracker, incarnation), |row| {
-                Ok(OriginRow { n: row.get(0)?, last_seq: row.get::<_, i64>(1)?.cast_unsigned() })
+                let last_seq = row.get::<_, i64>(1)?.cast_unsigned();
+                Ok(OriginRow { n: row.get(0)?, last_seq, beyond: row.get(2)? })
             });
             let row = match found.optional()? {
                 Some(row) => row,
                 None => {
                     let sql = "INSERT INTO origins (tracker, incarnation, last_seq) VALUES (?1, ?2, 0)";
-                    OriginRow { n: self.db.prepare_cached(sql)?.insert((tracker, incarnation))?, last_seq: 0 }
+                    let n = self.db.prepare_cached(sql)?.insert((tracker, incarnation))?;
+                    OriginRow { n, last_seq: 0, beyond: false }
                 }
             };
             self.origins.insert(origin, row);
@@ -216,7 +248,7 @@ impl<'a> Append<'a> {
 
     fn finish(self, last_stamp: Stamp) -> Result<(), Fault> {
         let mut update = self.db.prepare_cached("UPDATE origins SET last_seq = ?2 WHERE n = ?1")?;
-        for OriginRow { n, last_seq } in self.origins.values() {
+        for OriginRow { n, last_seq, .. } in self.origins.values() {
             update.execute((n, last_seq.cast_signed()))?;
         }
         self.write_digests()?;

@@ -48,7 +48,7 @@ fn metainfo_path(path: &Path) -> PathBuf {
 }
 
 impl Store for SqliteStore {
-    fn append(&self, rows: &[VerifiedRow], last_stamp: Stamp) -> Result<(), StoreError> {
+    fn append(&self, rows: &[VerifiedRow], last_stamp: Stamp) -> Result<u64, StoreError> {
         self.log.write(|db| append::append(db, rows, last_stamp))
     }
 
@@ -104,6 +104,10 @@ impl Store for SqliteStore {
             })?;
         }
         Ok((next, mended))
+    }
+
+    fn twins(&self) -> Result<Vec<(RecordId, LogRow)>, StoreError> {
+        self.log.read(read::twins)
     }
 
     fn vector(&self) -> Result<Vector, StoreError> {

@@ -9,7 +9,7 @@ use rusqlite::{OptionalExtension, Row, Transaction};
 
 use super::append::{read_order, read_origin};
 use super::pool::Fault;
-use crate::Counts;
+use crate::{Counts, TWINS_MAX};
 
 /// The columns of [`read_row`], and how many they are; needs `log`, `origins` and `records` in its FROM clause.
 pub(crate) const ROW_COLUMNS: &str =
@@ -256,4 +256,31 @@ fn read_scope(key: &[u8; 33]) -> Result<Scope, Fault> {
 
 fn limit_sql(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+/// Rows that found another record at their place, each with that one, and whose record has no place yet.
+pub(crate) fn twins(db: &Transaction<'_>) -> Result<Vec<(RecordId, LogRow)>, Fault> {
+    let mut select = db.prepare_cached(
+        "SELECT origins.tracker, origins.incarnation, twins.seq, twins.stamp, twins.record, twins.signature,
+                twins.bytes, records.id
+         FROM twins
+         JOIN origins ON origins.n = twins.origin
+         JOIN log ON log.origin = twins.origin AND log.seq = twins.seq
+         JOIN records ON records.n = log.record
+         WHERE NOT EXISTS (SELECT 1 FROM records WHERE records.id = twins.record)
+         LIMIT ?1",
+    )?;
+    let limit = i64::try_from(TWINS_MAX).unwrap_or(i64::MAX);
+    let twins = select.query_map([limit], |row| {
+        let receipt = Receipt {
+            origin: read_origin(row, 0)?,
+            seq: row.get::<_, i64>(2)?.cast_unsigned(),
+            stamp: Stamp(row.get::<_, i64>(3)?.cast_unsigned()),
+            record: RecordId(row.get(4)?),
+            signature: row.get(5)?,
+        };
+        let bytes: Vec<u8> = row.get(6)?;
+        Ok((RecordId(row.get(7)?), LogRow { receipt, record: bytes.into() }))
+    })?;
+    Ok(twins.collect::<Result<_, _>>()?)
 }

@@ -66,6 +66,17 @@ pub(crate) const LOG: Schema = Schema {
             PRIMARY KEY (origin, seq)
         ) STRICT, WITHOUT ROWID;
 
+        -- Rows whose place a row of a snapshot had taken when their turn came.
+        CREATE TABLE twins (
+            origin INTEGER NOT NULL REFERENCES origins (n),
+            seq INTEGER NOT NULL,
+            record BLOB NOT NULL,
+            stamp INTEGER NOT NULL,
+            signature BLOB NOT NULL,
+            bytes BLOB NOT NULL,
+            PRIMARY KEY (origin, seq, record)
+        ) STRICT, WITHOUT ROWID;
+
         CREATE TABLE user_names (
             folded TEXT NOT NULL,
             record INTEGER NOT NULL REFERENCES records (n),

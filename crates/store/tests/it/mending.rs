@@ -201,3 +201,27 @@ fn a_snapshot_brings_everything_and_leaves_holes_that_are_owned_up_to() {
     assert_eq!(ours.rows_after(&Vector::new(), 9, 9_999).unwrap(), (Vec::new(), false));
     assert_eq!(ours.rows_after(&vector, 9, 9_999).unwrap().0, missed);
 }
+
+/// Its place is taken by what a snapshot brought that never came to its end.
+#[test]
+fn a_twin_of_a_kept_row_is_kept_too_and_the_log_goes_on() {
+    let folder = TempDir::new().unwrap();
+    let open = || SqliteStore::open(&folder.path().join("log.db")).unwrap();
+    let store = open();
+    let kept = row(origin(1), 2, 2, &user_name(1, "ada"));
+    let twin = row(origin(1), 2, 2, &user_name(2, "bob"));
+    store.keep(std::slice::from_ref(&kept)).unwrap();
+    let log = [row(origin(1), 1, 1, &genesis(1)), twin.clone(), row(origin(1), 3, 3, &genesis(2))];
+    assert_eq!(store.append(&log, Stamp(3)).unwrap(), 1);
+    assert_eq!(store.vector().unwrap(), [(origin(1), 3)].into_iter().collect());
+    drop(store);
+    let store = open();
+    assert_eq!(store.twins().unwrap(), [(kept.record().id(), twin.row())]);
+    let (rows, _) = store.rows_after(&Vector::new(), 9, 9_999).unwrap();
+    assert_eq!(rows[1], kept.row(), "what was there stays");
+    assert_eq!(store.scrub(None).unwrap(), (None, 0));
+    // With a place of its own it is a record like any other.
+    assert_eq!(store.append(&[row(origin(2), 1, 9, &user_name(2, "bob"))], Stamp(9)).unwrap(), 0);
+    assert_eq!(store.twins().unwrap(), []);
+    assert_eq!(store.has_records(&[kept.record().id(), twin.record().id()]).unwrap(), [true, true]);
+}

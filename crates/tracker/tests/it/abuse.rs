@@ -9,7 +9,7 @@ use peerage_link::api::{
     BundleRequest, BundleResponse, Empty, ErrorCode, HelloResponse, LoginRequest, LoginResponse, path,
 };
 use peerage_link::opaque::Login;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use crate::raw::{HALF_HEADER, HALF_HELLO, PREFACE, Raw, ended, request, silence, source, tcp, tls};
@@ -186,4 +186,44 @@ async fn guessing_is_slowed_and_locks_nobody_out() {
     assert!(guess(source(6, 20), 30).await >= 20, "many hosts guess as fast as they like");
     // The owner, where nobody has seen them.
     assert_eq!(guess(source(7, 0), 5).await, 0, "strangers lock the owner out");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_streams_of_one_connection_are_answered() {
+    let world = World::new(1).await;
+    let conn = Raw::connect(&world, source(10, 0)).await;
+    let ask = async |mut conn: Raw| conn.call::<HelloResponse>(path::HELLO, &Empty {}).await;
+    let answers = join_all((0..2_000).map(|_| ask(Raw(conn.0.clone())))).await;
+    assert!(answers.iter().all(Result::is_ok));
+}
+
+/// 300 requests at once, of which none ever ends, on a connection that does not keep to the limit that it was told.
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_beyond_the_limit_are_refused() {
+    let world = World::new(1).await;
+    let mut greedy = tls(&world, source(10, 1)).await;
+    let mut bytes = PREFACE.to_vec();
+    for stream in 0..300_u32 {
+        // `:method POST`, `:scheme https`, `:path` and `:authority` as literals (RFC 7541, 6.1 and 6.2.2).
+        let block = [b"\x83\x87\x04\x09/v1/hello".as_slice(), b"\x01\x07tracker"].concat();
+        bytes.extend([0, 0, u8::try_from(block.len()).unwrap(), 1, 4]);
+        bytes.extend((2 * stream + 1).to_be_bytes());
+        bytes.extend(block);
+    }
+    greedy.write_all(&bytes).await.unwrap();
+    greedy.flush().await.unwrap();
+    // Each stream beyond the 128 is reset, before anything of it was looked at.
+    let mut refused = 0;
+    let mut head = [0; 9];
+    let all = async {
+        while refused < 300 - 128 {
+            greedy.read_exact(&mut head).await.unwrap();
+            let mut rest = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+            greedy.read_exact(&mut rest).await.unwrap();
+            // RST_STREAM with REFUSED_STREAM (RFC 9113, 6.4 and 7).
+            refused += usize::from(head[3] == 3 && rest == [0, 0, 0, 7]);
+        }
+    };
+    timeout(PATIENCE, all).await.expect("nobody refuses streams beyond the limit");
+    hello(&world.anonymous(1).await).await;
 }

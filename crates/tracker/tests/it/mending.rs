@@ -2,16 +2,19 @@
 
 use std::path::PathBuf;
 
-use peerage_ledger::Body;
-use peerage_link::api::{AskRequest, AskResponse, path};
+use peerage_ledger::{Body, Origin, Receipt};
+use peerage_link::api::{
+    AskRequest, AskResponse, PullRequest, PullResponse, PushRequest, PushResponse, path,
+};
 use peerage_link::http::TrackerConn;
 use peerage_link::keyring::Keyring;
-use peerage_replica::{Ask, Told};
-use peerage_types::TrackerId;
+use peerage_replica::{Ask, LogRow, Told, Vector, VerifiedRow};
+use peerage_store::{SqliteStore, Store};
 use peerage_types::limits::BUNDLE_RECORDS_MAX;
+use peerage_types::{Stamp, TrackerId};
 use rusqlite::Connection;
 
-use crate::world::{PATIENCE, World, group_of, hello, snapshot, submit};
+use crate::world::{PATIENCE, Person, World, group_of, hello, snapshot, submit};
 
 fn database(world: &World, number: usize) -> PathBuf {
     let folder = world.config(number).data.unwrap();
@@ -123,4 +126,48 @@ async fn a_new_tracker_takes_a_snapshot_and_can_be_the_last_one() {
     let db = Connection::open(database(&world, 2)).unwrap();
     let floors = "SELECT count(*) FROM origins WHERE floor > 2000";
     assert_eq!(db.query_row(floors, [], |row| row.get::<_, i64>(0)).unwrap(), 1, "it was no snapshot");
+}
+
+/// A snapshot that never came to its end brought one record; the log of its origin says another.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_twin_of_what_a_snapshot_brought_ends_no_tracker() {
+    let mut world = World::new(1).await;
+    let keyring = Keyring::load(&world.list).unwrap();
+    let origin = Origin { tracker: TrackerId([7; 16]), incarnation: 1 };
+    let row = |seq: u64, record: &peerage_ledger::Record| {
+        let receipt = Receipt::sign(origin, seq, Stamp(seq), record.id(), keyring.signing_key());
+        LogRow { receipt, record: record.shared_bytes() }
+    };
+    let founding = |name: &str| Person::new(world.cluster()).founding(name);
+    let (ada, bob) = (founding("ada"), founding("bob"));
+    let (cluster, key) = (world.cluster(), world.started(1).key);
+    let from_snapshot = VerifiedRow::verify(&row(1, &ada[0]), &cluster, &key).unwrap();
+    world.stop(1).await;
+    SqliteStore::open(&database(&world, 1)).unwrap().keep(&[from_snapshot]).unwrap();
+    world.start(1).await;
+
+    let conn = peer(&world, 1).await;
+    let push = PushRequest { from: origin.tracker, rows: vec![row(1, &bob[0]), row(2, &bob[1])] };
+    let pushed: PushResponse = conn.call_within(path::PEER_PUSH, &push, PATIENCE).await.unwrap();
+    assert_eq!(pushed.vector.get(&origin), 2);
+    // Both are there, and the one whose place was taken has one in the tracker's own log.
+    let pull = PullRequest { from: origin.tracker, vector: Vector::new() };
+    let both = async {
+        loop {
+            let rows =
+                conn.call_within::<_, PullResponse>(path::PEER_PULL, &pull, PATIENCE).await.unwrap().rows;
+            let of = |record: &peerage_ledger::Record| {
+                rows.iter().find(|row| row.receipt.record == record.id()).map(|row| row.receipt.origin)
+            };
+            if let (Some(first), Some(second)) = (of(&ada[0]), of(&bob[0])) {
+                return (first, second.tracker);
+            }
+        }
+    };
+    let places = tokio::time::timeout(PATIENCE, both).await.expect("the twin has no place");
+    assert_eq!(places, (origin, world.started(1).tracker));
+    // And again after a restart.
+    world.stop(1).await;
+    world.start(1).await;
+    hello(&world.anonymous(1).await).await;
 }
