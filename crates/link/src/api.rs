@@ -20,7 +20,7 @@ mod tracker;
 pub use account::{
     AccountRequest, AccountResponse, DeviceHeadsRequest, DeviceHeadsResponse, LoginRequest, LoginResponse,
     RecoveryRequest, RecoveryResponse, RegisterRequest, RegisterResponse, Secrets, UserNamesRequest,
-    UserNamesResponse,
+    UserNamesResponse, VouchRequest,
 };
 pub use error::{ApiError, ErrorCode};
 pub use event::Event;
@@ -43,6 +43,8 @@ pub use tracker::{BundleRequest, BundleResponse, Empty, HelloResponse, SignedRow
 
 /// Names in one [`UserNamesRequest`].
 pub const NAMES_MAX: usize = 256;
+/// Accounts in one [`VouchRequest`].
+pub const VOUCHED_MAX: usize = 16;
 /// Accounts that lost a name, in one [`LoginResponse`].
 pub const NAMESAKES_MAX: usize = 8;
 /// Password changes that came to nothing, in one [`Secrets`].
@@ -89,6 +91,9 @@ pub mod path {
     /// The caller's own account records. [`AccountRequest`](super::AccountRequest) →
     /// [`AccountResponse`](super::AccountResponse)
     pub const ACCOUNT: &str = "/v1/account";
+    /// These accounts need no registration code. No session. [`VouchRequest`](super::VouchRequest) →
+    /// [`Empty`](super::Empty)
+    pub const VOUCH: &str = "/v1/vouch";
     /// Where a device of the caller has written. [`DeviceHeadsRequest`](super::DeviceHeadsRequest) →
     /// [`DeviceHeadsResponse`](super::DeviceHeadsResponse)
     pub const ACCOUNT_HEADS: &str = "/v1/account/heads";

@@ -1,7 +1,8 @@
 //! The registration code: who may create accounts at all, where the operators ask for one.
 //!
 //! The code comes with the first half of a registration. Whoever knew it may then submit this one account here; the
-//! other trackers take it from this one, as everything. Nothing is written down.
+//! other trackers take it from this one, as everything. Nothing is written down. An account that this cluster accepted
+//! before needs no code again: its members bring it back with the receipt when a backup was restored.
 
 use std::collections::{HashSet, VecDeque};
 use std::io;
@@ -53,6 +54,12 @@ impl Invitations {
             Some(_) => return Err(refused("this registration code is not the one of these trackers")),
             None => return Err(refused("these trackers take new accounts only with a registration code")),
         }
+        self.vouched(user);
+        Ok(())
+    }
+
+    /// This account may be submitted: its maker knew the code, or the cluster had accepted it before.
+    pub(crate) fn vouched(&self, user: UserId) {
         let mut invited = self.invited.lock().unwrap_or_else(PoisonError::into_inner);
         if invited.users.insert(user) {
             invited.order.push_back(user);
@@ -62,7 +69,6 @@ impl Invitations {
         {
             invited.users.remove(&oldest);
         }
-        Ok(())
     }
 
     /// The account is submitted.

@@ -112,6 +112,16 @@ pub struct RecoveryResponse {
     pub secrets: Secrets,
 }
 
+/// These accounts were accepted by this cluster before: a tracker that was set back takes them without a registration
+/// code. At most [`super::VOUCHED_MAX`].
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct VouchRequest {
+    /// The genesis of each, with a receipt that the cluster's key signed.
+    #[n(0)]
+    pub accounts: Vec<SignedRow>,
+}
+
 /// Where a device of the caller's account has written, a page at a time.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]

@@ -107,9 +107,10 @@ fn wire_forms_of_sessions() {
     );
     check(
         DeviceHeadsRequest { device: PublicKey([9; 32]), after: None },
-        expect!["8258200909090909090909090909090909090909090909090909090909090909090909f6"],
+        expect!["8158200909090909090909090909090909090909090909090909090909090909090909"],
     );
-    check(DeviceHeadsResponse { rows: Vec::new(), next: None }, expect!["8280f6"]);
+    check(DeviceHeadsResponse { rows: Vec::new(), next: None }, expect!["8180"]);
+    check(VouchRequest { accounts: Vec::new() }, expect!["8180"]);
     check(BundleRequest::new([b"one", b"two"]), expect!["8182436f6e654374776f"]);
     let places = Vector::from_iter([(Origin { tracker: TrackerId([3; 16]), incarnation: 4 }, 5)]);
     check(

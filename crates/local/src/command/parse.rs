@@ -144,6 +144,11 @@ impl<'a> Words<'a> {
         Some(sorted)
     }
 
+    /// Whether a switch was given.
+    fn has(&self, name: &str) -> bool {
+        self.options.iter().any(|(option, _)| *option == name)
+    }
+
     /// The last value that was given for an option.
     fn value(&self, name: &str) -> Option<&'a str> {
         self.options.iter().rev().find(|(option, _)| *option == name).and_then(|(_, value)| *value)
@@ -167,10 +172,8 @@ fn command(spec: &'static Spec, words: &Words<'_>) -> Result<Command, ParseError
         ("claim_name", [n, p]) => Command::ClaimName { name: new_name(n)?, password: secret(p) },
         ("list_devices", []) => Command::ListDevices,
         ("revoke_device", [d, p]) => {
-            Command::RevokeDevice { device: (*d).into(), password: secret(p), unsure: Unsure::Refuse }
-        }
-        ("revoke_device", [d, p, "--force"]) => {
-            Command::RevokeDevice { device: (*d).into(), password: secret(p), unsure: Unsure::GoOn }
+            let unsure = if words.has("force") { Unsure::GoOn } else { Unsure::Refuse };
+            Command::RevokeDevice { device: (*d).into(), password: secret(p), unsure }
         }
         ("recovery_code", [p]) => Command::RecoveryCode { password: secret(p) },
         ("recover", [u, c, p]) => {

@@ -1,8 +1,10 @@
 //! Giving a tracker records that it seems to lack.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use peerage_link::api::{self, ErrorCode, path};
+use peerage_types::RecordId;
 use peerage_types::limits::BUNDLE_RECORDS_MAX;
 
 use super::outbox::RecordBytes;
@@ -23,6 +25,7 @@ impl Trackers {
     pub async fn hand_over(&self, records: &[RecordBytes]) -> Result<HandedOver, TrackersError> {
         let mut done = HandedOver::default();
         let mut waiting: Vec<&[RecordBytes]> = records.chunks(BUNDLE_RECORDS_MAX).rev().collect();
+        let mut vouched = BTreeSet::new();
         while let Some(some) = waiting.pop() {
             let request = api::BundleRequest::new(some.iter());
             match self.ask::<_, api::BundleResponse>(path::BUNDLE, &request).await {
@@ -32,6 +35,12 @@ impl Trackers {
                 }
                 Err(TrackersError::Refused(error)) if error.code == ErrorCode::RateLimited => {
                     return Err(TrackersError::Refused(error));
+                }
+                Err(TrackersError::Refused(error))
+                    if error.code == ErrorCode::RegistrationCode
+                        && self.vouch(some, &mut vouched).await? =>
+                {
+                    waiting.push(some);
                 }
                 Err(TrackersError::Refused(_)) if some.len() > 1 => {
                     let (first, second) = some.split_at(some.len() / 2);
@@ -45,6 +54,41 @@ impl Trackers {
             }
         }
         Ok(done)
+    }
+
+    /// Shows a tracker that asks for a registration code the receipts of the accounts among these records: it had accepted
+    /// them before it was set back. False: there is nothing new to show.
+    async fn vouch(
+        &self,
+        records: &[RecordBytes],
+        vouched: &mut BTreeSet<RecordId>,
+    ) -> Result<bool, TrackersError> {
+        let Some(receipt_of) = self.receipts.get() else { return Ok(false) };
+        let accounts: Vec<api::SignedRow> = records
+            .iter()
+            .filter_map(|record| receipt_of(record))
+            .filter(|row| vouched.insert(row.receipt.record))
+            .collect();
+        if accounts.is_empty() {
+            return Ok(false);
+        }
+        match self.ask::<_, api::Empty>(path::VOUCH, &api::VouchRequest { accounts }).await {
+            Ok(_) => Ok(true),
+            Err(TrackersError::Refused(error)) => {
+                tracing::info!(%error, "a tracker does not take our word for accounts");
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Where the receipts of accounts are found, by the bytes of their genesis.
+    pub fn vouch_with(
+        &self,
+        receipt_of: impl Fn(&RecordBytes) -> Option<api::SignedRow> + Send + Sync + 'static,
+    ) {
+        // Set once, at login.
+        let _ = self.receipts.set(Box::new(receipt_of));
     }
 
     /// From now on a tracker that does not know this device is told about it: one that was set back, or has yet to

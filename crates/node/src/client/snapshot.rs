@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use peerage_ledger::{AccountView, GroupView, Receipt};
-use peerage_link::api::{SnapshotRequest, SnapshotResponse, path};
+use peerage_ledger::{AccountView, Body, Fact, GroupView, Receipt};
+use peerage_link::api::{SignedRow, SnapshotRequest, SnapshotResponse, path};
 use peerage_types::{ClusterId, GroupId, Name, RecordId, Scope, UserId};
 use tokio::sync::mpsc;
 
@@ -117,6 +117,15 @@ impl Groups {
             supplied.extend(chain.iter().filter_map(|(_, id)| Some(facts.get(id)?.record.shared_bytes())));
         }
         supplied
+    }
+
+    /// The genesis of an account that takes part in a kept group, with its receipt.
+    pub fn genesis_of(&self, user: &UserId) -> Option<SignedRow> {
+        self.all().iter().find_map(|state| {
+            let rows = state.account_rows.get(user)?;
+            let is_genesis = |fact: &&Fact| matches!(fact.record.body(), Body::AccountGenesis { .. });
+            rows.row(&rows.facts.iter().find(is_genesis)?.record.id())
+        })
     }
 
     /// Asks for the newest state. When no tracker answers, what is kept has to do.

@@ -82,7 +82,12 @@ pub struct Trackers {
     seen: Arc<Seen>,
     /// See [`Trackers::introduce_with`].
     pub(super) introduction: OnceLock<Arc<[RecordBytes]>>,
+    /// See [`Trackers::vouch_with`].
+    pub(super) receipts: OnceLock<ReceiptOf>,
 }
+
+/// Finds the receipt of an account's genesis.
+pub(super) type ReceiptOf = Box<dyn Fn(&RecordBytes) -> Option<api::SignedRow> + Send + Sync>;
 
 struct State {
     /// Changes while the program runs, whenever the list does.
@@ -108,8 +113,9 @@ impl Trackers {
         let (current, given_up, ids) = (None, None, BTreeMap::new());
         let state = State { entries: entries.into(), current, preferred, given_up, ids };
         let (chosen, _) = watch::channel(None);
-        let (state, introduction) = (Mutex::new(state), OnceLock::new());
-        Self { config, state, connecting: tokio::sync::Mutex::new(()), chosen, seen, introduction }
+        let state = Mutex::new(state);
+        let (introduction, receipts) = (OnceLock::new(), OnceLock::new());
+        Self { config, state, connecting: tokio::sync::Mutex::new(()), chosen, seen, introduction, receipts }
     }
 
     /// `host:port` of the tracker in use, or of the one that would be asked first.

@@ -3,9 +3,9 @@
 use axum::extract::State;
 use peerage_ledger::{Body, Record};
 use peerage_link::api::{
-    AccountRequest, AccountResponse, DeviceHeadsRequest, DeviceHeadsResponse, ErrorCode, LoginRequest,
+    AccountRequest, AccountResponse, DeviceHeadsRequest, DeviceHeadsResponse, Empty, ErrorCode, LoginRequest,
     LoginResponse, NAMES_MAX, RecoveryRequest, RecoveryResponse, RegisterRequest, RegisterResponse,
-    SUPERSEDED_MAX, Secrets, SignedRow, UserNamesRequest, UserNamesResponse,
+    SUPERSEDED_MAX, Secrets, SignedRow, UserNamesRequest, UserNamesResponse, VOUCHED_MAX, VouchRequest,
 };
 use peerage_link::opaque;
 use peerage_types::UserId;
@@ -102,6 +102,36 @@ pub(crate) async fn recovery(
         _ => None,
     };
     Ok(Cbor(RecoveryResponse { user, vault, secrets: secrets(&account) }))
+}
+
+/// A tracker that was set back has forgotten accounts, and whom it had invited: the cluster's own signature says that they
+/// had been accepted.
+pub(crate) async fn vouch(
+    State(state): State<Shared>,
+    remote: Remote,
+    Cbor(request): Cbor<VouchRequest>,
+) -> Answer<Empty> {
+    if request.accounts.len() > VOUCHED_MAX {
+        let got = request.accounts.len();
+        let message = format!("{got} accounts in one request, at most {VOUCHED_MAX} are allowed");
+        return Err(Failure::bad_request(message));
+    }
+    state.rates.lookup(&remote)?;
+    let check = move |state: &Tracker| {
+        for SignedRow { record, receipt } in &request.accounts {
+            let record = Record::decode(record, &state.cluster)?;
+            let genesis = matches!(record.body(), Body::AccountGenesis { .. });
+            if !genesis || receipt.record != record.id() || !receipt.verify(&state.cluster_key) {
+                let message =
+                    format!("no receipt of this cluster for the genesis of user {}", record.author());
+                return Err(Failure::bad_request(message));
+            }
+            state.invitations.vouched(record.author());
+        }
+        Ok(())
+    };
+    state.blocking(check).await?;
+    Ok(Cbor(Empty {}))
 }
 
 /// The last records of one of the caller's devices, wherever it wrote; some groups at a time.

@@ -35,6 +35,7 @@ pub(crate) fn router(state: Shared) -> Router {
         .route(path::OPAQUE_REGISTER, post(account::register))
         .route(path::OPAQUE_LOGIN, post(account::login))
         .route(path::RECOVERY, post(account::recovery))
+        .route(path::VOUCH, post(account::vouch))
         .route(path::ACCOUNT, post(account::rows))
         .route(path::ACCOUNT_HEADS, post(account::heads))
         .route(path::USER_NAMES, post(account::names))

@@ -2,9 +2,9 @@ use futures_util::future::join_all;
 use peerage_ledger::{Body, Record};
 use peerage_link::api::{
     AccountRequest, AccountResponse, AnnounceItem, AnnounceRequest, AnnounceResponse, DeviceHeadsRequest,
-    DeviceHeadsResponse, ErrorCode, Event, GroupPresenceRequest, GroupPresenceResponse, LoginRequest,
-    LoginResponse, RecoveryRequest, RecoveryResponse, RegisterRequest, RegisterResponse, SwarmState,
-    UserNamesRequest, UserNamesResponse, path,
+    DeviceHeadsResponse, Empty, ErrorCode, Event, GroupPresenceRequest, GroupPresenceResponse, LoginRequest,
+    LoginResponse, RecoveryRequest, RecoveryResponse, RegisterRequest, RegisterResponse, SignedRow,
+    SwarmState, UserNamesRequest, UserNamesResponse, VouchRequest, path,
 };
 use peerage_link::opaque::{Login, Registration};
 use peerage_link::vault;
@@ -284,4 +284,42 @@ async fn where_a_device_wrote_is_told_in_pages() {
         }
     }
     assert_eq!((shown, pages), (groups, 3));
+}
+
+/// A backup from before somebody came was restored: that they had been accepted shows the receipt, not the code.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_the_cluster_accepted_before_needs_no_code_again() {
+    let mut world = World::stopped(1);
+    let mut config = world.config(1);
+    let file = world.dir.path().join("code.txt");
+    std::fs::write(&file, "open sesame").unwrap();
+    world.start(1).await;
+    let mut ada = Person::new(world.cluster());
+    let founding = ada.founding("ada");
+    submit(&world.anonymous(1).await, &founding).await.unwrap();
+    let request = AccountRequest { user: ada.user };
+    let shown: AccountResponse = world.session(1, &ada).await.call(path::ACCOUNT, &request).await.unwrap();
+    let genesis = shown.rows.into_iter().find(|row| row.receipt.record == founding[0].id()).unwrap();
+
+    world.stop(1).await;
+    std::fs::remove_dir_all(config.data.as_ref().unwrap()).unwrap();
+    config.registration_code = Some(file);
+    world.trackers[0] = Some(start(config).await.unwrap());
+    let conn = world.anonymous(1).await;
+    let vouch = async |row: &SignedRow| {
+        let request = VouchRequest { accounts: vec![row.clone()] };
+        conn.call::<_, Empty>(path::VOUCH, &request).await
+    };
+    assert_eq!(code(submit(&conn, &founding).await), ErrorCode::RegistrationCode);
+    // Of somebody else, with that receipt; or with one that was tampered with.
+    let eve = Person::new(world.cluster()).founding("eve");
+    let stolen = SignedRow { record: eve[0].bytes().to_vec(), ..genesis.clone() };
+    assert_eq!(code(vouch(&stolen).await), ErrorCode::BadRequest);
+    let mut tampered = genesis.clone();
+    tampered.receipt.seq += 1;
+    assert_eq!(code(vouch(&tampered).await), ErrorCode::BadRequest);
+    assert_eq!(code(submit(&conn, &founding).await), ErrorCode::RegistrationCode);
+    vouch(&genesis).await.unwrap();
+    submit(&conn, &founding).await.unwrap();
+    assert_eq!(code(submit(&conn, &eve).await), ErrorCode::RegistrationCode);
 }

@@ -86,6 +86,15 @@ impl Node {
         let entries = cluster.trackers.entries().to_vec();
         let trackers = Trackers::new(entries, config, cluster.trackers.preferred(), seen);
         trackers.introduce_with(records.iter().map(|record| record.shared_bytes()).collect());
+        let (known, ids, own_rows) = (Arc::clone(&groups), cluster.id, opened.rows);
+        trackers.vouch_with(move |bytes| {
+            let record = Record::decode(bytes, &ids).ok()?;
+            let own = || own_rows.iter().find(|row| row.receipt.record == record.id()).cloned();
+            match record.body() {
+                Body::AccountGenesis { .. } => own().or_else(|| known.genesis_of(&record.author())),
+                _ => None,
+            }
+        });
         let session = Arc::new(Session {
             user,
             own,
