@@ -103,11 +103,47 @@ pub fn open_device(identity: &SigningKey, sealed: &[u8]) -> Result<SigningKey, V
     open_key(&device_key(identity), Purpose::Device, sealed, &user_of(identity))
 }
 
+/// Seals what an account keeps for itself under its identity key, for the disk: 29 bytes longer than the text.
+///
+/// # Errors
+/// [`VaultError::Seal`].
+pub fn seal_own(identity: &SigningKey, text: &[u8]) -> Result<Vec<u8>, VaultError> {
+    let cipher =
+        RandomizedNonceKey::new(&AES_256_GCM, own_key(identity).as_slice()).map_err(|_| VaultError::Seal)?;
+    let mut text = text.to_vec();
+    let (nonce, tag) = cipher
+        .seal_in_place_separate_tag(Aad::from(associated(Purpose::Own, &user_of(identity))), &mut text)
+        .map_err(|_| VaultError::Seal)?;
+    Ok([&[VERSION], &nonce.as_ref()[..], &text[..], tag.as_ref()].concat())
+}
+
+/// Opens what [`seal_own`] made.
+///
+/// # Errors
+/// [`VaultError`].
+pub fn open_own(identity: &SigningKey, sealed: &[u8]) -> Result<Vec<u8>, VaultError> {
+    let user = user_of(identity);
+    let form = || VaultError::Form { version: sealed.first().copied(), len: sealed.len() };
+    let (&version, rest) = sealed.split_first().ok_or_else(form)?;
+    if version != VERSION || rest.len() < NONCE_LEN + TAG_LEN {
+        return Err(form());
+    }
+    let (nonce, text) = rest.split_at(NONCE_LEN);
+    let wrong = |_| VaultError::Key(user);
+    let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(wrong)?;
+    let cipher = RandomizedNonceKey::new(&AES_256_GCM, own_key(identity).as_slice()).map_err(wrong)?;
+    let mut text = text.to_vec();
+    let opened =
+        cipher.open_in_place(nonce, Aad::from(associated(Purpose::Own, &user)), &mut text).map_err(wrong)?;
+    Ok(opened.to_vec())
+}
+
 #[derive(Clone, Copy)]
 enum Purpose {
     Identity,
     Recovery,
     Device,
+    Own,
 }
 
 impl Purpose {
@@ -116,6 +152,7 @@ impl Purpose {
             Self::Identity => b"peerage identity vault",
             Self::Recovery => b"peerage recovery vault",
             Self::Device => b"peerage device vault",
+            Self::Own => b"peerage own records",
         }
     }
 }
@@ -126,6 +163,10 @@ fn vault_key(export_key: &[u8; 64]) -> Zeroizing<[u8; 32]> {
 
 fn device_key(identity: &SigningKey) -> Zeroizing<[u8; 32]> {
     Zeroizing::new(blake3::derive_key("peerage 2026 device vault key", identity.as_bytes()))
+}
+
+fn own_key(identity: &SigningKey) -> Zeroizing<[u8; 32]> {
+    Zeroizing::new(blake3::derive_key("peerage 2026 own records key", identity.as_bytes()))
 }
 
 fn user_of(identity: &SigningKey) -> UserId {
@@ -233,6 +274,22 @@ mod tests {
         let user = user_of(&identity);
         let crossed = open_key(&device_key(&identity), Purpose::Identity, &sealed, &user);
         assert_eq!(crossed.unwrap_err(), VaultError::Key(user));
+    }
+
+    #[test]
+    fn own_records_round_trip() {
+        let identity = key(1);
+        for text in [b"".as_slice(), b"a record"] {
+            let sealed = seal_own(&identity, text).unwrap();
+            assert_eq!(sealed.len(), text.len() + 29);
+            assert_eq!(open_own(&identity, &sealed).unwrap(), text);
+            assert_eq!(open_own(&key(3), &sealed).unwrap_err(), VaultError::Key(user_of(&key(3))));
+            for i in 0..sealed.len() {
+                let mut altered = sealed.clone();
+                altered[i] ^= 1;
+                assert!(open_own(&identity, &altered).is_err() && open_own(&identity, &sealed[..i]).is_err());
+            }
+        }
     }
 
     #[test]

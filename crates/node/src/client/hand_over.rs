@@ -1,7 +1,7 @@
 //! Giving a tracker records that it seems to lack.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::PoisonError;
 
 use peerage_link::api::{self, ErrorCode, path};
 use peerage_types::RecordId;
@@ -94,13 +94,20 @@ impl Trackers {
     /// From now on a tracker that does not know this device is told about it: one that was set back, or has yet to
     /// hear from the others.
     pub fn introduce_with(&self, records: Vec<RecordBytes>) {
-        // Set once, at login.
-        let _ = self.introduction.set(records.into());
+        *self.introduction.lock().unwrap_or_else(PoisonError::into_inner) = records;
+    }
+
+    /// This belongs to it, too, from now on.
+    pub fn introduce_also(&self, record: RecordBytes) {
+        self.introduction.lock().unwrap_or_else(PoisonError::into_inner).push(record);
     }
 
     /// Whether the tracker in use was told about this device.
     pub(super) async fn introduce(&self) -> bool {
-        let Some(records) = self.introduction.get().map(Arc::clone) else { return false };
+        let records = self.introduction.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if records.is_empty() {
+            return false;
+        }
         match self.hand_over(&records).await {
             Ok(done) => done.taken > 0,
             Err(error) => {

@@ -30,6 +30,7 @@ mod node;
 mod outbox;
 mod own;
 mod own_account;
+mod passwords;
 mod pin;
 mod refusal;
 mod reply;

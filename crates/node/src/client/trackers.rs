@@ -81,7 +81,7 @@ pub struct Trackers {
     chosen: watch::Sender<Option<TrackerEntry>>,
     seen: Arc<Seen>,
     /// See [`Trackers::introduce_with`].
-    pub(super) introduction: OnceLock<Arc<[RecordBytes]>>,
+    pub(super) introduction: Mutex<Vec<RecordBytes>>,
     /// See [`Trackers::vouch_with`].
     pub(super) receipts: OnceLock<ReceiptOf>,
 }
@@ -114,7 +114,7 @@ impl Trackers {
         let state = State { entries: entries.into(), current, preferred, given_up, ids };
         let (chosen, _) = watch::channel(None);
         let state = Mutex::new(state);
-        let (introduction, receipts) = (OnceLock::new(), OnceLock::new());
+        let (introduction, receipts) = (Mutex::default(), OnceLock::new());
         Self { config, state, connecting: tokio::sync::Mutex::new(()), chosen, seen, introduction, receipts }
     }
 

@@ -3,6 +3,7 @@
 use peerage_link::api::ErrorCode;
 
 use super::super::outbox::{SendError, Unreachable};
+use super::super::passwords;
 use super::super::trackers::TrackersError;
 use super::super::unlock::register;
 use super::super::{Node, Refusal};
@@ -17,7 +18,7 @@ impl Node {
             register(&session.cluster, &session.trackers, &opened.identity, new, previous, None).await?;
         let record = opened.identity.sign(auth);
         session.remember_auth(Some(record.id()))?;
-        let sent = session.send_account(vec![record]).await;
+        let sent = session.send_account(vec![record.clone()]).await;
         if sent.is_err() {
             session.remember_auth(None)?;
         }
@@ -27,6 +28,8 @@ impl Node {
             }
             error => session.refuse_send(error),
         })?;
+        passwords::keep(session.folder.path(), &opened.identity.key, &record);
+        session.trackers.introduce_also(record.shared_bytes());
         session.read_account_back().await;
         Ok(())
     }

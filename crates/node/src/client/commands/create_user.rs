@@ -7,6 +7,7 @@ use peerage_types::Name;
 use super::super::folder::AccountFolder;
 use super::super::outbox::{OutboxFile, SendError, Unreachable, no_supply};
 use super::super::own::Remembered;
+use super::super::passwords;
 use super::super::trackers::TrackersError;
 use super::super::unlock::{Identity, public, register};
 use super::super::{Node, Refusal};
@@ -27,7 +28,8 @@ impl Node {
         let auth = register(&cluster, &cluster.trackers, &identity, password, None, code).await?;
         let genesis = Body::AccountGenesis { identity: public(&identity.key) };
         let bodies = [genesis, Body::UserNameClaim { name: name.clone() }, auth];
-        let records = bodies.map(|body| identity.sign(body).shared_bytes()).to_vec();
+        let signed = bodies.map(|body| identity.sign(body));
+        let records = signed.iter().map(|record| record.shared_bytes()).collect();
 
         let local = |error: &dyn std::fmt::Display| Refusal::Local(error.to_string());
         let folder = AccountFolder::lock(self.inner.root.account(&cluster.id, &identity.user))
@@ -35,6 +37,8 @@ impl Node {
         let outbox = OutboxFile::open(folder.path()).map_err(|e| local(&e))?;
         let remembered = Remembered { names: vec![name.clone()], auth: None };
         remembered.save(folder.path()).map_err(|e| local(&e))?;
+        let [_, _, auth] = &signed;
+        passwords::keep(folder.path(), &identity.key, auth);
         let sent = outbox.send(&cluster.trackers, records, Unreachable::GiveUp, &no_supply).await;
         sent.map_err(|error| {
             // The account never came into being, and its folder holds nothing but an empty lock and its name.

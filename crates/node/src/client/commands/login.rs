@@ -20,6 +20,7 @@ use super::super::node::Inner;
 use super::super::outbox::{OutboxFile, SendError, Unreachable, no_supply};
 use super::super::own::{OwnAccount, Remembered, accounts_here};
 use super::super::own_account;
+use super::super::passwords;
 use super::super::reply::{LoggedIn, Notice};
 use super::super::roster::SessionRoster;
 use super::super::seen::Seen;
@@ -62,6 +63,8 @@ impl Node {
         let outbox = OutboxFile::open(folder.path()).map_err(local)?;
         let (key, facts) = device_key(&cluster, &folder, &outbox, &mut opened).await?;
         let view = AccountView::of(user, &facts).unwrap_or(opened.view);
+        let made_here =
+            passwords::kept(folder.path(), &opened.identity.key, opened.secrets.auth, &cluster.id);
         let remembered = Remembered::load(folder.path());
         let own = OwnAccount::new(facts.clone(), view, opened.secrets, remembered);
         // From here on the device key speaks; the identity key is wiped as it is dropped.
@@ -85,7 +88,11 @@ impl Node {
         seen.add(cluster.trackers.seen());
         let entries = cluster.trackers.entries().to_vec();
         let trackers = Trackers::new(entries, config, cluster.trackers.preferred(), seen);
-        trackers.introduce_with(records.iter().map(|record| record.shared_bytes()).collect());
+        let mut introduction: Vec<_> = records.iter().map(|record| record.shared_bytes()).collect();
+        // Behind the genesis: a tracker that was set back has lost the password, and nobody else can bring it back.
+        let behind = introduction.len().min(1);
+        introduction.splice(behind..behind, made_here);
+        trackers.introduce_with(introduction);
         let (known, ids, own_rows) = (Arc::clone(&groups), cluster.id, opened.rows);
         trackers.vouch_with(move |bytes| {
             let record = Record::decode(bytes, &ids).ok()?;

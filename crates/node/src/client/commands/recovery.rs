@@ -7,6 +7,7 @@ use peerage_link::vault;
 
 use super::super::outbox::{OutboxFile, SendError, Unreachable, no_supply};
 use super::super::own::Remembered;
+use super::super::passwords;
 use super::super::trackers::TrackersError;
 use super::super::unlock::{Identity, register, unknown_or};
 use super::super::{Node, Refusal, UserRef};
@@ -55,6 +56,7 @@ impl Node {
         let mut remembered = Remembered::load(folder.path());
         remembered.auth = Some(record.id());
         remembered.save(folder.path()).map_err(|e| local(&e))?;
+        passwords::keep(folder.path(), &identity.key, &record);
         let records = vec![record.shared_bytes()];
         outbox.send(trackers, records, Unreachable::GiveUp, &no_supply).await.map_err(|error| match error {
             SendError::Trackers(TrackersError::Refused(e)) if e.code == ErrorCode::Superseded => {
