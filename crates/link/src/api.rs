@@ -37,7 +37,7 @@ pub use peer::{
 };
 pub use presence::{
     AnnounceAnswer, AnnounceItem, AnnounceRequest, AnnounceResponse, DialBackRequest, FilePresence,
-    GroupPresenceRequest, GroupPresenceResponse, PeerEntry, SwarmState,
+    GroupPresenceRequest, GroupPresenceResponse, PeerEntry, SwarmState, WithdrawRequest,
 };
 pub use tracker::{BundleRequest, BundleResponse, Empty, HelloResponse, SignedRow};
 
@@ -103,7 +103,7 @@ pub mod path {
     /// Where I can be reached for what. [`AnnounceRequest`](super::AnnounceRequest) →
     /// [`AnnounceResponse`](super::AnnounceResponse)
     pub const ANNOUNCE: &str = "/v1/announce";
-    /// Forget all presence of this device. [`Empty`](super::Empty) → [`Empty`](super::Empty)
+    /// Forget all presence of this device. [`WithdrawRequest`](super::WithdrawRequest) → [`Empty`](super::Empty)
     pub const WITHDRAW: &str = "/v1/withdraw";
     /// Who is online in a group. [`GroupPresenceRequest`](super::GroupPresenceRequest) →
     /// [`GroupPresenceResponse`](super::GroupPresenceResponse)

@@ -2,8 +2,9 @@
 //! two intervals without a word.
 //!
 //! Driven by the tracker: [`Presence::announce`] and [`Presence::withdraw`] from clients, [`Presence::apply`] from
-//! other trackers, [`Presence::tick`] and [`Presence::take_update`] once a second. Whatever was heard last counts;
-//! what goes wrong in between heals with the next announce.
+//! other trackers, [`Presence::tick`] and [`Presence::take_update`] once a second. Of what one device says, what it said
+//! last counts, in whatever order it arrives: each word has a number that only grows. What goes wrong in between heals
+//! with the next announce.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -19,6 +20,8 @@ use peerage_types::{DeviceId, GroupId, InfoHash, Time, UserId};
 pub const ANNOUNCE_INTERVAL: Duration = Duration::from_secs(30);
 /// Entries in the whole table (about 300 bytes each).
 pub const PRESENCE_ENTRIES_MAX: usize = 500_000;
+/// Devices that withdrew lately and are remembered; beyond that a word of theirs that comes late may count for a while.
+pub const WITHDRAWN_MAX: usize = 65_536;
 /// Swarms of one device.
 pub const DEVICE_SWARMS_MAX: usize = 20_000;
 
@@ -62,6 +65,9 @@ pub struct PresenceEntry {
     /// 0 to 100.
     #[n(6)]
     pub percent: u8,
+    /// The number of the device's word: more than in all words before.
+    #[n(7)]
+    pub said: u64,
 }
 
 impl PresenceEntry {
@@ -78,9 +84,9 @@ impl PresenceEntry {
 /// One step from what another tracker knows to what this one knows.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub enum PresenceChange {
-    /// The device left every swarm.
+    /// The device left every swarm, with this word.
     #[n(0)]
-    Withdrawn(#[n(0)] DeviceId),
+    Withdrawn(#[n(0)] DeviceId, #[n(1)] u64),
     /// The device left one swarm.
     #[n(1)]
     Left(#[n(0)] DeviceId, #[n(1)] GroupId, #[n(2)] InfoHash),
@@ -152,7 +158,9 @@ pub struct Presence {
     swarms: BTreeMap<SwarmKey, BTreeMap<DeviceId, Held>>,
     devices: BTreeMap<DeviceId, BTreeSet<SwarmKey>>,
     expiry: BTreeSet<(Time, SwarmKey, DeviceId)>,
-    withdrawn: BTreeSet<DeviceId>,
+    withdrawn: BTreeMap<DeviceId, u64>,
+    /// The words with which devices left lately, and until when that matters.
+    gone: BTreeMap<DeviceId, (u64, Time)>,
     changed: BTreeSet<(DeviceId, SwarmKey)>,
 }
 
@@ -164,7 +172,8 @@ impl Presence {
             swarms: BTreeMap::new(),
             devices: BTreeMap::new(),
             expiry: BTreeSet::new(),
-            withdrawn: BTreeSet::new(),
+            withdrawn: BTreeMap::new(),
+            gone: BTreeMap::new(),
             changed: BTreeSet::new(),
         }
     }
@@ -183,16 +192,44 @@ impl Presence {
     /// is new there, or its state, user or addresses are others. Mere progress is not.
     pub fn announce(&mut self, now: Time, entry: PresenceEntry) -> Result<bool, PresenceFull> {
         let key = (entry.device, entry.swarm());
+        if self.is_late(now, &entry) {
+            return Ok(false);
+        }
         let changed = self.put(now, entry, self.owner)?;
         self.changed.insert(key);
         Ok(changed)
     }
 
-    /// A device leaves everything (logout). Returns the swarms that it was in.
-    pub fn withdraw(&mut self, device: &DeviceId) -> BTreeSet<SwarmKey> {
+    /// A device leaves everything (logout), with this word. Returns the swarms that it was in.
+    pub fn withdraw(&mut self, now: Time, device: &DeviceId, said: u64) -> BTreeSet<SwarmKey> {
         self.changed.retain(|(of, _)| of != device);
-        self.withdrawn.insert(*device);
-        self.remove_device(device)
+        let last = self.withdrawn.entry(*device).or_insert(said);
+        *last = said.max(*last);
+        self.left(now, device, said)
+    }
+
+    /// Takes away what the device said before this word, and remembers the word for as long as an earlier one may come.
+    fn left(&mut self, now: Time, device: &DeviceId, said: u64) -> BTreeSet<SwarmKey> {
+        if self.gone.len() < WITHDRAWN_MAX || self.gone.contains_key(device) {
+            let until = now.after(2 * ANNOUNCE_INTERVAL);
+            let gone = self.gone.entry(*device).or_insert((said, until));
+            *gone = (said.max(gone.0), until);
+        }
+        let swarms = self.devices.get(device).into_iter().flatten();
+        let before = |swarm: &&SwarmKey| {
+            let held = self.swarms.get(*swarm).and_then(|held| held.get(device));
+            held.is_some_and(|held| held.entry.said <= said)
+        };
+        let before: Vec<_> = swarms.filter(before).map(|swarm| (*device, *swarm)).collect();
+        self.remove_all(before)
+    }
+
+    /// Has the device said something later?
+    fn is_late(&self, now: Time, entry: &PresenceEntry) -> bool {
+        let left = self.gone.get(&entry.device);
+        let held = self.swarms.get(&entry.swarm()).and_then(|held| held.get(&entry.device));
+        left.is_some_and(|(said, until)| entry.said <= *said && now < *until)
+            || held.is_some_and(|held| entry.said < held.entry.said && now < held.expires)
     }
 
     /// A device leaves one swarm. Tells whether it was in it.
@@ -212,6 +249,7 @@ impl Presence {
 
     /// Drops what was not announced for two intervals.
     pub fn tick(&mut self, now: Time) -> BTreeSet<SwarmKey> {
+        self.gone.retain(|_, (_, until)| now < *until);
         let due: Vec<_> = self.expiry.iter().take_while(|(at, ..)| *at <= now).copied().collect();
         let mut gone = Vec::new();
         for (at, swarm, device) in due {
@@ -231,7 +269,8 @@ impl Presence {
     pub fn take_update(&mut self) -> Option<PresenceUpdate> {
         let withdrawn = std::mem::take(&mut self.withdrawn);
         let changed = std::mem::take(&mut self.changed);
-        let mut changes: Vec<_> = withdrawn.into_iter().map(PresenceChange::Withdrawn).collect();
+        let mut changes: Vec<_> =
+            withdrawn.into_iter().map(|(device, said)| PresenceChange::Withdrawn(device, said)).collect();
         for (device, swarm) in changed {
             match self.swarms.get(&swarm).and_then(|held| held.get(&device)) {
                 Some(held) if held.owner == self.owner => {
@@ -277,12 +316,15 @@ impl Presence {
         applied.swarms = self.remove_all(void.collect());
         for change in changes {
             match change {
-                PresenceChange::Withdrawn(device) => applied.swarms.extend(self.remove_device(&device)),
+                PresenceChange::Withdrawn(device, said) => {
+                    applied.swarms.extend(self.left(now, &device, said));
+                }
                 PresenceChange::Left(device, group, info_hash) => {
                     if self.remove(&device, (group, info_hash)) {
                         applied.swarms.insert((group, info_hash));
                     }
                 }
+                PresenceChange::Here(entry) if self.is_late(now, &entry) => {}
                 PresenceChange::Here(entry) => {
                     let swarm = entry.swarm();
                     match self.put(now, entry, owner) {
@@ -363,11 +405,6 @@ impl Presence {
         self.expiry.insert((expires, swarm, device));
         self.swarms.entry(swarm).or_default().insert(device, Held { entry, owner, expires, due: expires });
         Ok(true)
-    }
-
-    fn remove_device(&mut self, device: &DeviceId) -> BTreeSet<SwarmKey> {
-        let swarms = self.devices.get(device).cloned().unwrap_or_default();
-        self.remove_all(swarms.into_iter().map(|swarm| (*device, swarm)).collect())
     }
 
     fn remove_all(&mut self, entries: Vec<(DeviceId, SwarmKey)>) -> BTreeSet<SwarmKey> {

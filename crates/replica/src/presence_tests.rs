@@ -15,6 +15,7 @@ fn entry(device: u8, swarm: u8) -> PresenceEntry {
         addresses: vec!["192.0.2.1:7600".parse().unwrap()],
         state: if device.is_multiple_of(2) { PresenceState::Seeding } else { PresenceState::Leeching },
         percent: 100,
+        said: 1,
     }
 }
 
@@ -57,7 +58,7 @@ fn others_learn_changes_and_a_new_one_learns_all() {
     assert_eq!((seen(&b, 11, ms(1)), seen(&b, 12, ms(1))), (vec![21], vec![22]));
 
     assert!(a.leave(&entry(22, 12).device, entry(22, 12).swarm()));
-    a.withdraw(&entry(21, 11).device);
+    a.withdraw(ms(1), &entry(21, 11).device, 1);
     let update = a.take_update().unwrap();
     let bytes = minicbor::to_vec(&update).unwrap();
     assert_eq!(minicbor::decode::<PresenceUpdate>(&bytes).unwrap(), update);
@@ -151,4 +152,34 @@ fn one_device_cannot_fill_the_table() {
         changes: vec![PresenceChange::Here(nth(DEVICE_SWARMS_MAX))],
     };
     assert_eq!(table.apply(ms(1), update).dropped, 1);
+}
+
+#[test]
+fn a_word_that_comes_late_revives_nobody() {
+    let said = |n: u64| PresenceEntry { said: n, ..entry(21, 11) };
+    let (mut a, mut b) = (Presence::new(origin(1, 1)), Presence::new(origin(2, 1)));
+    a.announce(ms(0), said(1)).unwrap();
+    let delayed = a.take_update().unwrap();
+    // The device goes on with the other tracker, and logs out there.
+    b.announce(ms(1), said(2)).unwrap();
+    b.withdraw(ms(2), &said(0).device, 3);
+    assert!(b.apply(ms(3), delayed.clone()).swarms.is_empty() && b.is_empty());
+    // Also what the first one tells as a whole, and what it learns itself.
+    b.apply(ms(4), a.full_update());
+    assert!(b.is_empty());
+    a.apply(ms(4), b.take_update().unwrap());
+    assert!(a.is_empty());
+    // A late withdrawal does not end what the device said after it.
+    b.announce(ms(5), said(4)).unwrap();
+    b.withdraw(ms(6), &said(0).device, 3);
+    assert_eq!(seen(&b, 11, ms(6)), [21]);
+    // Of two announces the later word counts, whichever comes first.
+    let away = PresenceEntry { addresses: vec!["192.0.2.9:1".parse().unwrap()], ..said(5) };
+    b.announce(ms(7), away.clone()).unwrap();
+    b.apply(ms(8), delayed);
+    assert_eq!(b.entry(away.swarm(), &away.device, ms(8)), Some(&away));
+    // Nothing is remembered for longer than it can matter.
+    b.tick(ms(200));
+    assert!(b.is_empty() && b.gone.is_empty());
+    assert_eq!(b.announce(ms(201), said(1)), Ok(true), "a clock that was set back costs a minute");
 }

@@ -74,9 +74,9 @@ impl PresenceShell {
         Ok((changed, peers))
     }
 
-    /// A device leaves everything; returns where it was.
-    pub(crate) fn withdraw(&self, device: &DeviceId) -> BTreeSet<SwarmKey> {
-        let gone = self.table().withdraw(device);
+    /// A device leaves everything, with this word; returns where it was.
+    pub(crate) fn withdraw(&self, device: &DeviceId, said: u64) -> BTreeSet<SwarmKey> {
+        let gone = self.table().withdraw(self.clock.now(), device, said);
         self.soon.notify_one();
         gone
     }

@@ -38,7 +38,7 @@ pub(crate) fn spread(state: &Shared, rows: &[VerifiedRow]) {
                 users.into_iter().for_each(|user| state.notices.account(user));
                 groups.into_iter().for_each(|group| state.notices.roster(group));
                 for device in gone {
-                    tell_sessions(&state, state.presence.withdraw(&device));
+                    tell_sessions(&state, state.presence.withdraw(&device, u64::MAX));
                 }
             }
             // Sessions ask by themselves whenever they connect; the log has the reason.

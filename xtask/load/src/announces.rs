@@ -137,7 +137,8 @@ impl World {
                 AnnounceItem { group, info_hash, state, percent: 50, addresses: addresses.clone(), want }
             });
             let items: Vec<AnnounceItem> = items.collect();
-            let body = |items: &[AnnounceItem]| minicbor::to_vec(AnnounceRequest { items: items.to_vec() });
+            let body =
+                |items: &[AnnounceItem]| minicbor::to_vec(AnnounceRequest { items: items.to_vec(), said: 1 });
             let bodies: Result<Vec<Vec<u8>>, _> = items.chunks(per_request).map(body).collect();
             Ok(bodies.map_err(|e| anyhow!("{e}"))?.into_iter().map(Bytes::from).collect())
         };
@@ -215,6 +216,7 @@ async fn come_online(keyring: &Keyring, target: Target, groups: &[GroupId]) -> R
             addresses: vec![SocketAddr::from(([10, a, b, c], 7600))],
             state: PresenceState::Seeding,
             percent: 100,
+            said: 1,
         })
     });
     let changes: Vec<PresenceChange> = here.collect();

@@ -50,6 +50,19 @@ pub struct AnnounceRequest {
     /// The swarms.
     #[n(0)]
     pub items: Vec<AnnounceItem>,
+    /// More than in all requests of this device before, withdrawals included: what was said later counts, whatever arrives
+    /// later. Milliseconds since the Unix epoch will do.
+    #[n(1)]
+    pub said: u64,
+}
+
+/// This device is in no swarm any more.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct WithdrawRequest {
+    /// As in [`AnnounceRequest`].
+    #[n(0)]
+    pub said: u64,
 }
 
 /// One peer of a swarm.

@@ -110,6 +110,7 @@ fn wire_forms_of_sessions() {
         expect!["8158200909090909090909090909090909090909090909090909090909090909090909"],
     );
     check(DeviceHeadsResponse { rows: Vec::new(), next: None }, expect!["8180"]);
+    check(WithdrawRequest { said: 300 }, expect!["8119012c"]);
     check(VouchRequest { accounts: Vec::new() }, expect!["8180"]);
     check(BundleRequest::new([b"one", b"two"]), expect!["8182436f6e654374776f"]);
     let places = Vector::from_iter([(Origin { tracker: TrackerId([3; 16]), incarnation: 4 }, 5)]);
@@ -157,9 +158,9 @@ fn wire_forms_of_presence() {
     let state = SwarmState::Leeching;
     let item = AnnounceItem { group: group(), info_hash, state, percent: 40, addresses, want: 50 };
     check(
-        AnnounceRequest { items: vec![item] },
+        AnnounceRequest { items: vec![item], said: 7 },
         expect![
-            "8181865820111111111111111111111111111111111111111111111111111111111111111158200707070707070707070707070707070707070707070707070707070707070707011828816c3139322e302e322e313a38301832"
+            "8281865820111111111111111111111111111111111111111111111111111111111111111158200707070707070707070707070707070707070707070707070707070707070707011828816c3139322e302e322e313a3830183207"
         ],
     );
     let addresses = vec!["[::1]:9".to_owned(), "nonsense".to_owned()];

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::sync::PoisonError;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use peerage_link::api::{self, AnnounceItem, AnnounceResponse, SwarmState};
 use peerage_types::InfoHash;
@@ -46,7 +47,7 @@ impl Session {
             status.iter().filter(wanted).filter_map(|s| item(s, &addresses)).collect();
         let mut announced = Announced::default();
         for items in items.chunks(api::ANNOUNCE_ITEMS_MAX) {
-            let request = api::AnnounceRequest { items: items.to_vec() };
+            let request = api::AnnounceRequest { items: items.to_vec(), said: self.word() };
             let answer: AnnounceResponse = self.trackers.call(api::path::ANNOUNCE, &request).await?;
             let interval = Duration::from_secs(u64::from(answer.interval_s));
             announced.again_in = announced.again_in.min(interval.saturating_sub(MARGIN).max(MARGIN));
@@ -74,10 +75,21 @@ impl Session {
 
     /// Takes everything back and announces what is left: there is no other way to leave a single swarm.
     pub(super) async fn announce_anew(&self) {
-        if let Err(error) = self.trackers.call::<_, api::Empty>(api::path::WITHDRAW, &api::Empty {}).await {
+        let withdraw = api::WithdrawRequest { said: self.word() };
+        if let Err(error) = self.trackers.call::<_, api::Empty>(api::path::WITHDRAW, &withdraw).await {
             tracing::info!(%error, "presence could not be withdrawn");
         }
         self.announce_now().await;
+    }
+
+    /// The number of the next word about presence: what this device said last counts, whatever arrives last. The clock, so
+    /// that it also grows from one start of the program to the next.
+    pub(super) fn word(&self) -> u64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        let mut last = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = now.max(last.saturating_add(1));
+        *last
     }
 
     /// What this device says about one torrent, asking for so many peers.

@@ -60,6 +60,8 @@ pub(super) struct Session {
     pub(super) notices: broadcast::Sender<Notice>,
     /// One bundle after another: each record names the one before it.
     pub(super) heads: tokio::sync::Mutex<BTreeMap<GroupId, RecordId>>,
+    /// The number of the last word about presence.
+    pub(super) said: Mutex<u64>,
     /// One announce after another.
     pub(super) announcing: tokio::sync::Mutex<()>,
     /// Groups of which a tracker shows less than is known here.
@@ -365,7 +367,8 @@ impl Session {
             entry.state == DownloadState::Running && !failed
         });
         let cut_short = cut_short.map(|(_, entry)| entry.label()).collect();
-        let withdraw = self.trackers.call::<_, api::Empty>(api::path::WITHDRAW, &api::Empty {});
+        let request = api::WithdrawRequest { said: self.word() };
+        let withdraw = self.trackers.call::<_, api::Empty>(api::path::WITHDRAW, &request);
         if !matches!(tokio::time::timeout(WITHDRAW_MAX, withdraw).await, Ok(Ok(_))) {
             tracing::info!("presence could not be withdrawn, it expires by itself");
         }

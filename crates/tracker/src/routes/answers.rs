@@ -114,6 +114,7 @@ mod tests {
             addresses: addresses.iter().map(|addr| addr.parse().unwrap()).collect(),
             state: if n == 1 { PresenceState::Seeding } else { PresenceState::Leeching },
             percent: 100 - n,
+            said: 1,
         };
         let long = "[1111:2222:3333:4444:5555:6666:7777:8888%4294967295]:65535";
         let entries =

@@ -6,7 +6,7 @@ use axum::extract::State;
 use peerage_link::api::{
     ANNOUNCE_ITEMS_MAX, AnnounceItem, AnnounceRequest, DialBackRequest, Empty, ErrorCode, Event,
     FilePresence, GroupPresenceRequest, GroupPresenceResponse, PEERS_MAX, PeerDialBackRequest, SwarmState,
-    path,
+    WithdrawRequest, path,
 };
 use peerage_replica::{ANNOUNCE_INTERVAL, PresenceEntry, PresenceState};
 use peerage_types::GroupId;
@@ -44,7 +44,7 @@ pub(crate) async fn announce(
         let mut member_of = None;
         let answers = request.items.into_iter().map(|item| {
             let swarm = (item.group, item.info_hash);
-            match take(state, &session, &mut member_of, item, local) {
+            match take(state, &session, &mut member_of, item, request.said, local) {
                 Ok((peers, news)) => {
                     changed.extend(news.then_some(swarm));
                     Ok(peers)
@@ -69,6 +69,7 @@ fn take(
     session: &Session,
     member_of: &mut Option<GroupId>,
     item: AnnounceItem,
+    said: u64,
     local: bool,
 ) -> Result<(Peers, bool), Failure> {
     if *member_of != Some(item.group) {
@@ -86,6 +87,7 @@ fn take(
             SwarmState::Leeching => PresenceState::Leeching,
         },
         percent: item.percent,
+        said,
     };
     let want = usize::from(item.want).min(PEERS_MAX);
     let taken = state.presence.announce(entry, want, local);
@@ -106,8 +108,12 @@ fn parse_addresses(texts: &[String]) -> Result<Vec<SocketAddr>, Failure> {
 }
 
 /// All presence of this device goes at once, here and on the other trackers.
-pub(crate) async fn withdraw(State(state): State<Shared>, session: Session, _: Cbor<Empty>) -> Answer<Empty> {
-    let gone = state.presence.withdraw(&session.device);
+pub(crate) async fn withdraw(
+    State(state): State<Shared>,
+    session: Session,
+    Cbor(request): Cbor<WithdrawRequest>,
+) -> Answer<Empty> {
+    let gone = state.presence.withdraw(&session.device, request.said);
     tell_sessions(&state, gone);
     Ok(Cbor(Empty {}))
 }

@@ -191,7 +191,7 @@ async fn a_revoked_device_is_gone_everywhere_at_once() {
         want: 0,
     };
     let old = world.connect(2, Some(&desk)).await;
-    let request = AnnounceRequest { items: vec![item] };
+    let request = AnnounceRequest { items: vec![item], said: 1 };
     let _: AnnounceResponse = old.call(path::ANNOUNCE, &request).await.unwrap();
     let of_ben = world.session(1, &ben).await;
     let online = async || {

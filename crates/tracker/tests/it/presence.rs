@@ -1,6 +1,6 @@
 use peerage_link::api::{
     AnnounceAnswer, AnnounceItem, AnnounceRequest, AnnounceResponse, DialBackRequest, Empty, ErrorCode,
-    Event, GroupPresenceRequest, GroupPresenceResponse, SwarmState, path,
+    Event, GroupPresenceRequest, GroupPresenceResponse, SwarmState, WithdrawRequest, path,
 };
 use peerage_link::http::{CallError, TrackerConn};
 use peerage_types::{GroupId, InfoHash};
@@ -15,7 +15,7 @@ pub fn item(group: GroupId, state: SwarmState, address: &str) -> AnnounceItem {
 }
 
 pub async fn announce(conn: &TrackerConn, item: AnnounceItem) -> AnnounceAnswer {
-    let request = AnnounceRequest { items: vec![item] };
+    let request = AnnounceRequest { items: vec![item], said: 1 };
     let answer: AnnounceResponse = conn.call(path::ANNOUNCE, &request).await.unwrap();
     assert_eq!(answer.interval_s, 30);
     answer.answers.into_iter().next().unwrap()
@@ -53,7 +53,7 @@ async fn members_find_each_other_until_they_withdraw() {
         ErrorCode::NotMember
     );
 
-    let _: Empty = at_ada.call(path::WITHDRAW, &Empty {}).await.unwrap();
+    let _: Empty = at_ada.call(path::WITHDRAW, &WithdrawRequest { said: 1 }).await.unwrap();
     assert!(announce(&at_bob, item(group, SwarmState::Leeching, "127.0.0.1:7601")).await.peers.is_empty());
 }
 
@@ -98,7 +98,7 @@ async fn presence_reaches_the_other_tracker_and_survives_its_restart() {
             wait_for(&mut events, |event| *event == Event::Swarm { group, info_hash: FILE }).await;
         }
     }
-    let _: Empty = at_first.call(path::WITHDRAW, &Empty {}).await.unwrap();
+    let _: Empty = at_first.call(path::WITHDRAW, &WithdrawRequest { said: 1 }).await.unwrap();
     wait_for(&mut events, |event| *event == Event::Swarm { group, info_hash: FILE }).await;
     while !announce(&at_second, item(group, SwarmState::Leeching, "127.0.0.1:7601")).await.peers.is_empty() {
         wait_for(&mut events, |event| *event == Event::Swarm { group, info_hash: FILE }).await;

@@ -54,7 +54,7 @@ async fn announced(
         }),
     };
     let Some(item) = item else { return Ok(Vec::new()) };
-    let request = api::AnnounceRequest { items: vec![item] };
+    let request = api::AnnounceRequest { items: vec![item], said: session.word() };
     let answer: api::AnnounceResponse = session.trackers.call(path::ANNOUNCE, &request).await?;
     if status.is_none() {
         session.announce_anew().await;

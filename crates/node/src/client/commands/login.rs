@@ -119,6 +119,7 @@ impl Node {
             announced: self.inner.announce,
             notices: self.inner.notices.clone(),
             heads: tokio::sync::Mutex::new(BTreeMap::new()),
+            said: std::sync::Mutex::new(0),
             announcing: tokio::sync::Mutex::new(()),
             lagging: Lagging::default(),
             announce_soon: Notify::new(),
