@@ -64,11 +64,8 @@ impl Trackers {
         vouched: &mut BTreeSet<RecordId>,
     ) -> Result<bool, TrackersError> {
         let Some(receipt_of) = self.receipts.get() else { return Ok(false) };
-        let accounts: Vec<api::SignedRow> = records
-            .iter()
-            .filter_map(|record| receipt_of(record))
-            .filter(|row| vouched.insert(row.receipt.record))
-            .collect();
+        let accounts: Vec<api::SignedRow> =
+            records.iter().filter_map(receipt_of).filter(|row| vouched.insert(row.receipt.record)).collect();
         if accounts.is_empty() {
             return Ok(false);
         }
