@@ -1,14 +1,13 @@
 //! Progress drawing, on a terminal only.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use peerage_local::reply::human;
 use peerage_local::reply::model::{Download, Hashing, State};
-use peerage_node::client::{HashReport, Node};
+use peerage_node::client::{HashReport, HashStep, Node};
 
 /// How often bars are drawn anew.
 const TICK: Duration = Duration::from_millis(200);
@@ -23,27 +22,24 @@ pub enum Progress {
 }
 
 impl Progress {
-    /// Runs something that hashes `path` and reports bytes done.
-    pub async fn hashing<T, F: Future<Output = T>>(
-        self,
-        path: &Path,
-        run: impl FnOnce(HashReport) -> F,
-    ) -> T {
+    /// Runs something that hashes and reports how far it is.
+    pub async fn hashing<T, F: Future<Output = T>>(self, run: impl FnOnce(HashReport) -> F) -> T {
         if self == Self::Quiet {
             return run(Arc::new(|_| {})).await;
         }
-        let bar = match std::fs::metadata(path) {
-            Ok(meta) if meta.is_file() => ProgressBar::new(meta.len()).with_style(style()),
-            _ => ProgressBar::new_spinner(),
-        };
+        // A large folder takes a moment to look through.
+        let bar = ProgressBar::new_spinner();
         bar.set_prefix("hashing");
         let drawn = bar.clone();
         let _clear = ClearOnDrop(bar);
         // Hashing threads end a little later than a command that is given up: they must not draw over the prompt.
-        let report = move |bytes| {
-            if !drawn.is_finished() {
-                drawn.set_position(bytes);
+        let report = move |step| match step {
+            _ if drawn.is_finished() => {}
+            HashStep::Found(bytes) => {
+                drawn.set_length(bytes);
+                drawn.set_style(style());
             }
+            HashStep::Done(bytes) => drawn.set_position(bytes),
         };
         run(Arc::new(report)).await
     }
@@ -110,6 +106,8 @@ impl Bars {
     pub fn hashing(&mut self, files: &[Hashing]) {
         for file in files {
             let bar = self.bar(format!("hashing {}", file.path), file.total);
+            // How much there is in a folder turns out when all of it was looked through.
+            bar.set_length(file.total);
             bar.set_position(file.done);
         }
     }

@@ -251,6 +251,8 @@ bodies! {
         metainfo_bytes: u32,
         /// Bytes per piece.
         piece_length: u32,
+        /// How many files a folder has; nothing for a single file.
+        folder_files: Option<u32>,
     }
     /// The author's device shares what a Manifest describes.
     Share = 33 {

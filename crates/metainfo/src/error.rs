@@ -51,6 +51,17 @@ pub enum MetainfoError {
     /// Neither a file nor a folder, or both.
     #[error("the file tree's entry `{0}` is neither a file nor a folder")]
     Entry(String),
+    /// Two entries of one folder that a system without letter case in its names cannot tell apart.
+    #[error("`{first}` and `{second}` are one name on other systems: rename one of them")]
+    Twins {
+        /// One of them, inside of the share.
+        first: String,
+        /// The other.
+        second: String,
+    },
+    /// A file in the folder of the pad files.
+    #[error("`{0}` is where pad files are (BEP 47): use another name")]
+    PadFolder(String),
     /// Nothing in it.
     #[error("the file tree has no file")]
     NoFiles,
@@ -130,12 +141,9 @@ pub enum HashError {
     /// Caller: `cancelled` was set.
     #[error("hashing was cancelled")]
     Cancelled,
-    /// Caller: a folder without any file.
-    #[error("there is no file in the folder `{}`", .0.display())]
+    /// Caller: a folder without any file that can be shared.
+    #[error("there is no file to share in the folder `{}`", .0.display())]
     EmptyFolder(PathBuf),
-    /// Caller: a symbolic link inside the folder. Following it could share what lies outside.
-    #[error("`{}` is a symbolic link, which cannot be shared", .0.display())]
-    Symlink(PathBuf),
     /// Caller: a device, pipe or socket.
     #[error("`{}` is neither a file nor a folder", .0.display())]
     Special(PathBuf),
@@ -161,6 +169,14 @@ pub enum HashError {
     /// Caller: two names that are one in Unicode NFC.
     #[error("`{}` and `{}` have the same name once normalized", .first.display(), .second.display())]
     Clash {
+        /// One of them.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
+    },
+    /// Caller: two names that are one on systems that do not tell upper from lower case.
+    #[error("`{}` and `{}` are one name on other systems: rename one of them", .first.display(), .second.display())]
+    Twins {
         /// One of them.
         first: PathBuf,
         /// The other.

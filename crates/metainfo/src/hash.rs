@@ -9,7 +9,7 @@ mod tests;
 mod walk;
 mod work;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use peerage_types::limits::METAINFO_BYTES_MAX;
@@ -28,6 +28,8 @@ pub struct HashJob<'a> {
     pub name: &'a FileName,
     /// The group it is shared in.
     pub group: GroupId,
+    /// Called once, before the first byte is read, with the number of bytes that there are to hash.
+    pub found: &'a (dyn Fn(u64) + Sync),
     /// Called with the number of bytes done so far, which only grows and ends at the total. It is called by several
     /// threads, one after the other, and holds them up while it runs.
     pub progress: &'a (dyn Fn(u64) + Sync),
@@ -42,6 +44,30 @@ pub struct Hashed {
     pub metainfo: Metainfo,
     /// SHA-256 of each 16 KiB block, `metainfo.leaf_total()` of them, the leaves of all files one after another.
     pub leaves: Vec<Sha256>,
+    /// What was left out of a folder.
+    pub skipped: Skipped,
+}
+
+/// Most entries that [`Skipped`] names.
+pub const SKIPPED_NAMED_MAX: usize = 20;
+
+/// Entries of a folder that are neither files nor folders and were left out. A symbolic link is not followed, for it
+/// could share what lies outside of the folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Skipped {
+    /// The first of them, in the order in which they were found, with what they are.
+    pub named: Vec<(PathBuf, &'static str)>,
+    /// How many there are.
+    pub count: usize,
+}
+
+impl Skipped {
+    fn note(&mut self, path: PathBuf, what: &'static str) {
+        self.count += 1;
+        if self.named.len() < SKIPPED_NAMED_MAX {
+            self.named.push((path, what));
+        }
+    }
 }
 
 /// Hashes a file or folder with all cores, SHA-1 and SHA-256 in one read. Blocking.
@@ -56,6 +82,7 @@ pub fn hash_path(job: &HashJob<'_>) -> Result<Hashed, HashError> {
 fn hash_with(job: &HashJob<'_>, piece_length: Option<u32>) -> Result<Hashed, HashError> {
     let share = walk::walk(job)?;
     let total = share.files.iter().fold(0_u64, |sum, file| sum.saturating_add(file.size()));
+    (job.found)(total);
     let piece_length = piece_length.unwrap_or_else(|| piece_length_for(total));
     let layout = Layout::new(share.files.iter().map(walk::Found::size), piece_length)?;
     let hybrid = is_hybrid(share.files.len());
@@ -80,7 +107,7 @@ fn hash_with(job: &HashJob<'_>, piece_length: Option<u32>) -> Result<Hashed, Has
         pieces_v1: hashes.pieces_v1.as_flattened(),
     }
     .seal()?;
-    Ok(Hashed { metainfo, leaves: hashes.leaves })
+    Ok(Hashed { metainfo, leaves: hashes.leaves, skipped: share.skipped })
 }
 
 /// Refuses what is certain to exceed the largest metainfo before hours of hashing: the v1 pieces and the largest

@@ -13,6 +13,7 @@ use crate::assemble::{Draft, is_hybrid, layer_root};
 use crate::error::MetainfoError;
 use crate::layout::{Layout, PathBudget};
 use crate::model::{FileEntry, Metainfo};
+use crate::twins;
 
 impl Metainfo {
     /// Checks everything that can be checked without the content: a canonical hybrid of v1 and v2 (v2 only above
@@ -42,6 +43,10 @@ impl Metainfo {
         let is_named = |file: &FileEntry| matches!(file.path.components(), [only] if *only == name);
         if single_file && !matches!(files.as_slice(), [file] if is_named(file)) {
             return Err(MetainfoError::SingleFile);
+        }
+
+        if !single_file {
+            twins::check(&files.iter().map(|file| &file.path).collect::<Vec<_>>())?;
         }
 
         let layout = Layout::new(files.iter().map(|file| file.size), piece_length)?;

@@ -59,7 +59,7 @@ impl FromStr for Name {
 }
 
 /// The name of a shared file or folder, and of each path component inside a folder: Unicode in NFC, 1–255
-/// bytes, no separators, no control characters, not `.` or `..`.
+/// bytes, no separators, no control characters, not `.` or `..`, not what Windows calls a device.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileName(String);
 
@@ -72,6 +72,12 @@ impl FileName {
     /// Takes a name as a local file system gives it and brings it into NFC first.
     pub fn normalized(text: &str) -> Result<Self, NameError> {
         text.nfc().collect::<String>().parse()
+    }
+
+    /// What decides on other systems whether two names are the same: letter case does not count there, nor do dots and
+    /// spaces at the end.
+    pub fn folded(&self) -> String {
+        self.0.to_lowercase().trim_end_matches(['.', ' ']).to_owned()
     }
 }
 
@@ -87,6 +93,7 @@ impl FromStr for FileName {
             _ if text.contains(['/', '\\']) => refuse("it contains a path separator"),
             _ if text.chars().any(is_hidden) => refuse("it contains a control character"),
             _ if !is_nfc(text) => refuse("it is not in Unicode NFC"),
+            _ if is_device(text) => refuse("it is a device on Windows"),
             _ => Ok(Self(text.to_owned())),
         }
     }
@@ -95,6 +102,21 @@ impl FromStr for FileName {
 /// Control characters, and the bidirectional overrides with which `exe.txt` can be made to look harmless.
 fn is_hidden(c: char) -> bool {
     c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Whether Windows opens a device under this name, whatever its extension.
+fn is_device(name: &str) -> bool {
+    const DEVICES: [&str; 4] = ["CON", "PRN", "AUX", "NUL"];
+    const PORTS: [&str; 2] = ["COM", "LPT"];
+    let stem = name.split('.').next().unwrap_or_default().trim_end_matches(' ');
+    let same = |device: &str| stem.eq_ignore_ascii_case(device);
+    let is_port = |port: &str| {
+        let number = stem.get(..3).filter(|word| word.eq_ignore_ascii_case(port)).and_then(|_| stem.get(3..));
+        number.is_some_and(|n| {
+            matches!(n, "\u{b9}" | "\u{b2}" | "\u{b3}") || n.len() == 1 && n.as_bytes()[0].is_ascii_digit()
+        })
+    };
+    DEVICES.into_iter().any(same) || PORTS.into_iter().any(is_port)
 }
 
 /// What may be echoed to a terminal: control characters escaped, length bounded.
@@ -186,5 +208,15 @@ mod tests {
             expect!["`café` is not a valid file name: it is not in Unicode NFC"],
         );
         assert_eq!(FileName::normalized("cafe\u{301}").unwrap().as_str(), "café");
+        check::<FileName>(
+            "nul.txt",
+            expect!["`nul.txt` is not a valid file name: it is a device on Windows"],
+        );
+        check::<FileName>("Com7", expect!["`Com7` is not a valid file name: it is a device on Windows"]);
+        for fine in ["console", "com", "com10", "nully.txt", "x.nul", "lptä"] {
+            check::<FileName>(fine, expect!["ok"]);
+        }
+        let folded = |text: &str| text.parse::<FileName>().unwrap().folded();
+        assert_eq!((folded("Ärger.TXT. "), folded("a")), ("ärger.txt".to_owned(), "a".to_owned()));
     }
 }

@@ -43,6 +43,12 @@ impl SafePath {
         &self.0
     }
 
+    /// The first `count` components as text; all if there are fewer.
+    pub fn prefix(&self, count: usize) -> String {
+        let parts: Vec<&str> = self.0.iter().take(count).map(FileName::as_str).collect();
+        parts.join("/")
+    }
+
     /// The place of this path below `root`.
     pub fn under(&self, root: &Path) -> PathBuf {
         let mut path = root.to_owned();
@@ -81,6 +87,7 @@ mod tests {
         let path = SafePath::new(["photos", "café.jpg"]).unwrap();
         assert_eq!(path.under(Path::new("/srv")), Path::new("/srv/photos/café.jpg"));
         assert_eq!(path.to_string(), "photos/café.jpg");
+        assert_eq!((path.prefix(1).as_str(), path.prefix(9).as_str()), ("photos", "photos/café.jpg"));
         assert!(SafePath::new(["..", "etc"]).is_err());
         assert!(SafePath::new(["/etc/passwd"]).is_err());
         assert_eq!(SafePath::new([""; 0]), Err(PathError::Empty));

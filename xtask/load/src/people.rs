@@ -88,6 +88,7 @@ fn manifest(n: usize) -> Result<Body> {
         metainfo: MetainfoId(hash),
         metainfo_bytes: 40_000,
         piece_length: 1 << 20,
+        folder_files: None,
     })
 }
 

@@ -13,10 +13,7 @@ use crate::progress::Progress;
 pub async fn run_line(node: &Node, line: &str, progress: Progress) -> Option<Outcome> {
     let parsed = parse(line);
     match &parsed {
-        Ok(Some(Command::UploadFile { path, .. })) => {
-            let path = path.clone();
-            progress.hashing(&path, |report| run(node, parsed, report)).await
-        }
+        Ok(Some(Command::UploadFile { .. })) => progress.hashing(|report| run(node, parsed, report)).await,
         Ok(Some(Command::Wait { .. })) => progress.downloads(node, run(node, parsed, Arc::new(|_| {}))).await,
         _ => run(node, parsed, Arc::new(|_| {})).await,
     }

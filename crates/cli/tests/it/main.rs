@@ -9,6 +9,7 @@ mod demo;
 mod double;
 mod durable;
 mod failover;
+mod folders;
 mod hostile;
 mod membership;
 mod node;

@@ -42,6 +42,7 @@ fn a_stranger_gets_nothing_and_a_member_does() {
         path: &film,
         name: &"film.bin".parse().unwrap(),
         group: eve.group,
+        found: &|_| (),
         progress: &|_| (),
         cancelled: &AtomicBool::new(false),
     };

@@ -150,5 +150,6 @@ impl FileView {
             && (self.size, self.content, self.piece_length) == (other.size, other.content, other.piece_length)
             && (self.info_hash, self.info_hash_v1) == (other.info_hash, other.info_hash_v1)
             && (self.metainfo, self.metainfo_bytes) == (other.metainfo, other.metainfo_bytes)
+            && self.folder_files == other.folder_files
     }
 }

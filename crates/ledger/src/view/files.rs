@@ -41,6 +41,8 @@ pub struct FileView {
     pub metainfo_bytes: u32,
     /// Bytes per piece.
     pub piece_length: u32,
+    /// How many files a folder has; nothing for a single file.
+    pub folder_files: Option<u32>,
     /// Open shares, first shared first; never empty.
     pub shares: Vec<ShareView>,
 }
@@ -108,6 +110,7 @@ pub(super) fn file(body: &Body, manifest: RecordId, shares: Vec<ShareView>) -> O
         metainfo,
         metainfo_bytes,
         piece_length,
+        folder_files,
     } = body
     else {
         return None;
@@ -123,6 +126,7 @@ pub(super) fn file(body: &Body, manifest: RecordId, shares: Vec<ShareView>) -> O
         metainfo: *metainfo,
         metainfo_bytes: *metainfo_bytes,
         piece_length: *piece_length,
+        folder_files: *folder_files,
         shares,
     })
 }

@@ -71,7 +71,7 @@ fn one_name_two_contents() {
     // A second description of one content does not hide behind the first.
     check(
         "bob share a.mkv=1; cat share a.mkv=1/2; ann share a.mkv=1/3",
-        expect!["a.mkv=1 by bob | a.mkv#aeaqcaib=1 by cat | a.mkv#5ch5sp3r=1 by ann"],
+        expect!["a.mkv=1 by bob | a.mkv#aeaqcaib=1 by cat | a.mkv#45qv2l2n=1 by ann"],
     );
     check("bob share a.mkv=1; bob share A.mkv=2", expect!["A.mkv=2 by bob | a.mkv=1 by bob"]);
 }

@@ -364,5 +364,6 @@ pub fn manifest(text: &str) -> Body {
         metainfo: MetainfoId([content; 32]),
         metainfo_bytes: 500,
         piece_length: 16_384,
+        folder_files: None,
     }
 }

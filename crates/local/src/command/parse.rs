@@ -160,6 +160,8 @@ fn command(spec: &'static Spec, words: &Words<'_>) -> Result<Command, ParseError
     let user = |text: &str, otherwise: Refusal| text.parse::<UserRef>().map_err(|_| otherwise);
     let new_name = |text: &str| text.parse::<Name>().map_err(Refusal::from);
     let secret = |text: &str| Password(text.to_owned());
+    // Folders are listed with a slash behind their name.
+    let file = |text: &str| text.trim_end_matches('/').to_owned();
     Ok(match (spec.name, &words.args[..]) {
         ("create_user", [u, p]) => {
             Command::CreateUser { user: new_name(u)?, password: secret(p), code: None }
@@ -206,15 +208,15 @@ fn command(spec: &'static Spec, words: &Words<'_>) -> Result<Command, ParseError
         ("audit", [g]) => Command::Audit { group: group(g)? },
         ("list_files", [g]) => Command::ListFiles { group: group(g)? },
         ("upload_file", [p, g]) => Command::UploadFile { path: p.into(), group: group(g)? },
-        ("stop_share", [g, f]) => Command::StopShare { group: group(g)?, file: (*f).into() },
+        ("stop_share", [g, f]) => Command::StopShare { group: group(g)?, file: file(f) },
         ("download_file", [g, f, d]) => {
-            Command::DownloadFile { group: group(g)?, file: (*f).into(), destination: (*d).into() }
+            Command::DownloadFile { group: group(g)?, file: file(f), destination: (*d).into() }
         }
         ("show_downloads", []) => Command::ShowDownloads,
-        ("list_peers", [g, f]) => Command::ListPeers { group: group(g)?, file: (*f).into() },
+        ("list_peers", [g, f]) => Command::ListPeers { group: group(g)?, file: file(f) },
         ("wait", what @ ([] | [_, _])) => {
             let what = match what {
-                [g, f] => Some((group(g)?, (*f).to_owned())),
+                [g, f] => Some((group(g)?, file(f))),
                 _ => None,
             };
             let seconds = |text: &str| Duration::try_from_secs_f64(text.parse().ok()?).ok();

@@ -124,7 +124,7 @@ specs! {
     "close_group" "<group_id>" [group:Group] "end a group for everybody"
     "audit" "<group_id>" [group:Group] "who did what when, and whether it counts"
     "list_files" "<group_id>" [group:Group] "every file of a group"
-    "upload_file" "<file_path> <group_id>" [path:Path group:Group] "share a file where it lies"
+    "upload_file" "<file_path> <group_id>" [path:Path group:Group] "share a file or a folder where it lies"
     "stop_share" "<group_id> <file_name>" [group:Group file:File] "stop sharing a file"
     "download_file" "<group_id> <file_name> <destination_path>" [group:Group file:File destination:Path] "download to a folder or file name"
     "show_downloads" "" [] "what is running [D] and complete [C]"

@@ -7,7 +7,7 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use peerage_node::client::HashReport;
+use peerage_node::client::{HashReport, HashStep};
 use serde_json::{Map, Value};
 
 use super::{Api, Hashed, answer};
@@ -71,18 +71,19 @@ struct Hashing {
 
 impl Hashing {
     fn begin(api: &Arc<Api>, path: &std::path::Path) -> Self {
-        // What cannot be looked at is refused by the command itself.
-        let total = std::fs::metadata(path).map_or(0, |meta| meta.len());
-        api.hashing().insert(path.to_owned(), Hashed { done: 0, total });
+        api.hashing().insert(path.to_owned(), Hashed { done: 0, total: 0 });
         Self { api: Arc::clone(api), path: path.to_owned() }
     }
 
     fn report(&self) -> HashReport {
         let (api, path) = (Arc::clone(&self.api), self.path.clone());
-        Arc::new(move |done| {
+        Arc::new(move |step| {
             // Hashing threads end a little later than a command that is given up.
             if let Some(hashed) = api.hashing().get_mut(&path) {
-                hashed.done = done;
+                match step {
+                    HashStep::Found(bytes) => hashed.total = bytes,
+                    HashStep::Done(bytes) => hashed.done = bytes,
+                }
             }
         })
     }

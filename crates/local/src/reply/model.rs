@@ -213,6 +213,8 @@ pub struct File {
     pub name: String,
     /// Bytes.
     pub size: u64,
+    /// How many files a folder has; nothing for a single file.
+    pub files: Option<u32>,
     /// Members who share it, online or not.
     pub sharers: u32,
     /// Those of them who offer all of it now.
@@ -226,6 +228,7 @@ impl From<&FileLine> for File {
         Self {
             name: f.name.clone(),
             size: f.size,
+            files: f.files,
             sharers: f.sharers,
             sharers_online: f.sharers_online,
             content: f.content.to_hex(),

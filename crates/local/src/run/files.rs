@@ -22,8 +22,10 @@ fn listing(files: &[FileLine], group: &GroupRef) -> Done {
 
 fn file_item(file: &FileLine) -> Item {
     let online = human::count(u64::from(file.sharers_online), "sharer");
-    let detail = format!("{}\t{online} online", human::bytes(file.size));
-    Item::new(file.name.clone(), Some(detail), &model::File::from(file))
+    let files = file.files.map(|count| format!(" in {}", human::count(u64::from(count), "file")));
+    let slash = if files.is_some() { "/" } else { "" };
+    let detail = format!("{}{}\t{online} online", human::bytes(file.size), files.unwrap_or_default());
+    Item::new(format!("{}{slash}", file.name), Some(detail), &model::File::from(file))
 }
 
 pub(super) async fn upload(
@@ -35,6 +37,7 @@ pub(super) async fn upload(
     let reply = node.upload_file(path, group, hashed).await?;
     let again = if reply.joined_existing { "you are one more sharer of it; " } else { "" };
     Ok(Done::say("File shared successfully")
+        .note(reply.skipped)
         .next(format!("{again}others: download_file {group} {} <destination_path>", quote(&reply.name))))
 }
 
@@ -150,14 +153,17 @@ mod tests {
         let file = FileLine {
             name: "notes.pdf".into(),
             size: 2048,
+            files: None,
             sharers: 2,
             sharers_online: 0,
             content: ContentId([0xab; 32]),
         };
-        let done = Ok(listing(&[file], &"g".parse().unwrap()));
+        let folder = FileLine { name: "album".into(), files: Some(3), ..file.clone() };
+        let done = Ok(listing(&[file, folder], &"g".parse().unwrap()));
         expect![[r#"
             notes.pdf
-            {"command":"list_files","ok":true,"message":"1 file","items":[{"content":"abababababababababababababababababababababababababababababababab","name":"notes.pdf","sharers":2,"sharers_online":0,"size":2048}]}"#]]
+            album/
+            {"command":"list_files","ok":true,"message":"2 files","items":[{"content":"abababababababababababababababababababababababababababababababab","files":null,"name":"notes.pdf","sharers":2,"sharers_online":0,"size":2048},{"content":"abababababababababababababababababababababababababababababababab","files":3,"name":"album","sharers":2,"sharers_online":0,"size":2048}]}"#]]
         .assert_eq(&format!("{}\n{}", reply::plain(&done), reply::json("list_files", &done)));
         let peer = PeerLine {
             user: "bob".into(),

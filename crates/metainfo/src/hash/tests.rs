@@ -21,6 +21,7 @@ fn hash(
         path,
         name: &"share".parse().unwrap(),
         group: GroupId([1; 32]),
+        found: &|_| (),
         progress,
         cancelled: &AtomicBool::new(false),
     };
@@ -142,9 +143,16 @@ fn the_same_content_gives_the_same_bytes_and_another_group_does_not() {
     fs::write(&b, content(5, 70_000)).unwrap();
     let of = |path, group| {
         let (name, cancelled) = ("same".parse().unwrap(), AtomicBool::new(false));
-        hash_path(&HashJob { path, name: &name, group, progress: &|_| (), cancelled: &cancelled })
-            .unwrap()
-            .metainfo
+        hash_path(&HashJob {
+            path,
+            name: &name,
+            group,
+            found: &|_| (),
+            progress: &|_| (),
+            cancelled: &cancelled,
+        })
+        .unwrap()
+        .metainfo
     };
     let (first, second, other) =
         (of(&a, GroupId([1; 32])), of(&b, GroupId([1; 32])), of(&b, GroupId([2; 32])));
@@ -179,10 +187,15 @@ fn set_modified(path: &Path, unix_seconds: u64) {
 #[track_caller]
 fn print(root: &Path, result: Result<Hashed, HashError>, expected: &Expect) {
     let text = match result {
-        Ok(hashed) => hashed.metainfo.files().iter().map(|file| format!("{} ", file.path)).collect(),
-        Err(e) => e.to_string().replace(&root.display().to_string(), "ROOT"),
+        Ok(hashed) => {
+            let files = hashed.metainfo.files().iter().map(|file| format!("{} ", file.path));
+            let skipped =
+                hashed.skipped.named.iter().map(|(path, what)| format!("- {}: {what} ", path.display()));
+            files.chain(skipped).collect::<String>()
+        }
+        Err(e) => e.to_string(),
     };
-    expected.assert_eq(&text);
+    expected.assert_eq(&text.replace(&root.display().to_string(), "ROOT"));
 }
 
 #[test]
@@ -229,6 +242,7 @@ fn cancelling_ends_the_job() {
         path: folder.path(),
         name: &name,
         group: GroupId([1; 32]),
+        found: &|_| (),
         progress: &progress,
         cancelled: &cancelled,
     };
@@ -246,10 +260,10 @@ fn check(make: impl Fn(&Path), expected: Expect) {
 
 #[test]
 fn folders() {
-    check(|_| (), expect!["there is no file in the folder `ROOT`"]);
+    check(|_| (), expect!["there is no file to share in the folder `ROOT`"]);
     check(
         |root| fs::create_dir_all(root.join("a/b")).unwrap(),
-        expect!["there is no file in the folder `ROOT`"],
+        expect!["there is no file to share in the folder `ROOT`"],
     );
     let ordered = |root: &Path| {
         fs::create_dir_all(root.join("a")).unwrap();
@@ -282,17 +296,22 @@ fn what_cannot_be_shared() {
     use std::os::unix::fs::symlink;
     use std::os::unix::net::UnixListener;
 
+    let skipped = |root: &Path| {
+        symlink("/etc/hostname", root.join("link")).unwrap();
+        symlink("/etc", root.join("folder")).unwrap();
+        symlink("nowhere", root.join("\u{1}")).unwrap();
+        drop(UnixListener::bind(root.join("socket")).unwrap());
+    };
+    check(skipped, expect!["there is no file to share in the folder `ROOT`"]);
+    let skipped = |root: &Path| {
+        skipped(root);
+        fs::write(root.join("f"), "x").unwrap();
+    };
     check(
-        |root| symlink("/etc/hostname", root.join("link")).unwrap(),
-        expect!["`ROOT/link` is a symbolic link, which cannot be shared"],
-    );
-    check(
-        |root| symlink("/etc", root.join("link")).unwrap(),
-        expect!["`ROOT/link` is a symbolic link, which cannot be shared"],
-    );
-    check(
-        |root| drop(UnixListener::bind(root.join("socket")).unwrap()),
-        expect!["`ROOT/socket` is neither a file nor a folder"],
+        skipped,
+        expect![
+            "f - ROOT/: a symbolic link - ROOT/folder: a symbolic link - ROOT/link: a symbolic link - ROOT/socket: neither a file nor a folder "
+        ],
     );
     check(
         |root| fs::write(root.join(OsStr::from_bytes(b"\xff")), "x").unwrap(),
@@ -310,6 +329,25 @@ fn what_cannot_be_shared() {
         fs::write(root.join("caf\u{e9}"), "x").unwrap();
     };
     check(twins, expect!["`ROOT/café` and `ROOT/café` have the same name once normalized"]);
+    let twins = |root: &Path| {
+        fs::create_dir(root.join("Music")).unwrap();
+        for path in ["Music/a", "music"] {
+            fs::write(root.join(path), "x").unwrap();
+        }
+    };
+    check(twins, expect!["`ROOT/Music` and `ROOT/music` are one name on other systems: rename one of them"]);
+    let pad = |root: &Path| {
+        fs::create_dir(root.join(".pad")).unwrap();
+        fs::write(root.join(".pad/7"), "x").unwrap();
+    };
+    check(
+        pad,
+        expect!["this cannot be shared as one: `.pad/7` is where pad files are (BEP 47): use another name"],
+    );
+    check(
+        |root| fs::write(root.join("aux.c"), "x").unwrap(),
+        expect!["`ROOT/aux.c` cannot be shared: `aux.c` is not a valid file name: it is a device on Windows"],
+    );
 
     let folder = tempfile::tempdir().unwrap();
     let (socket, link) = (folder.path().join("socket"), folder.path().join("link"));

@@ -7,10 +7,11 @@ use std::sync::atomic::Ordering;
 
 use peerage_types::{FileName, SafePath};
 
-use super::HashJob;
 use super::identity::Identity;
+use super::{HashJob, Skipped};
 use crate::error::{HashError, MetainfoError};
 use crate::layout::{PATH_DEPTH_MAX, PathBudget};
+use crate::twins;
 
 /// A file as it was found.
 #[derive(Debug)]
@@ -60,6 +61,7 @@ impl Found {
 pub(crate) struct Share {
     pub single_file: bool,
     pub files: Vec<Found>,
+    pub skipped: Skipped,
 }
 
 /// Looks at the path and, if it is a folder, at everything below.
@@ -68,19 +70,20 @@ pub(crate) fn walk(job: &HashJob<'_>) -> Result<Share, HashError> {
     if top.is_file() {
         let path = SafePath::from(job.name.clone());
         let file = Found { path, local: job.path.to_owned(), identity: Identity::of(&top), follow: true };
-        return Ok(Share { single_file: true, files: vec![file] });
+        return Ok(Share { single_file: true, files: vec![file], skipped: Skipped::default() });
     }
     if !top.is_dir() {
         return Err(HashError::Special(job.path.to_owned()));
     }
     let mut files = Vec::new();
+    let mut skipped = Skipped::default();
     let mut budget = PathBudget::default();
     let mut folders = vec![(job.path.to_owned(), Vec::new())];
     while let Some((local, parts)) = folders.pop() {
         if job.cancelled.load(Ordering::Relaxed) {
             return Err(HashError::Cancelled);
         }
-        for (name, local) in entries(&local)? {
+        for (name, local) in entries(&local, &mut skipped)? {
             let parts: Vec<FileName> = parts.iter().cloned().chain([name]).collect();
             if parts.len() > PATH_DEPTH_MAX {
                 return Err(MetainfoError::Depth(local.display().to_string()).into());
@@ -94,8 +97,8 @@ pub(crate) fn walk(job: &HashJob<'_>) -> Result<Share, HashError> {
                         .map_err(|source| HashError::Path { path: local.clone(), source })?;
                     files.push(Found { path, local, identity: Identity::of(&metadata), follow: false });
                 }
-                kind if kind.is_symlink() => return Err(HashError::Symlink(local)),
-                _ => return Err(HashError::Special(local)),
+                // It was one a moment ago.
+                _ => return Err(HashError::Changed(local)),
             }
         }
     }
@@ -104,19 +107,32 @@ pub(crate) fn walk(job: &HashJob<'_>) -> Result<Share, HashError> {
     }
     // Normalizing may have changed the order, and folders were visited last in, first out.
     files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-    Ok(Share { single_file: false, files })
+    twins::check(&files.iter().map(|file| &file.path).collect::<Vec<_>>())?;
+    Ok(Share { single_file: false, files, skipped })
 }
 
-/// The entries of one folder under their shared names.
-fn entries(folder: &Path) -> Result<BTreeMap<FileName, PathBuf>, HashError> {
-    let mut paths = Vec::new();
+/// The files and folders in one folder under their shared names.
+fn entries(folder: &Path, skipped: &mut Skipped) -> Result<BTreeMap<FileName, PathBuf>, HashError> {
+    let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(|e| HashError::io_later(folder, e))? {
-        paths.push(entry.map_err(|e| HashError::io(folder, e))?.path());
+        let entry = entry.map_err(|e| HashError::io(folder, e))?;
+        let path = entry.path();
+        let kind = entry.file_type().map_err(|e| HashError::io_later(&path, e))?;
+        found.push((path, kind));
     }
     // The file system's order is arbitrary; which fault is reported must not be.
-    paths.sort_unstable();
+    found.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     let mut entries = BTreeMap::new();
-    for path in paths {
+    let mut folded: BTreeMap<String, PathBuf> = BTreeMap::new();
+    for (path, kind) in found {
+        if kind.is_symlink() {
+            skipped.note(path, "a symbolic link");
+            continue;
+        }
+        if !kind.is_file() && !kind.is_dir() {
+            skipped.note(path, "neither a file nor a folder");
+            continue;
+        }
         let Some(text) = path.file_name().and_then(|name| name.to_str()) else {
             return Err(HashError::NotUnicode(path));
         };
@@ -124,8 +140,12 @@ fn entries(folder: &Path) -> Result<BTreeMap<FileName, PathBuf>, HashError> {
             Ok(name) => name,
             Err(source) => return Err(HashError::Name { path, source }),
         };
+        let twin = folded.insert(name.folded(), path.clone());
         if let Some(first) = entries.insert(name, path.clone()) {
             return Err(HashError::Clash { first, second: path });
+        }
+        if let Some(first) = twin {
+            return Err(HashError::Twins { first, second: path });
         }
     }
     Ok(entries)

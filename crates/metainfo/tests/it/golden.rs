@@ -38,6 +38,7 @@ fn check(name: &str, files: &[(&str, usize, u64)], expected: Expect) {
         path: &root,
         name: &name,
         group: GroupId([0x5a; 32]),
+        found: &|_| (),
         progress: &|_| (),
         cancelled: &cancelled,
     };

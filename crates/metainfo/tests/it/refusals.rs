@@ -246,6 +246,98 @@ fn file_tree() {
     );
 }
 
+/// What would be opened outside of the folder, as something else, or over another file of the same folder.
+#[test]
+fn path_tricks() {
+    let first = "1:ad5:empty";
+    check(
+        FOLDER,
+        first,
+        b"2:..d5:empty",
+        expect!["a path in the metainfo is refused: `..` is not a valid file name: it names a folder"],
+    );
+    check(
+        FOLDER,
+        first,
+        b"1:.d5:empty",
+        expect!["a path in the metainfo is refused: `.` is not a valid file name: it names a folder"],
+    );
+    check(
+        FOLDER,
+        first,
+        b"0:d5:empty",
+        expect!["a path in the metainfo is refused: `` is not a valid file name: it is empty"],
+    );
+    check(
+        FOLDER,
+        first,
+        b"4:/etcd5:empty",
+        expect![
+            "a path in the metainfo is refused: `/etc` is not a valid file name: it contains a path separator"
+        ],
+    );
+    check(
+        FOLDER,
+        first,
+        b"3:C:\\d5:empty",
+        expect![[
+            r#"a path in the metainfo is refused: `C:\` is not a valid file name: it contains a path separator"#
+        ]],
+    );
+    check(
+        FOLDER,
+        first,
+        b"2:a\0d5:empty",
+        expect![[
+            r#"a path in the metainfo is refused: `a\u{0}` is not a valid file name: it contains a control character"#
+        ]],
+    );
+    check(
+        FOLDER,
+        first,
+        b"3:Nuld5:empty",
+        expect![
+            "a path in the metainfo is refused: `Nul` is not a valid file name: it is a device on Windows"
+        ],
+    );
+    check(
+        FOLDER,
+        first,
+        b"8:COM1.txtd5:empty",
+        expect![
+            "a path in the metainfo is refused: `COM1.txt` is not a valid file name: it is a device on Windows"
+        ],
+    );
+    check(
+        FOLDER,
+        first,
+        b"4:.padd5:empty",
+        expect!["`.pad/empty` is where pad files are (BEP 47): use another name"],
+    );
+    check(
+        FOLDER,
+        "5:emptyd0:",
+        b"5:EMPTYd0:d6:lengthi0eee5:emptyd0:",
+        expect!["`a/EMPTY` and `a/empty` are one name on other systems: rename one of them"],
+    );
+    check(
+        FOLDER,
+        "5:a.txtd0:",
+        b"2:a.d0:",
+        expect!["`a` and `a.` are one name on other systems: rename one of them"],
+    );
+    // Long enough to go past any name that a file system takes.
+    let long = [b"300:".as_slice(), &[b'A'; 300], b"d5:empty"].concat();
+    check(
+        FOLDER,
+        first,
+        &long,
+        expect![
+            "a path in the metainfo is refused: `AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA…` is not a valid file name: it is longer than 255 bytes"
+        ],
+    );
+}
+
 #[test]
 fn hashes() {
     check(

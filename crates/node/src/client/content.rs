@@ -54,7 +54,9 @@ mod tests {
         let name = "a.bin".parse().unwrap();
         let never = AtomicBool::new(false);
         let group = GroupId([1; 32]);
-        let job = HashJob { path: &file, name: &name, group, progress: &|_| {}, cancelled: &never };
+        let quiet = |_| {};
+        let job =
+            HashJob { path: &file, name: &name, group, found: &quiet, progress: &quiet, cancelled: &never };
         let metainfo = hash_path(&job).unwrap().metainfo;
         let store = MetainfoStore::new(dir.path().to_owned());
         assert!(store.get(&metainfo.id()).is_none());

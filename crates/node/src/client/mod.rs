@@ -48,7 +48,7 @@ mod usernames;
 
 pub use cluster::{StartError, Trusted, trust};
 pub use commands::revoke_device::Unsure;
-pub use commands::upload_file::HashReport;
+pub use commands::upload_file::{HashReport, HashStep};
 pub use folder::{FolderError, data_folder};
 pub use names::{GroupRef, UserRef};
 pub use node::{Node, NodeConfig};

@@ -175,12 +175,6 @@ pub enum Refusal {
         /// How we know that it is something else.
         why: String,
     },
-    /// `upload_file` of a folder.
-    #[error("`{}` is a folder: only single files can be shared so far", .path.display())]
-    Folder {
-        /// The path as given.
-        path: PathBuf,
-    },
     /// The destination's folder does not exist.
     #[error("No such folder: `{}`", .path.display())]
     NoSuchFolder {
@@ -329,7 +323,6 @@ impl Refusal {
                 return Some(format!("to `{}`; `wait` returns when it is complete", path.display()));
             }
             Self::DestinationTaken { .. } => "choose another file name, or move the existing one away",
-            Self::Folder { .. } => "pack it into one file first, for example with tar",
             Self::NoSuchFolder { .. } => "create the folder first",
             Self::NoSuchDownload => "`show_downloads` shows what there is",
             Self::WaitTimeout { .. } => {

@@ -152,6 +152,8 @@ pub struct FileLine {
     pub name: String,
     /// Bytes.
     pub size: u64,
+    /// How many files a folder has; nothing for a single file.
+    pub files: Option<u32>,
     /// Members who share it, online or not.
     pub sharers: u32,
     /// Members of these who offer all of it at this moment.
@@ -171,6 +173,8 @@ pub struct Uploaded {
     pub content: ContentId,
     /// The group already had this file and got one more sharer.
     pub joined_existing: bool,
+    /// What was left out of a folder, a sentence each.
+    pub skipped: Vec<String>,
 }
 
 /// `download_file`.

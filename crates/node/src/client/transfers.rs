@@ -1,6 +1,6 @@
 //! What connects a session with its engine: starting and resuming transfers, and sharing on what is complete.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use peerage_ledger::Body;
@@ -87,7 +87,12 @@ impl Session {
     /// Starts or continues a download.
     pub(super) async fn fetch(&self, entry: &DownloadEntry, metainfo: Arc<Metainfo>) -> Result<(), AddError> {
         let folder = PathBuf::from(&entry.folder);
-        let source = Source::Download { folder, file_name: entry.file_name.clone() };
+        let source = Source::Download {
+            folder,
+            file_name: entry.file_name.clone(),
+            wanted: None,
+            into_existing: false,
+        };
         self.add(entry.group, metainfo, source).await
     }
 
@@ -251,10 +256,9 @@ fn rank(state: &GroupState, session: &Session) -> Option<Rank> {
 }
 
 /// What a refused torrent means to a command.
-pub(super) fn refuse_add(error: AddError, given: &Path) -> Refusal {
+pub(super) fn refuse_add(error: AddError) -> Refusal {
     match error {
         AddError::PathTaken { path, why } => Refusal::DestinationTaken { path, why },
-        AddError::FolderShare(_) => Refusal::Folder { path: given.to_owned() },
         AddError::PathInUse { path } => {
             Refusal::DestinationTaken { path, why: "another transfer uses it".to_owned() }
         }

@@ -130,18 +130,23 @@ pub struct TorrentSpec {
 pub enum Source {
     /// Complete, shared in place.
     Seed {
-        /// The file itself; never written to.
+        /// The file or folder itself; never written to.
         path: PathBuf,
         /// SHA-256 of each 16 KiB block as hashing gave them. `None` when this file was added before: what was
-        /// kept then is used, and must still fit the file's size and modification time.
+        /// kept then is used, and must still fit each file's size and modification time.
         leaves: Option<Vec<Sha256>>,
     },
     /// To be fetched; goes on where an earlier attempt at the same place stopped.
     Download {
         /// An existing folder.
         folder: PathBuf,
-        /// The complete file's name there; until then it is called like this with `.part` behind it.
+        /// The complete file's or folder's name there; until then it is called like this with `.part` behind it.
         file_name: FileName,
+        /// By the number of a file in the metainfo: which ones to fetch. Nothing for all.
+        wanted: Option<Bitfield>,
+        /// Files that lie at the place and have other content are taken over: what is right in them is kept, the rest
+        /// overwritten. Without it they are in the way.
+        into_existing: bool,
     },
 }
 
@@ -163,9 +168,9 @@ pub struct TorrentStatus {
     pub info_hash: InfoHash,
     /// Its group.
     pub group: GroupId,
-    /// The shared file's name.
+    /// The name of the shared file or folder.
     pub name: FileName,
-    /// The complete file's path, now or later.
+    /// Its path when it is complete, now or later.
     pub path: PathBuf,
     /// What it is at.
     pub state: TorrentState,
@@ -344,9 +349,6 @@ pub enum AddError {
         /// The group in the metainfo.
         got: GroupId,
     },
-    /// Shares of whole folders cannot be transferred yet.
-    #[error("`{0}` is a folder with several files: only single files can be transferred so far")]
-    FolderShare(FileName),
     /// Something else lies where the download should go. It is never overwritten.
     #[error("`{}` exists already and is not this download ({why}): move it away or choose another name", .path.display())]
     PathTaken {

@@ -1,10 +1,7 @@
-//! Files read and written at offsets, and small files replaced atomically. Everything here blocks: it runs on
+//! Bytes read and written at offsets, and small files replaced atomically. Everything here blocks: it runs on
 //! blocking threads only.
-//!
-//! Handles are opened when needed and can be let go while a torrent is idle, so that thousands of shares do not
-//! need thousands of descriptors.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -14,101 +11,53 @@ use minicbor::{Decode, Encode};
 
 use super::buffer::lock;
 
-/// What a file may be used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Access {
-    /// Somebody else's file: never written to.
-    Read,
-    /// Ours.
-    ReadWrite,
-}
-
-/// A file whose handle is opened on demand.
+/// A file of ours whose handle is opened on demand, made when it does not exist, and can be let go while a torrent is
+/// idle, so that thousands of shares do not need thousands of descriptors.
 #[derive(Debug)]
 pub(super) struct DataFile {
-    place: Mutex<Place>,
-    #[cfg(test)]
-    pub(super) is_full: std::sync::atomic::AtomicBool,
-}
-
-#[derive(Debug)]
-struct Place {
     path: PathBuf,
-    access: Access,
-    handle: Option<Arc<File>>,
+    handle: Mutex<Option<Arc<File>>>,
 }
 
 impl DataFile {
     /// Opens nothing yet.
-    pub(super) fn new(path: PathBuf, access: Access) -> Self {
-        Self {
-            place: Mutex::new(Place { path, access, handle: None }),
-            #[cfg(test)]
-            is_full: false.into(),
-        }
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path, handle: Mutex::default() }
     }
 
-    /// Where it is now.
-    pub(super) fn path(&self) -> PathBuf {
-        lock(&self.place).path.clone()
-    }
-
-    /// It has its final place and is not written to any more; an open handle stays valid.
-    pub(super) fn settle(&self, path: PathBuf) {
-        let mut place = lock(&self.place);
-        (place.path, place.access) = (path, Access::Read);
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Closes the handle; the next use opens it again.
     pub(super) fn close(&self) {
-        lock(&self.place).handle = None;
+        *lock(&self.handle) = None;
     }
 
-    /// The open file. A writable one is created when it does not exist.
-    pub(super) fn open(&self) -> io::Result<Arc<File>> {
-        let mut place = lock(&self.place);
-        if let Some(file) = &place.handle {
+    fn open(&self) -> io::Result<Arc<File>> {
+        let mut handle = lock(&self.handle);
+        if let Some(file) = &*handle {
             return Ok(Arc::clone(file));
         }
-        let writable = place.access == Access::ReadWrite;
-        let file = OpenOptions::new()
-            .read(true)
-            .write(writable)
-            .create(writable)
-            .truncate(false)
-            .open(&place.path)?;
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&self.path)?;
         let file = Arc::new(file);
-        place.handle = Some(Arc::clone(&file));
+        *handle = Some(Arc::clone(&file));
         Ok(file)
     }
 
     /// Fills `bytes` from `offset` on; a file that ends early is an error.
     pub(super) fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
-        let file = self.open()?;
-        at::read_exact(&file, bytes, offset)
+        read_exact_at(&*self.open()?, bytes, offset)
     }
 
     /// Writes all of `bytes` at `offset`.
     pub(super) fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        #[cfg(test)]
-        if self.is_full.load(std::sync::atomic::Ordering::Relaxed) {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        let file = self.open()?;
-        at::write_all(&file, bytes, offset)
-    }
-
-    /// Makes the file exactly this long without writing (sparse where the file system can).
-    pub(super) fn set_len(&self, bytes: u64) -> io::Result<()> {
-        let file = self.open()?;
-        if file.metadata()?.len() == bytes { Ok(()) } else { file.set_len(bytes) }
-    }
-
-    /// Waits until what was written is on the device.
-    pub(super) fn sync(&self) -> io::Result<()> {
-        self.open()?.sync_all()
+        write_all_at(&*self.open()?, bytes, offset)
     }
 }
+
+pub(super) use at::{read_exact as read_exact_at, write_all as write_all_at};
 
 #[cfg(unix)]
 mod at {
@@ -116,11 +65,13 @@ mod at {
     use std::io;
     use std::os::unix::fs::FileExt as _;
 
-    pub(super) fn read_exact(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+    /// Fills `bytes` from `offset` on; a file that ends early is an error.
+    pub(in crate::engine) fn read_exact(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
         file.read_exact_at(bytes, offset)
     }
 
-    pub(super) fn write_all(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    /// Writes all of `bytes` at `offset`.
+    pub(in crate::engine) fn write_all(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
         file.write_all_at(bytes, offset)
     }
 }
@@ -136,13 +87,13 @@ mod at {
 
     static POSITION: Mutex<()> = Mutex::new(());
 
-    pub(super) fn read_exact(mut file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+    pub(in crate::engine) fn read_exact(mut file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
         let _guard = lock(&POSITION);
         file.seek(SeekFrom::Start(offset))?;
         file.read_exact(bytes)
     }
 
-    pub(super) fn write_all(mut file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    pub(in crate::engine) fn write_all(mut file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
         let _guard = lock(&POSITION);
         file.seek(SeekFrom::Start(offset))?;
         file.write_all(bytes)
@@ -162,15 +113,23 @@ pub(super) struct FileStamp {
 }
 
 impl FileStamp {
+    /// Of a file that nobody has looked at.
+    pub(super) const NONE: Self = Self { size: 0, modified_ns: 0 };
+
     /// The stamp of the file that `path` leads to.
     pub(super) fn of(path: &Path) -> io::Result<Self> {
         let meta = fs::metadata(path)?;
         if !meta.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
         }
+        Ok(Self::of_meta(&meta))
+    }
+
+    /// The stamp of a file that was looked at.
+    pub(super) fn of_meta(meta: &Metadata) -> Self {
         let since = meta.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
         let modified_ns = since.and_then(|since| i64::try_from(since.as_nanos()).ok()).unwrap_or(0);
-        Ok(Self { size: meta.len(), modified_ns })
+        Self { size: meta.len(), modified_ns }
     }
 }
 
@@ -233,17 +192,15 @@ mod tests {
     #[test]
     fn reads_and_writes_at_offsets() {
         let dir = tempfile::tempdir().unwrap();
-        let file = DataFile::new(dir.path().join("a"), Access::ReadWrite);
-        file.set_len(10).unwrap();
+        let file = DataFile::new(dir.path().join("a"));
         file.write_all_at(b"xyz", 4).unwrap();
-        let mut bytes = [1; 5];
+        let mut bytes = [1; 4];
         file.read_exact_at(&mut bytes, 3).unwrap();
-        assert_eq!(&bytes, b"\0xyz\0");
+        assert_eq!(&bytes, b"\0xyz");
         assert_eq!(file.read_exact_at(&mut bytes, 6).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
         file.close();
-        assert_eq!(file.path(), dir.path().join("a"));
-        let other = DataFile::new(dir.path().join("missing"), Access::Read);
-        assert_eq!(other.open().unwrap_err().kind(), io::ErrorKind::NotFound);
+        file.read_exact_at(&mut bytes, 0).unwrap();
+        assert_eq!((&bytes, file.path()), (b"\0\0\0\0", dir.path().join("a").as_path()));
     }
 
     #[test]

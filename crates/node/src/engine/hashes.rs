@@ -40,12 +40,39 @@ pub(super) fn request(metainfo: &Metainfo, piece: u32) -> Option<HashRange> {
     Some(HashRange { root: file.root?, base_layer: 0, index, length, proof_layers: 0 })
 }
 
-/// The piece whose leaves another peer asks for; `None` when it asks for anything else, which is refused.
-pub(super) fn piece_of(metainfo: &Metainfo, range: &HashRange) -> Option<u32> {
-    let file = metainfo.files().iter().position(|file| file.root == Some(range.root))?;
-    let inner = u64::from(range.index) * u64::from(BLOCK_BYTES) / u64::from(metainfo.piece_length());
-    let piece = metainfo.file_pieces(file).nth(usize::try_from(inner).ok()?)?;
-    (request(metainfo, piece).as_ref() == Some(range)).then_some(piece)
+/// Files of equal content that are tried when leaves are asked for by their root.
+const TWINS_MAX: usize = 64;
+
+/// The files of a share by their root, for those who ask by it.
+#[derive(Debug)]
+pub(super) struct ByRoot(Vec<u32>);
+
+impl ByRoot {
+    /// Files of one block are left out: nobody asks for their leaves.
+    pub(super) fn new(metainfo: &Metainfo) -> Self {
+        let files = metainfo.files();
+        let large = (0_u32..).zip(files).filter(|(_, file)| file.size > u64::from(BLOCK_BYTES));
+        let mut indices: Vec<u32> = large.map(|(index, _)| index).collect();
+        indices.sort_by_key(|index| files.get(*index as usize).and_then(|file| file.root));
+        Self(indices)
+    }
+
+    /// The pieces whose leaves another peer asks for: one, or one of each file of equal content. None when it asks for
+    /// anything else, which is refused.
+    pub(super) fn pieces_of<'a>(
+        &'a self,
+        metainfo: &'a Metainfo,
+        range: &'a HashRange,
+    ) -> impl Iterator<Item = u32> + 'a {
+        let root = |index: u32| metainfo.files().get(index as usize).and_then(|file| file.root);
+        let first = self.0.partition_point(|index| root(*index) < Some(range.root));
+        let twins = self.0.iter().skip(first).take_while(move |index| root(**index) == Some(range.root));
+        let inner = u64::from(range.index) * u64::from(BLOCK_BYTES) / u64::from(metainfo.piece_length());
+        twins.take(TWINS_MAX).filter_map(move |index| {
+            let piece = metainfo.file_pieces(*index as usize).nth(usize::try_from(inner).ok()?)?;
+            (request(metainfo, piece).as_ref() == Some(range)).then_some(piece)
+        })
+    }
 }
 
 /// The answer to a request.
@@ -87,6 +114,7 @@ mod tests {
             path: &path,
             name: &name,
             group: GroupId([1; 32]),
+            found: &|_| (),
             progress: &progress,
             cancelled: &cancelled,
         };
@@ -110,7 +138,8 @@ mod tests {
         for len in
             [0, 1, block, block + 1, 5 * block + 3, 40 << 20, (40 << 20) + block, (40 << 20) + block + 9]
         {
-            let Hashed { metainfo, leaves } = hashed(len);
+            let Hashed { metainfo, leaves, .. } = hashed(len);
+            let by_root = ByRoot::new(&metainfo);
             for piece in 0..metainfo.piece_count() {
                 let start = metainfo.leaf_start(piece) as usize;
                 let own = leaves[start..][..metainfo.leaf_count(piece) as usize].to_vec();
@@ -120,7 +149,7 @@ mod tests {
                 };
                 assert!(range.length >= 2 && range.length.is_power_of_two() && range.length <= HASHES_MAX);
                 assert!(range.index.is_multiple_of(range.length));
-                assert_eq!(piece_of(&metainfo, &range), Some(piece));
+                assert_eq!(by_root.pieces_of(&metainfo, &range).collect::<Vec<_>>(), [piece]);
                 let hashes = answer(&range, own.clone());
                 assert_eq!(read(&metainfo, piece, &range, hashes.clone()), Some(own));
                 let mut forged = hashes.clone();
@@ -138,7 +167,7 @@ mod tests {
         let bad = |change: fn(&mut HashRange)| {
             let mut range = good;
             change(&mut range);
-            piece_of(&metainfo, &range)
+            ByRoot::new(&metainfo).pieces_of(&metainfo, &range).next()
         };
         assert_eq!(bad(|_| {}), Some(3));
         assert_eq!(bad(|r| r.root = Sha256([0; 32])), None);

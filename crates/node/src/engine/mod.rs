@@ -12,11 +12,13 @@
 //! written with one call and then announced and served. Nothing on that path takes a lock that others contend for.
 
 mod api;
+mod below;
 mod buffer;
 mod conn;
 mod dial;
 mod disk;
 mod doors;
+mod files;
 mod handshake;
 mod hashes;
 mod listen;
@@ -24,6 +26,7 @@ mod prepare;
 mod saved;
 mod shared;
 mod socket;
+mod spelling;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -49,6 +52,7 @@ pub use self::api::{
     Source, TorrentSpec, TorrentState, TorrentStatus,
 };
 use self::buffer::lock;
+use self::hashes::ByRoot;
 use self::prepare::{Kind, Prepared};
 use self::shared::{AtomicBits, EngineShared, TorrentShared};
 use self::torrent::{Msg, Owner, Start};
@@ -179,9 +183,9 @@ impl Engine {
         rank: Option<Rank>,
         seed: u64,
     ) -> Result<(), AddError> {
-        let Prepared { storage, have, check, kind, place, sources } = prepared;
+        let Prepared { storage, have, check, kind, place, sources, wanted } = prepared;
         let info_hash = metainfo.info_hash();
-        let is_download = matches!(kind, Kind::Part(_));
+        let is_download = matches!(kind, Kind::Part { .. });
         let (owner, inbox) = mpsc::unbounded_channel();
         let shared = Arc::new(TorrentShared {
             engine: Arc::clone(&self.shared),
@@ -190,6 +194,7 @@ impl Engine {
             storage,
             have: AtomicBits::new(&Bitfield::new(metainfo.piece_count())),
             status: Mutex::new(Arc::new(TorrentStatus::before(&metainfo, &place))),
+            by_root: ByRoot::new(&metainfo),
             metainfo,
             broken: false.into(),
             owner,
@@ -214,6 +219,7 @@ impl Engine {
             kind,
             place,
             sources,
+            wanted,
             rank,
             seed,
             partial_bytes_max,

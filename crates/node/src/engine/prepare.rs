@@ -2,7 +2,7 @@
 //! whether something else is in the way. Blocking.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +13,8 @@ use peerage_types::{FileName, InfoHash, Sha256, UserId};
 use peerage_wire::Bitfield;
 
 use super::api::{AddError, Source};
-use super::disk::{self, Access, DataFile, FileStamp};
+use super::disk::{self, DataFile, FileStamp};
+use super::files::{Files, changed, describe, index};
 use super::saved::{self, Saved};
 use super::storage::Storage;
 
@@ -28,23 +29,28 @@ pub(super) struct Prepared {
     /// Pieces that may be there and must be hashed first.
     pub(super) check: Bitfield,
     pub(super) kind: Kind,
-    /// The complete file's path, now or later.
+    /// The complete file's or folder's path, now or later.
     pub(super) place: PathBuf,
     /// Content received per member so far.
     pub(super) sources: BTreeMap<UserId, u64>,
+    /// Files that are to be fetched; nothing for all.
+    pub(super) wanted: Option<Bitfield>,
 }
 
 /// What lies at the place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// The complete file, as it was when it was hashed.
-    Complete(FileStamp),
-    /// A file of the right size where a download should go; whether it is the content has to be seen.
-    Existing(FileStamp),
-    /// A file of the right size that is to be shared and of which nothing (certain) is known.
-    ExistingShare(FileStamp),
-    /// A download under its temporary name.
-    Part(PathBuf),
+    /// All that is wanted, as it was when it was hashed.
+    Complete,
+    /// Files of the right size that are to be shared and of which nothing (certain) is known.
+    Share,
+    /// A download: what is not settled lies below the part.
+    Part {
+        /// Files of the right size at the place; whether they are the content has to be seen.
+        found: Vec<usize>,
+        /// Whether those that are not may be overwritten.
+        into_existing: bool,
+    },
 }
 
 /// See the module. `in_use` tells places of other running downloads.
@@ -54,19 +60,32 @@ pub(super) fn prepare(
     state_dir: &Path,
     in_use: &dyn Fn(&Path) -> bool,
 ) -> Result<Prepared, AddError> {
-    if !metainfo.is_single_file() {
-        return Err(AddError::FolderShare(metainfo.name().clone()));
-    }
     match source {
         Source::Seed { path, leaves } => prepare_seed(metainfo, path, leaves, state_dir),
-        Source::Download { folder, file_name } => {
+        Source::Download { folder, file_name, wanted, into_existing } => {
             let error = |error| AddError::Io { what: "use the folder", path: folder.clone(), error };
             let folder = folder.canonicalize().map_err(error)?;
-            let path = folder.join(file_name.as_str());
-            if in_use(&path) {
-                return Err(AddError::PathInUse { path });
+            let place = folder.join(file_name.as_str());
+            if in_use(&place) {
+                return Err(AddError::PathInUse { path: place });
             }
-            prepare_download(metainfo, &folder, &file_name, state_dir)
+            let part = folder.join(part_name(&file_name, metainfo.info_hash()));
+            let saved = Saved::load(state_dir, metainfo.info_hash(), &place);
+            let files = Files::new(Arc::clone(metainfo), place.clone(), part.clone());
+            let pieces = metainfo.piece_count();
+            let download = Download {
+                metainfo,
+                place,
+                part,
+                files,
+                saved,
+                wanted,
+                into_existing,
+                have: Bitfield::new(pieces),
+                check: Bitfield::new(pieces),
+                found: Vec::new(),
+            };
+            download.prepare(state_dir)
         }
     }
 }
@@ -78,101 +97,203 @@ fn prepare_seed(
     state_dir: &Path,
 ) -> Result<Prepared, AddError> {
     let refuse = |why: String| AddError::Source { path: path.clone(), why };
-    let stamp = FileStamp::of(&path).map_err(|error| refuse(describe(&error)))?;
-    if stamp.size != metainfo.total_bytes() {
-        return Err(refuse(format!("it has {} bytes, {} were hashed", stamp.size, metainfo.total_bytes())));
+    let files = Files::in_place(Arc::clone(metainfo), path.clone());
+    let saved = Saved::load(state_dir, metainfo.info_hash(), &path);
+    let saved = saved.filter(|saved| saved.settled.len() == metainfo.files().len());
+    let mut stamps = Vec::with_capacity(metainfo.files().len());
+    for (file, entry) in metainfo.files().iter().enumerate() {
+        let fault = |error| refuse(describe(&files.fault(file, error)));
+        let stamp = files.stamp(file).map_err(fault)?;
+        if stamp.size != entry.size {
+            let why = format!("it has {} bytes, {} were hashed", stamp.size, entry.size);
+            return Err(fault(io::Error::new(io::ErrorKind::InvalidData, why)));
+        }
+        let before = saved.as_ref().and_then(|saved| saved.settled.get(file));
+        if leaves.is_none() && before.is_some_and(|before| *before != (index(file), stamp)) {
+            let why = describe(&files.fault(file, changed()));
+            return Err(refuse(format!("{why}; share it again")));
+        }
+        stamps.push(stamp);
     }
-    let hash = metainfo.info_hash();
-    let saved = Saved::load(state_dir, hash, &path).filter(|saved| saved.complete.is_some());
+    stamps.into_iter().enumerate().for_each(|(file, stamp)| files.settle(file, stamp));
     let kind = match (leaves, &saved) {
         (Some(leaves), _) => {
             write_sidecar(metainfo, &leaves, state_dir)?;
-            Kind::Complete(stamp)
+            Kind::Complete
         }
-        (None, Some(saved)) if saved.complete != Some(stamp) => {
-            return Err(refuse("it has changed since it was shared; share it again".to_owned()));
-        }
-        (None, Some(saved)) if saved.is_trusted() => Kind::Complete(stamp),
+        (None, Some(saved)) if saved.is_trusted() => Kind::Complete,
+        (None, _) if metainfo.piece_count() == 0 => Kind::Complete,
         // Nothing is known about it, or a power failure may have changed it.
-        (None, _) => Kind::ExistingShare(stamp),
+        (None, _) => Kind::Share,
     };
     let sources = saved.map(|saved| saved.sources).unwrap_or_default();
-    Ok(complete(metainfo, path, kind, sources, state_dir))
-}
-
-fn prepare_download(
-    metainfo: &Arc<Metainfo>,
-    folder: &Path,
-    file_name: &FileName,
-    state_dir: &Path,
-) -> Result<Prepared, AddError> {
-    let io_error = |what, path: &Path| {
-        let path = path.to_owned();
-        move |error| AddError::Io { what, path, error }
-    };
-    let place = folder.join(file_name.as_str());
-    let hash = metainfo.info_hash();
-    let saved = Saved::load(state_dir, hash, &place);
-    let part = folder.join(part_name(file_name, hash));
-    let total = metainfo.total_bytes();
-    let taken = |path: &Path, why: String| AddError::PathTaken { path: path.to_owned(), why };
-    if let Ok(meta) = place.symlink_metadata() {
-        if !meta.is_file() {
-            return Err(taken(&place, "it is not a plain file".to_owned()));
-        }
-        if meta.len() != total {
-            return Err(taken(&place, format!("it has {} bytes, expected {total}", meta.len())));
-        }
-        if disk::is_same_file(&place, &part) {
-            // Killed between the two halves of giving it its final name.
-            fs::remove_file(&part).map_err(io_error("remove", &part))?;
-        }
-        let stamp = FileStamp::of(&place).map_err(io_error("look at", &place))?;
-        let known = saved.as_ref().is_some_and(|saved| saved.complete == Some(stamp) && saved.is_trusted());
-        let kind = if known { Kind::Complete(stamp) } else { Kind::Existing(stamp) };
-        let sources = saved.map(|saved| saved.sources).unwrap_or_default();
-        return Ok(complete(metainfo, place, kind, sources, state_dir));
-    }
-    let pieces = metainfo.piece_count();
-    let (have, check) = match part.symlink_metadata() {
-        Ok(meta) if !meta.is_file() => return Err(taken(&part, "it is not a plain file".to_owned())),
-        Ok(meta) if meta.len() != total => {
-            return Err(taken(&part, format!("it has {} bytes, expected {total}", meta.len())));
-        }
-        Ok(_) => match &saved {
-            Some(saved) if saved.is_trusted() => (saved.have(pieces), Bitfield::new(pieces)),
-            Some(saved) => (Bitfield::new(pieces), saved.have(pieces)),
-            None => (Bitfield::new(pieces), Bitfield::full(pieces)),
-        },
-        Err(_) => (Bitfield::new(pieces), Bitfield::new(pieces)),
-    };
-    let data = DataFile::new(part.clone(), Access::ReadWrite);
-    data.set_len(total).map_err(io_error("create", &part))?;
-    let storage = with_sidecar(metainfo, data, state_dir);
-    let sources = saved.map(|saved| saved.sources).unwrap_or_default();
-    Ok(Prepared { storage, have, check, kind: Kind::Part(part), place, sources })
-}
-
-/// Everything is there, or has to be shown to be.
-fn complete(
-    metainfo: &Arc<Metainfo>,
-    place: PathBuf,
-    kind: Kind,
-    sources: BTreeMap<UserId, u64>,
-    state_dir: &Path,
-) -> Prepared {
     let (all, none) = (Bitfield::full(metainfo.piece_count()), Bitfield::new(metainfo.piece_count()));
-    let (have, check) = match kind {
-        Kind::Complete(_) => (all, none),
-        Kind::Existing(_) | Kind::ExistingShare(_) | Kind::Part(_) => (none, all),
-    };
-    let data = DataFile::new(place.clone(), Access::Read);
-    Prepared { storage: with_sidecar(metainfo, data, state_dir), have, check, kind, place, sources }
+    let (have, check) = if kind == Kind::Complete { (all, none) } else { (none, all) };
+    let storage = with_sidecar(metainfo, files, state_dir);
+    Ok(Prepared { storage, have, check, kind, place: path, sources, wanted: None })
 }
 
-fn with_sidecar(metainfo: &Arc<Metainfo>, data: DataFile, state_dir: &Path) -> Storage {
+/// A download, while the disk is being looked at.
+struct Download<'a> {
+    metainfo: &'a Arc<Metainfo>,
+    place: PathBuf,
+    part: PathBuf,
+    files: Files,
+    saved: Option<Saved>,
+    wanted: Option<Bitfield>,
+    into_existing: bool,
+    have: Bitfield,
+    check: Bitfield,
+    found: Vec<usize>,
+}
+
+impl Download<'_> {
+    fn prepare(mut self, state_dir: &Path) -> Result<Prepared, AddError> {
+        if self.is_there(&self.place, "")? {
+            self.look_at_place()?;
+        }
+        if self.is_there(&self.part, "the part of a download of this name; ")? {
+            self.look_at_part()?;
+        }
+        let missing = |file: usize| self.is_wanted(file) && !self.files.is_settled(file);
+        let complete = self.found.is_empty() && !(0..self.metainfo.files().len()).any(missing);
+        if !complete && self.metainfo.is_single_file() && !self.files.is_settled(0) {
+            // So that a disk without room, or a folder that may not be written to, is noticed now.
+            self.files.create(0).map_err(|error| AddError::Io {
+                what: "create",
+                path: self.part.clone(),
+                error,
+            })?;
+        }
+        let kind = match complete {
+            true => Kind::Complete,
+            false => Kind::Part { found: self.found, into_existing: self.into_existing },
+        };
+        Ok(Prepared {
+            storage: with_sidecar(self.metainfo, self.files, state_dir),
+            have: self.have,
+            check: self.check,
+            kind,
+            place: self.place,
+            sources: self.saved.map(|saved| saved.sources).unwrap_or_default(),
+            wanted: self.wanted,
+        })
+    }
+
+    fn is_wanted(&self, file: usize) -> bool {
+        self.wanted.as_ref().is_none_or(|wanted| wanted.get(index(file)))
+    }
+
+    /// Whether something lies at `path`, which must then be of the share's kind.
+    fn is_there(&self, path: &Path, what: &str) -> Result<bool, AddError> {
+        let Ok(meta) = path.symlink_metadata() else { return Ok(false) };
+        let (fits, expected) = match self.metainfo.is_single_file() {
+            true => (meta.is_file(), "it is not a plain file"),
+            false => (meta.is_dir(), "it is not a folder"),
+        };
+        match fits {
+            true => Ok(true),
+            false => Err(taken(path, format!("{what}{expected}"))),
+        }
+    }
+
+    /// Settles what is certain, notes what has to be checked, refuses or takes over what is something else.
+    fn look_at_place(&mut self) -> Result<(), AddError> {
+        let saved = self.saved.as_ref();
+        let known: BTreeMap<u32, FileStamp> =
+            saved.filter(|s| s.is_trusted()).into_iter().flat_map(|s| s.settled.iter().copied()).collect();
+        for (file, entry) in self.metainfo.files().iter().enumerate() {
+            if !self.is_wanted(file) {
+                continue;
+            }
+            let Some(meta) = plain(&self.files.place_of(file))? else { continue };
+            let place = self.files.place_of(file);
+            if meta.len() != entry.size {
+                if !self.into_existing {
+                    return Err(taken(
+                        &place,
+                        format!("it has {} bytes, expected {}", meta.len(), entry.size),
+                    ));
+                }
+                self.files.adopt(file).map_err(|error| AddError::Io {
+                    what: "take over",
+                    path: place,
+                    error,
+                })?;
+                set_all(self.metainfo, file, &mut self.check);
+                continue;
+            }
+            let part = self.files.part_of(file);
+            if disk::is_same_file(&place, &part) {
+                // Killed between the two halves of giving it its final name.
+                fs::remove_file(&part).map_err(|error| AddError::Io { what: "remove", path: part, error })?;
+            }
+            let stamp = FileStamp::of_meta(&meta);
+            self.files.settle(file, stamp);
+            if known.get(&index(file)) == Some(&stamp) {
+                set_all(self.metainfo, file, &mut self.have);
+            } else if entry.size > 0 {
+                set_all(self.metainfo, file, &mut self.check);
+                self.found.push(file);
+            }
+        }
+        Ok(())
+    }
+
+    /// What an earlier attempt left, or somebody else.
+    fn look_at_part(&mut self) -> Result<(), AddError> {
+        let before =
+            self.saved.as_ref().map(|saved| (saved.have(self.metainfo.piece_count()), saved.is_trusted()));
+        for (file, entry) in self.metainfo.files().iter().enumerate() {
+            if self.files.is_settled(file) || entry.size == 0 {
+                continue;
+            }
+            let Some(meta) = plain(&self.files.part_of(file))? else { continue };
+            if meta.len() != entry.size {
+                if meta.len() == 0 && !self.metainfo.is_single_file() {
+                    // Killed between making it and giving it its length.
+                    continue;
+                }
+                let why = format!("it has {} bytes, expected {}", meta.len(), entry.size);
+                return Err(taken(&self.files.part_of(file), why));
+            }
+            for piece in self.metainfo.file_pieces(file) {
+                match &before {
+                    Some((have, true)) if have.get(piece) && !self.check.get(piece) => self.have.set(piece),
+                    Some((have, false)) if have.get(piece) => self.check.set(piece),
+                    Some(_) => false,
+                    None => self.check.set(piece),
+                };
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The plain file at `path`, `None` if there is nothing.
+fn plain(path: &Path) -> Result<Option<Metadata>, AddError> {
+    match path.symlink_metadata() {
+        Ok(meta) if meta.is_file() => Ok(Some(meta)),
+        Ok(_) => Err(taken(path, "it is not a plain file".to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(taken(path, describe(&error))),
+    }
+}
+
+fn taken(path: &Path, why: String) -> AddError {
+    AddError::PathTaken { path: path.to_owned(), why }
+}
+
+/// Sets all pieces of a file.
+fn set_all(metainfo: &Metainfo, file: usize, pieces: &mut Bitfield) {
+    for piece in metainfo.file_pieces(file) {
+        pieces.set(piece);
+    }
+}
+
+fn with_sidecar(metainfo: &Arc<Metainfo>, files: Files, state_dir: &Path) -> Storage {
     let sidecar = saved::sidecar_path(state_dir, metainfo.info_hash());
-    Storage::new(Arc::clone(metainfo), vec![data], DataFile::new(sidecar, Access::ReadWrite))
+    Storage::new(Arc::clone(metainfo), files, DataFile::new(sidecar))
 }
 
 fn write_sidecar(metainfo: &Metainfo, leaves: &[Sha256], state_dir: &Path) -> Result<(), AddError> {
@@ -194,16 +315,6 @@ fn part_name(name: &FileName, info_hash: InfoHash) -> String {
     let tag = info_hash.tag();
     let cut = name.floor_char_boundary(FILE_NAME_BYTES_MAX - PART.len() - tag.len() - 1);
     format!("{}~{tag}{PART}", &name[..cut])
-}
-
-/// What a user needs to know about a file that cannot be used.
-pub(super) fn describe(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::NotFound => "it does not exist".to_owned(),
-        io::ErrorKind::PermissionDenied => "it may not be read".to_owned(),
-        io::ErrorKind::UnexpectedEof => "it has become shorter".to_owned(),
-        _ => error.to_string(),
-    }
 }
 
 #[cfg(test)]

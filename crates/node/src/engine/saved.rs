@@ -32,9 +32,9 @@ pub(super) struct Saved {
     /// Verified pieces, as in a bitfield message.
     #[n(4)]
     have: ByteVec,
-    /// The complete file under its final name.
+    /// Complete files at their final place, by their number in the metainfo.
     #[n(5)]
-    pub(super) complete: Option<FileStamp>,
+    pub(super) settled: Vec<(u32, FileStamp)>,
     /// Whether the content was known to be on the device before this was written, so that a power failure cannot
     /// have taken it.
     #[n(6)]
@@ -53,7 +53,7 @@ impl Saved {
             boot: disk::boot_id(),
             place: encode_place(place),
             have: have.to_wire().to_vec().into(),
-            complete: None,
+            settled: Vec::new(),
             synced: false,
             sources: BTreeMap::new(),
         }

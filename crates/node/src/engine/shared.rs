@@ -10,12 +10,13 @@ use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use peerage_metainfo::Metainfo;
 use peerage_types::{DeviceId, GroupId, InfoHash, PublicKey, Time};
-use peerage_wire::{BLOCK_BYTES_WIRE_MAX, Bitfield};
+use peerage_wire::{BLOCK_BYTES_WIRE_MAX, Bitfield, HashRange};
 use tokio::sync::{Semaphore, broadcast, mpsc};
 
 use super::api::{EngineConfig, EngineEvent, Roster, TorrentStatus};
 use super::buffer::{Pool, lock};
 use super::doors::Doors;
+use super::hashes::ByRoot;
 use super::storage::Storage;
 use super::tls;
 use super::torrent::Msg;
@@ -142,6 +143,7 @@ pub(super) struct TorrentShared {
     pub(super) group: GroupId,
     pub(super) metainfo: Arc<Metainfo>,
     pub(super) storage: Storage,
+    pub(super) by_root: ByRoot,
     /// Pieces that may be served.
     pub(super) have: AtomicBits,
     /// Set when reading failed: nothing is served from then on.
@@ -157,13 +159,18 @@ impl TorrentShared {
         Arc::clone(&lock(&self.status))
     }
 
+    /// The piece whose leaves are asked for so, if it is here.
+    pub(super) fn held(&self, range: &HashRange) -> Option<u32> {
+        self.by_root.pieces_of(&self.metainfo, range).find(|piece| self.have.get(*piece))
+    }
+
     /// The owner may have ended; then the message has no meaning any more.
     pub(super) fn tell(&self, msg: Msg) {
         let _ = self.owner.send(msg);
     }
 }
 
-/// A set of piece indices that one task sets and others read.
+/// A set of indices, of pieces or files, that one task changes and others read.
 #[derive(Debug)]
 pub(super) struct AtomicBits(Vec<AtomicU64>);
 
@@ -183,6 +190,13 @@ impl AtomicBits {
     pub(super) fn set(&self, piece: u32) {
         if let Some(word) = self.0.get((piece / 64) as usize) {
             word.fetch_or(mask(piece), Ordering::Release);
+        }
+    }
+
+    /// Clears `piece`.
+    pub(super) fn clear(&self, piece: u32) {
+        if let Some(word) = self.0.get((piece / 64) as usize) {
+            word.fetch_and(!mask(piece), Ordering::Release);
         }
     }
 
@@ -237,6 +251,8 @@ mod tests {
         atomic.set(100);
         atomic.set(900);
         assert!(atomic.get(100) && !atomic.get(101));
+        atomic.clear(129);
+        assert!(!atomic.get(129) && atomic.get(100));
         atomic.set_all(&bits);
         assert!(!atomic.get(100));
     }

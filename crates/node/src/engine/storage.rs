@@ -10,6 +10,7 @@ use peerage_types::limits::BLOCK_BYTES;
 use peerage_wire::Bitfield;
 
 use super::disk::DataFile;
+use super::files::Files;
 use super::hashes;
 
 /// One torrent's files, and its leaf hashes in a sidecar: 32 bytes for each block, the leaves of all files one
@@ -17,8 +18,7 @@ use super::hashes;
 #[derive(Debug)]
 pub(super) struct Storage {
     metainfo: Arc<Metainfo>,
-    /// In the order of [`Metainfo::files`].
-    files: Vec<DataFile>,
+    files: Files,
     sidecar: DataFile,
 }
 
@@ -34,8 +34,8 @@ pub(super) struct Run {
 }
 
 impl Storage {
-    /// `files` in the order of the metainfo.
-    pub(super) fn new(metainfo: Arc<Metainfo>, files: Vec<DataFile>, sidecar: DataFile) -> Self {
+    /// Opens nothing yet.
+    pub(super) fn new(metainfo: Arc<Metainfo>, files: Files, sidecar: DataFile) -> Self {
         Self { metainfo, files, sidecar }
     }
 
@@ -46,19 +46,19 @@ impl Storage {
     }
 
     /// The files.
-    pub(super) fn files(&self) -> &[DataFile] {
+    pub(super) fn files(&self) -> &Files {
         &self.files
     }
 
     /// Fills `bytes` from where `run` starts.
     pub(super) fn read(&self, run: Run, bytes: &mut [u8]) -> io::Result<()> {
-        self.file(run.file)?.read_exact_at(bytes, run.offset)
+        self.files.read_exact_at(run.file, bytes, run.offset)
     }
 
     /// Writes a verified piece and then its leaves.
     pub(super) fn write_piece(&self, piece: u32, bytes: &[u8], leaves: &[Sha256]) -> io::Result<()> {
         let at = self.metainfo.piece_file(piece);
-        self.file(at.file)?.write_all_at(bytes, at.offset)?;
+        self.files.write_all_at(at.file, bytes, at.offset)?;
         self.write_leaves(piece, leaves)
     }
 
@@ -110,7 +110,9 @@ impl Storage {
                     right.set(piece);
                 }
                 Ok(None) => {}
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+                // It is not there.
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound) => {}
                 Err(error) => return Err(error),
             }
             done.fetch_add(u64::from(self.metainfo.piece_bytes(piece)), Ordering::Relaxed);
@@ -120,16 +122,12 @@ impl Storage {
 
     /// Lets go of all handles.
     pub(super) fn close(&self) {
-        self.files.iter().for_each(DataFile::close);
+        self.files.close();
         self.sidecar.close();
     }
 
     fn write_leaves(&self, piece: u32, leaves: &[Sha256]) -> io::Result<()> {
         let bytes: Vec<u8> = leaves.iter().flat_map(|leaf| leaf.0).collect();
         self.sidecar.write_all_at(&bytes, self.metainfo.leaf_start(piece) * Sha256::LEN as u64)
-    }
-
-    fn file(&self, index: usize) -> io::Result<&DataFile> {
-        self.files.get(index).ok_or_else(|| io::ErrorKind::InvalidInput.into())
     }
 }

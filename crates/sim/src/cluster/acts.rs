@@ -404,5 +404,6 @@ pub(super) fn manifest(name: FileName, content: u8) -> Body {
         metainfo: MetainfoId([content; 32]),
         metainfo_bytes: 100,
         piece_length: 16 * 1024,
+        folder_files: None,
     }
 }

@@ -22,6 +22,7 @@ fn metainfo(world: &World, group: GroupId, content: &[u8]) -> Metainfo {
         path: &file,
         name: &"content.bin".parse().unwrap(),
         group,
+        found: &|_| {},
         progress: &|_| {},
         cancelled: &AtomicBool::new(false),
     };
@@ -42,6 +43,7 @@ fn manifest(
         metainfo: metainfo.id(),
         metainfo_bytes: u32::try_from(metainfo.bytes().len()).unwrap(),
         piece_length: metainfo.piece_length(),
+        folder_files: None,
     };
     let manifest = ada.group(group, body);
     let share = ada.group(group, Body::Share { manifest: manifest.id(), incarnation: 0 });

@@ -18,6 +18,7 @@ use super::super::session::Session;
 use super::super::snapshot::{GroupState, unix_ms};
 use super::super::transfers::refuse_add;
 use super::super::{GroupRef, Node, Refusal};
+use super::upload_file::folder_files;
 
 /// Trackers tell each other every second who is online.
 const PRESENCE_TRIES: u32 = 5;
@@ -52,7 +53,7 @@ impl Node {
             took_ms: None,
             sources: Vec::new(),
         };
-        let peers = start(&session, file.info_hash, entry, metainfo, destination).await?;
+        let peers = start(&session, file.info_hash, entry, metainfo).await?;
         Ok(Started { name: file.shown.clone(), size: file.size, path: place.path(), peers })
     }
 }
@@ -104,7 +105,9 @@ async fn metainfo(session: &Session, file: &FileView) -> Result<Arc<Metainfo>, R
         parsed.map_err(|e| Refusal::Local(e.to_string()))?.map_err(|e| Refusal::Untrusted(e.to_string()))?;
     let as_signed = metainfo.id() == file.metainfo
         && metainfo.info_hash() == file.info_hash
-        && metainfo.content_id() == file.content;
+        && metainfo.content_id() == file.content
+        && metainfo.total_bytes() == file.size
+        && folder_files(&metainfo) == file.folder_files;
     if !as_signed {
         return Err(Refusal::Untrusted("the metainfo is not the one that the sharer signed".to_owned()));
     }
@@ -118,7 +121,6 @@ async fn start(
     info_hash: InfoHash,
     entry: DownloadEntry,
     metainfo: Arc<Metainfo>,
-    destination: &str,
 ) -> Result<usize, Refusal> {
     let local = |e: super::super::folder::FolderError| Refusal::Local(e.to_string());
     let before = session.downloads.get(&info_hash);
@@ -127,7 +129,7 @@ async fn start(
     session.downloads.put(info_hash, entry.clone()).map_err(local)?;
     if let Err(error) = session.fetch(&entry, metainfo).await {
         restore(session, info_hash, before).map_err(local)?;
-        return Err(refuse_add(error, Path::new(destination)));
+        return Err(refuse_add(error));
     }
     if session.is_seeding(&info_hash) {
         // The very file lies there already.

@@ -29,6 +29,7 @@ impl Node {
             FileLine {
                 name: file.shown.clone(),
                 size: file.size,
+                files: file.folder_files,
                 sharers: count(sharers.len()),
                 sharers_online: count(online.iter().filter(|user| sharers.contains(user)).count()),
                 content: file.content,

@@ -23,8 +23,13 @@ impl Node {
             Err(TrackersError::Unreachable { .. }) => Vec::new(),
             Err(error) => return Err(session.refuse(error)),
         };
-        let piece_bytes = u64::from(file.piece_length.max(1));
-        let pieces = u32::try_from(file.size.div_ceil(piece_bytes)).unwrap_or(u32::MAX);
+        let pieces = match (&status, session.metainfo.get(&file.metainfo)) {
+            (Some(status), _) => Some(status.piece_map.len()),
+            (None, Some(metainfo)) => Some(metainfo.piece_count()),
+            // Each file of a folder begins a piece: how many there are, only the metainfo says.
+            (None, None) if file.folder_files.is_some() => None,
+            (None, None) => u32::try_from(file.size.div_ceil(u64::from(file.piece_length.max(1)))).ok(),
+        };
         let connected = status.map(|s| s.peers).unwrap_or_default();
         let mut lines: Vec<PeerLine> = connected.iter().map(|peer| connected_line(&state, peer)).collect();
         let others = announced.iter().filter(|a| !connected.iter().any(|c| c.device == a.device));
@@ -75,7 +80,7 @@ fn connected_line(state: &GroupState, peer: &PeerStatus) -> PeerLine {
     }
 }
 
-fn announced_line(state: &GroupState, peer: &api::PeerEntry, pieces: u32) -> PeerLine {
+fn announced_line(state: &GroupState, peer: &api::PeerEntry, pieces: Option<u32>) -> PeerLine {
     let seeding = peer.state == SwarmState::Seeding;
     PeerLine {
         user: state.user(&peer.user),
@@ -85,6 +90,6 @@ fn announced_line(state: &GroupState, peer: &api::PeerEntry, pieces: u32) -> Pee
         connected: false,
         bytes_from: 0,
         bytes_to: 0,
-        pieces: seeding.then(|| PieceMap(Bitfield::full(pieces))),
+        pieces: pieces.filter(|_| seeding).map(|pieces| PieceMap(Bitfield::full(pieces))),
     }
 }

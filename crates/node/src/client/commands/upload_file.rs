@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use peerage_ledger::{Body, FileView};
 use peerage_link::api::{ErrorCode, path};
-use peerage_metainfo::{HashError, HashJob, Hashed, Metainfo, hash_path};
+use peerage_metainfo::{HashError, HashJob, Hashed, Metainfo, Skipped, hash_path};
 use peerage_types::{FileName, GroupId};
 
 use super::super::bundle::refused;
@@ -18,8 +18,17 @@ use super::super::snapshot::GroupState;
 use super::super::transfers::refuse_add;
 use super::super::{GroupRef, Node, Refusal};
 
-/// Is told how many bytes are hashed, from several threads, one at a time.
-pub type HashReport = Arc<dyn Fn(u64) + Send + Sync>;
+/// Is told how far hashing is, from several threads, one at a time.
+pub type HashReport = Arc<dyn Fn(HashStep) + Send + Sync>;
+
+/// How far hashing is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HashStep {
+    /// So many bytes are to be hashed; said once, first.
+    Found(u64),
+    /// So many are done.
+    Done(u64),
+}
 
 /// Stops the hashing when the command is given up.
 struct CancelOnDrop(Arc<AtomicBool>);
@@ -31,7 +40,7 @@ impl Drop for CancelOnDrop {
 }
 
 impl Node {
-    /// Shares a file with a group, where it lies.
+    /// Shares a file or a folder with a group, where it lies.
     pub async fn upload_file(
         &self,
         given: &Path,
@@ -42,9 +51,10 @@ impl Node {
         let state = session.my_group(group).await?;
         let (path, name) = source(given)?;
         let hashed = hash(path.clone(), name, state.view.group, report, given).await?;
+        let skipped = skipped(&path, &hashed.skipped);
         let metainfo = Arc::new(hashed.metainfo);
         let file = listed(&state, &metainfo)?;
-        let offered = offer(&session, &state, &metainfo, path, hashed.leaves, given).await?;
+        let offered = offer(&session, &state, &metainfo, path, hashed.leaves).await?;
         if let Err(refusal) = publish(&session, &state, &metainfo, file.as_ref()).await {
             if offered {
                 session.engine.remove(metainfo.info_hash()).await;
@@ -58,17 +68,28 @@ impl Node {
             size: metainfo.total_bytes(),
             content: metainfo.content_id(),
             joined_existing: file.is_some(),
+            skipped,
         })
     }
 }
 
-/// The file itself and the name that it is to have in the group.
+/// What was left out of the folder, a sentence each.
+fn skipped(folder: &Path, skipped: &Skipped) -> Vec<String> {
+    let short = |path: &Path| path.strip_prefix(folder).unwrap_or(path).display().to_string();
+    let named =
+        skipped.named.iter().map(|(path, what)| format!("`{}` is {what} and was left out", short(path)));
+    let mut lines: Vec<String> = named.collect();
+    let more = skipped.count - skipped.named.len();
+    if more > 0 {
+        lines.push(format!("{more} more were left out"));
+    }
+    lines
+}
+
+/// The file or folder itself and the name that it is to have in the group.
 fn source(given: &Path) -> Result<(PathBuf, FileName), Refusal> {
     let missing = |_| Refusal::NoSuchPath { path: given.to_owned() };
     let path = given.canonicalize().map_err(missing)?;
-    if path.is_dir() {
-        return Err(Refusal::Folder { path: given.to_owned() });
-    }
     // A link is shared under its own name.
     let name = given.file_name().or_else(|| path.file_name()).and_then(|n| n.to_str());
     let not_unicode = || Refusal::Local(format!("the name of `{}` is not Unicode", given.display()));
@@ -88,8 +109,14 @@ async fn hash(
     let cancelled = Arc::new(AtomicBool::new(false));
     let _stop = CancelOnDrop(Arc::clone(&cancelled));
     let work = move || {
-        let progress = move |bytes| report(bytes);
-        hash_path(&HashJob { path: &path, name: &name, group, progress: &progress, cancelled: &cancelled })
+        hash_path(&HashJob {
+            path: &path,
+            name: &name,
+            group,
+            found: &|bytes| report(HashStep::Found(bytes)),
+            progress: &|bytes| report(HashStep::Done(bytes)),
+            cancelled: &cancelled,
+        })
     };
     let hashed = tokio::task::spawn_blocking(work).await.map_err(|e| Refusal::Local(e.to_string()))?;
     hashed.map_err(|error| match error {
@@ -119,7 +146,6 @@ async fn offer(
     metainfo: &Arc<Metainfo>,
     path: PathBuf,
     leaves: Vec<peerage_types::Sha256>,
-    given: &Path,
 ) -> Result<bool, Refusal> {
     let (group, info_hash) = (state.view.group, metainfo.info_hash());
     let running = session.engine.status().into_iter().find(|s| s.info_hash == info_hash);
@@ -136,7 +162,7 @@ async fn offer(
     }
     session.metainfo.put(metainfo).map_err(|e| Refusal::Local(e.to_string()))?;
     let added = session.seed(group, Arc::clone(metainfo), path.clone(), Some(leaves)).await;
-    added.map_err(|error| refuse_add(error, given))?;
+    added.map_err(refuse_add)?;
     let entry = ShareEntry {
         group,
         name: metainfo.name().to_string(),
@@ -145,6 +171,12 @@ async fn offer(
     };
     session.shares.put(info_hash, entry).map_err(|e| Refusal::Local(e.to_string()))?;
     Ok(known.is_none())
+}
+
+/// How many files a folder has; nothing for a single file.
+pub(super) fn folder_files(metainfo: &Metainfo) -> Option<u32> {
+    let count = || u32::try_from(metainfo.files().len()).unwrap_or(u32::MAX);
+    (!metainfo.is_single_file()).then(count)
 }
 
 fn is_offered(status: &crate::engine::TorrentStatus) -> bool {
@@ -179,6 +211,7 @@ async fn publish(
             metainfo: metainfo.id(),
             metainfo_bytes: u32::try_from(metainfo.bytes().len()).unwrap_or(u32::MAX),
             piece_length: metainfo.piece_length(),
+            folder_files: folder_files(metainfo),
         }),
     };
     bundle.add(Body::Share { manifest, incarnation });

@@ -107,9 +107,7 @@ impl Serve {
 
     /// The peer wants the leaves of a piece.
     pub(super) fn request_hashes(&mut self, range: HashRange, out: &mut Outbox) {
-        let piece = hashes::piece_of(&self.shared.metainfo, &range);
-        let known = piece.is_some_and(|piece| self.shared.have.get(piece));
-        if known && self.hash_requests.len() < HASH_REQUESTS_MAX {
+        if self.shared.held(&range).is_some() && self.hash_requests.len() < HASH_REQUESTS_MAX {
             self.hash_requests.push_back(range);
         } else {
             out.push(&Message::HashReject(range));
@@ -234,7 +232,7 @@ fn read(
     let mut error = None;
     let mut scratch = Vec::new();
     let mut answer = |range: &HashRange| {
-        let piece = hashes::piece_of(&shared.metainfo, range)?;
+        let piece = shared.held(range)?;
         match shared.storage.leaves(piece, &mut scratch) {
             Ok(leaves) => leaves.map(|leaves| hashes::answer(range, leaves)),
             Err(failed) => {

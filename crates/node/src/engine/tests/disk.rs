@@ -21,7 +21,7 @@ async fn a_full_disk_pauses_until_there_is_room() {
     seeder.seed(&shared).await;
     leecher.download(&shared).await;
     let full = |full| {
-        with_storage(&leecher, &shared, |storage| storage.files()[0].is_full.store(full, Ordering::Relaxed));
+        with_storage(&leecher, &shared, |storage| storage.files().is_full.store(full, Ordering::Relaxed));
     };
     full(true);
     leecher.meets(&shared, &[&seeder]);

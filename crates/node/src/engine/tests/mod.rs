@@ -3,6 +3,7 @@
 
 mod admission;
 mod disk;
+mod folders;
 mod hostile;
 mod raw;
 mod reach;

@@ -16,7 +16,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use super::world::{Person, Shared, soon};
 use crate::engine::handshake::encode_cert;
-use crate::engine::hashes;
+use crate::engine::hashes::{self, ByRoot};
 use crate::engine::socket::ALPN;
 
 /// Under which id a raw peer takes messages about records.
@@ -183,7 +183,10 @@ pub enum Tells {
 
 impl Tells {
     fn answer(self, shared: &Shared, range: &HashRange) -> Option<Vec<peerage_types::Sha256>> {
-        let piece = hashes::piece_of(&shared.metainfo, range).filter(|_| self != Self::Nothing)?;
+        let piece = ByRoot::new(&shared.metainfo)
+            .pieces_of(&shared.metainfo, range)
+            .next()
+            .filter(|_| self != Self::Nothing)?;
         let start = shared.metainfo.leaf_start(piece) as usize;
         let mut leaves = shared.leaves[start..][..shared.metainfo.leaf_count(piece) as usize].to_vec();
         if self == Self::Lies {

@@ -199,9 +199,15 @@ impl World {
         std::fs::write(&path, &content).unwrap();
         let name: FileName = "file.bin".parse().unwrap();
         let (progress, cancelled) = (|_: u64| {}, AtomicBool::new(false));
-        let job =
-            HashJob { path: &path, name: &name, group: GROUP, progress: &progress, cancelled: &cancelled };
-        let Hashed { metainfo, leaves } = hash_path(&job).unwrap();
+        let job = HashJob {
+            path: &path,
+            name: &name,
+            group: GROUP,
+            found: &progress,
+            progress: &progress,
+            cancelled: &cancelled,
+        };
+        let Hashed { metainfo, leaves, .. } = hash_path(&job).unwrap();
         Shared { path, content, metainfo: Arc::new(metainfo), leaves }
     }
 }
@@ -218,7 +224,9 @@ impl Node {
 
     pub async fn try_download(&self, shared: &Shared, folder: &Path) -> Result<(), AddError> {
         let file_name = "file.bin".parse().unwrap();
-        self.add(shared, Source::Download { folder: folder.to_owned(), file_name }).await
+        let source =
+            Source::Download { folder: folder.to_owned(), file_name, wanted: None, into_existing: false };
+        self.add(shared, source).await
     }
 
     pub async fn add(&self, shared: &Shared, source: Source) -> Result<(), AddError> {

@@ -28,7 +28,6 @@ use self::work::Work;
 use super::api::{EngineEvent, PeerAddr, TorrentState};
 use super::conn::{Cmd, FromPeer};
 use super::dial::{Candidates, Dialled};
-use super::disk::FileStamp;
 use super::handshake::Admitted;
 use super::prepare::Kind;
 use super::shared::{Running, TorrentShared};
@@ -66,11 +65,11 @@ pub(super) enum Msg {
     /// The pieces that were to be checked and are right.
     Checked(io::Result<Bitfield>),
     /// The complete download has its final name, or not.
-    Renamed(io::Result<FileStamp>),
+    Renamed(io::Result<()>),
     /// The complete download is on the device.
     Synced(io::Result<()>),
-    /// What the complete file looks like now.
-    Looked(io::Result<FileStamp>),
+    /// Whether what is complete still looks as it did.
+    Looked(io::Result<()>),
     /// Progress is saved.
     Saved(io::Result<()>),
     /// What a job found about the group's records for this connection.
@@ -99,6 +98,7 @@ pub(super) struct Start {
     pub(super) kind: Kind,
     pub(super) place: std::path::PathBuf,
     pub(super) sources: BTreeMap<UserId, u64>,
+    pub(super) wanted: Option<Bitfield>,
     pub(super) rank: Option<Rank>,
     pub(super) seed: u64,
     /// Our share of the memory for unfinished pieces.
@@ -148,6 +148,7 @@ impl Owner {
             kind,
             place,
             sources,
+            wanted,
             rank,
             seed,
             partial_bytes_max,
@@ -175,7 +176,7 @@ impl Owner {
             candidates: Candidates::default(),
             dial_at: None,
             pieces: Pieces::new(&shared.metainfo, partial_bytes_max),
-            work: Work::new(place, kind, now),
+            work: Work::new(place, kind, wanted, now),
             report: Report::new(sources, now),
             downloads: Some(downloads),
             next_tick: now,

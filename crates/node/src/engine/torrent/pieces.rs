@@ -92,7 +92,11 @@ impl Pieces {
         let under_way = self.under_way.entry(piece).or_insert_with(|| {
             self.next_slot += 1;
             UnderWay {
-                slot: Arc::new(PieceSlot::new(self.next_slot, self.pool.take(), piece_bytes)),
+                slot: Arc::new(PieceSlot::new(
+                    self.next_slot,
+                    self.pool.take_for(piece_bytes as usize),
+                    piece_bytes,
+                )),
                 leaves: None,
                 asked: None,
                 refused: BTreeSet::new(),
@@ -317,9 +321,9 @@ impl Owner {
 
     /// The piece whose leaves this peer was asked for with `range`.
     fn asked_for(&self, key: PeerKey, range: &HashRange) -> Option<u32> {
-        let piece = hashes::piece_of(&self.shared.metainfo, range)?;
-        let asked = self.pieces.under_way.get(&piece)?.asked?;
-        (asked.0 == key).then_some(piece)
+        let asked = |piece: &u32| self.pieces.under_way.get(piece).and_then(|under_way| under_way.asked);
+        let mut pieces = self.shared.by_root.pieces_of(&self.shared.metainfo, range);
+        pieces.find(|piece| asked(piece).is_some_and(|(asked, _)| asked == key))
     }
 
     fn ban_peer(&mut self, now: Time, key: PeerKey, why: &'static str) {

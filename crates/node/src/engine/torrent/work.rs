@@ -14,8 +14,8 @@ use peerage_wire::Bitfield;
 use super::pieces::WriteJob;
 use super::{Msg, Owner, download_failed, share_broken};
 use crate::engine::api::{EngineEvent, TorrentState};
-use crate::engine::disk::{self, DataFile, FileStamp};
-use crate::engine::prepare::{Kind, describe};
+use crate::engine::files::{describe, index};
+use crate::engine::prepare::Kind;
 use crate::engine::saved::Saved;
 
 /// Jobs that write at the same time.
@@ -33,9 +33,11 @@ const LOOK_EVERY_IDLE: Duration = Duration::from_secs(30);
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Work {
-    /// The complete file's path, now or later.
+    /// The complete file's or folder's path, now or later.
     place: PathBuf,
     kind: Kind,
+    /// Files that are to be fetched; nothing for all.
+    wanted: Option<Bitfield>,
     queue: VecDeque<WriteJob>,
     writers: usize,
     /// What did not fit on the disk.
@@ -52,12 +54,13 @@ pub(super) struct Work {
 }
 
 impl Work {
-    pub(super) fn new(place: PathBuf, kind: Kind, now: Time) -> Self {
+    pub(super) fn new(place: PathBuf, kind: Kind, wanted: Option<Bitfield>, now: Time) -> Self {
         Self {
             place,
             // A file that we did not write ourselves is recognised by its stamp alone.
-            synced: !matches!(kind, Kind::Part(_)),
+            synced: !matches!(kind, Kind::Part { .. }),
             kind,
+            wanted,
             queue: VecDeque::new(),
             writers: 0,
             stuck: Vec::new(),
@@ -112,20 +115,27 @@ impl Owner {
             return;
         }
         let place = self.work.place.display().to_string();
-        let event = match self.work.kind {
-            Kind::ExistingShare(_) => share_broken,
-            Kind::Complete(_) | Kind::Existing(_) | Kind::Part(_) => download_failed,
-        };
+        let is_share = self.work.kind == Kind::Share;
+        let event = if is_share { share_broken } else { download_failed };
         let right = match result {
             Ok(right) => right,
-            Err(error) => return self.fail(now, format!("cannot read `{place}`: {error}"), event),
-        };
-        if let Kind::Existing(stamp) | Kind::ExistingShare(stamp) = self.work.kind {
-            if !right.is_full() {
-                let why = format!("`{place}` exists already and has other content");
+            Err(error) => {
+                let why = format!("cannot read `{place}`: {}", describe(&error));
                 return self.fail(now, why, event);
             }
-            self.work.kind = Kind::Complete(stamp);
+        };
+        if is_share && !right.is_full() {
+            let why = format!(
+                "`{}` has other content than what is to be shared",
+                self.first_wrong(&right).display()
+            );
+            return self.fail(now, why, event);
+        }
+        if is_share {
+            self.work.kind = Kind::Complete;
+        }
+        if let Err(why) = self.take_found(&right) {
+            return self.fail(now, why, event);
         }
         for piece in right.iter_set() {
             self.swarm_config.have.set(piece);
@@ -144,8 +154,8 @@ impl Owner {
         let bytes = have.iter_set().map(|piece| u64::from(self.shared.metainfo.piece_bytes(piece))).sum();
         self.report.set_done(bytes);
         self.state = match self.work.kind {
-            Kind::Part(_) => TorrentState::Downloading,
-            Kind::Complete(_) | Kind::Existing(_) | Kind::ExistingShare(_) => {
+            Kind::Part { .. } => TorrentState::Downloading,
+            Kind::Complete | Kind::Share => {
                 self.report.progress();
                 TorrentState::Seeding
             }
@@ -153,6 +163,36 @@ impl Owner {
         if self.state == TorrentState::Downloading && self.swarm.is_complete() {
             self.rename();
         }
+    }
+
+    /// Files that were found at the place have been checked: those that are the content stay, others are refused, or
+    /// taken over.
+    fn take_found(&mut self, right: &Bitfield) -> Result<(), String> {
+        let Kind::Part { found, into_existing } = &mut self.work.kind else { return Ok(()) };
+        let files = self.shared.storage.files();
+        for file in std::mem::take(found) {
+            if self.shared.metainfo.file_pieces(file).all(|piece| right.get(piece)) {
+                continue;
+            }
+            let place = files.place_of(file).display().to_string();
+            if !*into_existing {
+                return Err(format!("`{place}` exists already and has other content"));
+            }
+            files.adopt(file).map_err(|error| format!("cannot take over `{place}`: {}", describe(&error)))?;
+        }
+        let missing = |file: usize| is_wanted(self.work.wanted.as_ref(), file) && !files.is_settled(file);
+        if !(0..self.shared.metainfo.files().len()).any(missing) {
+            // Everything was there.
+            (self.work.kind, self.work.synced) = (Kind::Complete, true);
+            self.downloads = None;
+        }
+        Ok(())
+    }
+
+    /// The first file that lacks a piece.
+    fn first_wrong(&self, right: &Bitfield) -> PathBuf {
+        let wrong = (0..self.shared.metainfo.piece_count()).find(|piece| !right.get(*piece)).unwrap_or(0);
+        self.shared.storage.files().place_of(self.shared.metainfo.piece_file(wrong).file)
     }
 
     /// A verified piece goes to disk.
@@ -212,30 +252,29 @@ impl Owner {
 
     /// All pieces are there.
     pub(super) fn rename(&mut self) {
-        let Kind::Part(part) = &self.work.kind else { return };
-        let (part, place, shared) = (part.clone(), self.work.place.clone(), Arc::clone(&self.shared));
+        if !matches!(self.work.kind, Kind::Part { .. }) {
+            return;
+        }
+        let (wanted, shared) = (self.work.wanted.clone(), Arc::clone(&self.shared));
         self.work.renaming = true;
         tokio::task::spawn_blocking(move || {
-            let result = disk::rename_new(&part, &place).and_then(|()| FileStamp::of(&place));
-            if result.is_ok() {
-                shared.storage.files().iter().for_each(|file| file.settle(place.clone()));
-            }
+            let result = shared.storage.files().finish(&|file| is_wanted(wanted.as_ref(), file));
             shared.tell(Msg::Renamed(result));
         });
     }
 
-    pub(super) fn renamed(&mut self, now: Time, result: io::Result<FileStamp>) {
+    pub(super) fn renamed(&mut self, now: Time, result: io::Result<()>) {
         self.work.renaming = false;
         let place = self.work.place.clone();
-        let stamp = match result {
-            Ok(stamp) => stamp,
-            Err(error) => {
-                let why =
-                    format!("cannot give the complete download its name `{}`: {error}", place.display());
-                return self.fail(now, why, download_failed);
-            }
-        };
-        self.work.kind = Kind::Complete(stamp);
+        if let Err(error) = result {
+            let why = format!(
+                "cannot give the complete download its name `{}`: {}",
+                place.display(),
+                describe(&error)
+            );
+            return self.fail(now, why, download_failed);
+        }
+        self.work.kind = Kind::Complete;
         (self.work.looked_at, self.work.synced) = (now, false);
         self.pieces.clear();
         self.downloads = None;
@@ -245,7 +284,7 @@ impl Owner {
         self.shared.engine.emit(EngineEvent::Completed { info_hash: self.shared.info_hash, path: place });
         let shared = Arc::clone(&self.shared);
         tokio::task::spawn_blocking(move || {
-            let result = shared.storage.files().iter().try_for_each(DataFile::sync);
+            let result = shared.storage.files().sync();
             shared.tell(Msg::Synced(result));
         });
     }
@@ -261,25 +300,21 @@ impl Owner {
         }
     }
 
-    /// Looks whether the complete file is still what it was.
+    /// Looks whether what is complete is still what it was.
     pub(super) fn look(&mut self, now: Time) {
         if std::mem::replace(&mut self.work.looking, true) {
             return;
         }
         self.work.looked_at = now;
-        let (shared, place) = (Arc::clone(&self.shared), self.work.place.clone());
-        tokio::task::spawn_blocking(move || shared.tell(Msg::Looked(FileStamp::of(&place))));
+        let shared = Arc::clone(&self.shared);
+        tokio::task::spawn_blocking(move || shared.tell(Msg::Looked(shared.storage.files().look())));
     }
 
-    pub(super) fn looked(&mut self, now: Time, result: io::Result<FileStamp>) {
+    pub(super) fn looked(&mut self, now: Time, result: io::Result<()>) {
         self.work.looking = false;
-        let Kind::Complete(expected) = self.work.kind else { return };
-        let why = match result {
-            Ok(stamp) if stamp == expected => return,
-            Ok(_) => "it has changed since it was shared".to_owned(),
-            Err(error) => describe(&error),
-        };
-        self.break_share(now, &why);
+        if let (Kind::Complete, Err(error)) = (&self.work.kind, result) {
+            self.break_share(now, &describe(&error));
+        }
     }
 
     pub(super) fn read_failed(&mut self, now: Time, error: &io::Error) {
@@ -307,9 +342,8 @@ impl Owner {
         }
         (self.work.saving, self.work.saved_at) = (true, now);
         let mut saved = Saved::new(self.shared.info_hash, &self.work.place, self.swarm.have());
-        if let Kind::Complete(stamp) = self.work.kind {
-            (saved.complete, saved.synced) = (Some(stamp), self.work.synced);
-        }
+        saved.settled = self.shared.storage.files().stamps();
+        saved.synced = self.work.kind == Kind::Complete && self.work.synced;
         saved.sources.clone_from(self.report.sources());
         let shared = Arc::clone(&self.shared);
         tokio::task::spawn_blocking(move || shared.tell(Msg::Saved(saved.store(&shared.engine.state_dir))));
@@ -346,4 +380,9 @@ impl Owner {
         self.report.sample(now, &self.peers);
         self.publish();
     }
+}
+
+/// Whether a file is to be fetched.
+fn is_wanted(wanted: Option<&Bitfield>, file: usize) -> bool {
+    wanted.is_none_or(|wanted| wanted.get(index(file)))
 }

@@ -1,0 +1,374 @@
+//! The files of one torrent on disk: in which of two places each one is, what it must look like, and a bounded number
+//! of open handles. Everything here blocks.
+//!
+//! A complete file is *settled*: it lies at its final place and is never written to. While it is fetched it lies at the
+//! same path below the part. So a download that finds some files at its place leaves them there and fetches only the
+//! rest, and a download of a few files of a folder can be joined by more of them later.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use peerage_metainfo::Metainfo;
+use peerage_types::SafePath;
+use peerage_wire::Bitfield;
+
+use super::below::{self, Open, Parts};
+use super::buffer::lock;
+use super::disk::{self, FileStamp};
+use super::shared::AtomicBits;
+use super::spelling::Spelling;
+
+/// Files of one torrent that are open at the same time. A folder of small files is read and written one after the
+/// other, and opening again costs little.
+pub(super) const HANDLES_MAX: usize = 64;
+/// Files of a folder that one look compares, beside those that are open: looking at all takes a look per so many.
+const LOOK_FILES_MAX: usize = 2_000;
+/// Up to so many files are synced one by one.
+const SYNC_SINGLE_MAX: usize = 32;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Files {
+    metainfo: Arc<Metainfo>,
+    /// The complete file or folder.
+    place: PathBuf,
+    /// Where what is not complete lies.
+    part: PathBuf,
+    /// Names on disk that are not those of the metainfo, by file; only in a folder that is shared where it lies.
+    spelt: BTreeMap<usize, Vec<OsString>>,
+    /// By file.
+    settled: AtomicBits,
+    /// By file; what a settled one looked like.
+    stamps: Mutex<Vec<FileStamp>>,
+    handles: Mutex<Handles>,
+    /// The next file to look at.
+    look_at: AtomicUsize,
+    #[cfg(test)]
+    pub(super) is_full: std::sync::atomic::AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Handles {
+    /// By file, with when it was used last.
+    open: BTreeMap<usize, (Arc<File>, u64)>,
+    clock: u64,
+}
+
+/// A file of a folder, and what is wrong with it: the message of an [`io::Error`].
+#[derive(Debug)]
+struct FileFault {
+    path: SafePath,
+    why: String,
+}
+
+impl fmt::Display for FileFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`: {}", self.path, self.why)
+    }
+}
+
+impl std::error::Error for FileFault {}
+
+impl Files {
+    /// Nothing is settled.
+    pub(super) fn new(metainfo: Arc<Metainfo>, place: PathBuf, part: PathBuf) -> Self {
+        let count = metainfo.files().len();
+        Self {
+            settled: AtomicBits::new(&Bitfield::new(u32::try_from(count).unwrap_or(u32::MAX))),
+            stamps: Mutex::new(vec![FileStamp::NONE; count]),
+            metainfo,
+            place,
+            part,
+            spelt: BTreeMap::new(),
+            handles: Mutex::default(),
+            look_at: AtomicUsize::new(0),
+            #[cfg(test)]
+            is_full: false.into(),
+        }
+    }
+
+    /// A folder that is shared where it lies: looks up files whose names the disk spells in another way.
+    pub(super) fn in_place(metainfo: Arc<Metainfo>, place: PathBuf) -> Self {
+        let mut files = Self::new(metainfo, place.clone(), place);
+        if files.metainfo.is_single_file() {
+            return files;
+        }
+        let mut spelling = Spelling::new(&files.place);
+        for (file, entry) in files.metainfo.files().iter().enumerate() {
+            if files.place_of(file).symlink_metadata().is_err()
+                && let Some(parts) = spelling.of(&entry.path)
+            {
+                files.spelt.insert(file, parts);
+            }
+        }
+        files
+    }
+
+    /// From now on the file is at its final place, and must look like this.
+    pub(super) fn settle(&self, file: usize, stamp: FileStamp) {
+        if let Some(slot) = lock(&self.stamps).get_mut(file) {
+            *slot = stamp;
+        }
+        self.settled.set(index(file));
+        lock(&self.handles).open.remove(&file);
+    }
+
+    /// From now on the file is below the part.
+    pub(super) fn unsettle(&self, file: usize) {
+        self.settled.clear(index(file));
+        lock(&self.handles).open.remove(&file);
+    }
+
+    /// Whether the file has its final place.
+    pub(super) fn is_settled(&self, file: usize) -> bool {
+        self.settled.get(index(file))
+    }
+
+    /// Settled files, and what they must look like.
+    pub(super) fn stamps(&self) -> Vec<(u32, FileStamp)> {
+        let stamps = lock(&self.stamps);
+        let settled = stamps.iter().enumerate().filter(|(file, _)| self.is_settled(*file));
+        settled.map(|(file, stamp)| (index(file), *stamp)).collect()
+    }
+
+    /// Where the file lies, or will lie, when it is complete.
+    pub(super) fn place_of(&self, file: usize) -> PathBuf {
+        self.below(&self.place, file)
+    }
+
+    /// Where it lies until then.
+    pub(super) fn part_of(&self, file: usize) -> PathBuf {
+        self.below(&self.part, file)
+    }
+
+    fn below(&self, root: &Path, file: usize) -> PathBuf {
+        match self.metainfo.is_single_file() {
+            true => root.to_owned(),
+            false => root.join(self.parts(file).into_iter().collect::<PathBuf>()),
+        }
+    }
+
+    /// Where it lies below the folder.
+    fn parts(&self, file: usize) -> Parts<'_> {
+        match (self.spelt.get(&file), self.metainfo.files().get(file)) {
+            (Some(spelt), _) => spelt.iter().map(OsString::as_os_str).collect(),
+            (None, Some(entry)) => below::parts(&entry.path),
+            (None, None) => vec![OsStr::new("")],
+        }
+    }
+
+    /// Fills `bytes` from `offset` on.
+    pub(super) fn read_exact_at(&self, file: usize, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        let read = self.handle(file, false).and_then(|handle| disk::read_exact_at(&handle, bytes, offset));
+        read.map_err(|error| self.fault(file, error))
+    }
+
+    /// Writes all of `bytes` at `offset` of a file that is not settled; it is made when it does not exist.
+    pub(super) fn write_all_at(&self, file: usize, bytes: &[u8], offset: u64) -> io::Result<()> {
+        #[cfg(test)]
+        if self.is_full.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let written = self.handle(file, true).and_then(|handle| disk::write_all_at(&handle, bytes, offset));
+        written.map_err(|error| self.fault(file, error))
+    }
+
+    /// Lets go of all handles.
+    pub(super) fn close(&self) {
+        lock(&self.handles).open.clear();
+    }
+
+    /// Makes a file below the part that has its full length, without writing (sparse where the file system can).
+    pub(super) fn create(&self, file: usize) -> io::Result<()> {
+        self.handle(file, true).map(drop).map_err(|error| self.fault(file, error))
+    }
+
+    /// The open file; the one that was used least makes room.
+    fn handle(&self, file: usize, create: bool) -> io::Result<Arc<File>> {
+        {
+            let mut handles = lock(&self.handles);
+            handles.clock += 1;
+            let now = handles.clock;
+            if let Some((handle, used)) = handles.open.get_mut(&file) {
+                *used = now;
+                return Ok(Arc::clone(handle));
+            }
+        }
+        let handle = Arc::new(self.open(file, create)?);
+        let mut handles = lock(&self.handles);
+        if handles.open.len() >= HANDLES_MAX
+            && let Some(oldest) =
+                handles.open.iter().min_by_key(|(_, (_, used))| *used).map(|(file, _)| *file)
+        {
+            handles.open.remove(&oldest);
+        }
+        let now = handles.clock;
+        handles.open.insert(file, (Arc::clone(&handle), now));
+        Ok(handle)
+    }
+
+    fn open(&self, file: usize, create: bool) -> io::Result<File> {
+        let Some(entry) = self.metainfo.files().get(file) else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        if self.is_settled(file) {
+            let handle = match self.metainfo.is_single_file() {
+                true => File::open(&self.place)?,
+                false => below::open(&self.place, &self.parts(file), Open::Read)?,
+            };
+            let expected = lock(&self.stamps).get(file).copied();
+            return match Some(FileStamp::of_meta(&handle.metadata()?)) == expected {
+                true => Ok(handle),
+                false => Err(changed()),
+            };
+        }
+        let handle = match self.metainfo.is_single_file() {
+            true => {
+                OpenOptions::new().read(true).write(true).create(create).truncate(false).open(&self.part)?
+            }
+            false => {
+                below::open(&self.part, &self.parts(file), if create { Open::Create } else { Open::Write })?
+            }
+        };
+        if create && handle.metadata()?.len() != entry.size {
+            handle.set_len(entry.size)?;
+        }
+        Ok(handle)
+    }
+
+    /// Compares settled files with their stamps: those that are open, and the next few of the others.
+    pub(super) fn look(&self) -> io::Result<()> {
+        let count = self.metainfo.files().len();
+        let open: BTreeSet<usize> = lock(&self.handles).open.keys().copied().collect();
+        let few = LOOK_FILES_MAX.min(count);
+        let from = self.look_at.load(Ordering::Relaxed);
+        self.look_at.store((from + few) % count.max(1), Ordering::Relaxed);
+        let next = (from..from + few).map(|file| file % count.max(1));
+        open.into_iter().chain(next).try_for_each(|file| self.look_at_file(file))
+    }
+
+    fn look_at_file(&self, file: usize) -> io::Result<()> {
+        if !self.is_settled(file) {
+            return Ok(());
+        }
+        let expected = lock(&self.stamps).get(file).copied();
+        let found = self.stamp(file).map_err(|error| self.fault(file, error))?;
+        if Some(found) == expected { Ok(()) } else { Err(self.fault(file, changed())) }
+    }
+
+    /// What the file at its final place looks like.
+    pub(super) fn stamp(&self, file: usize) -> io::Result<FileStamp> {
+        if self.metainfo.is_single_file() {
+            return FileStamp::of(&self.place);
+        }
+        let meta = fs::symlink_metadata(self.place_of(file))?;
+        match meta.is_file() {
+            true => Ok(FileStamp::of_meta(&meta)),
+            false => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a plain file")),
+        }
+    }
+
+    /// Gives all complete files that `wanted` picks their final place, and settles them. What lies there is never
+    /// replaced.
+    pub(super) fn finish(&self, wanted: &dyn Fn(usize) -> bool) -> io::Result<()> {
+        let unsettled = |file: &usize| wanted(*file) && !self.is_settled(*file);
+        let files: Vec<usize> = (0..self.metainfo.files().len()).filter(unsettled).collect();
+        for file in &files {
+            // Nothing was ever written to an empty file.
+            if self.metainfo.files().get(*file).is_some_and(|entry| entry.size == 0) {
+                self.create(*file)?;
+            }
+        }
+        self.close();
+        if self.metainfo.is_single_file() {
+            disk::rename_new(&self.part, &self.place)?;
+        } else if files.len() == self.metainfo.files().len() && self.place.symlink_metadata().is_err() {
+            below::rename_folder(&self.part, &self.place)?;
+        } else {
+            self.move_files(&files)?;
+        }
+        for file in files {
+            let stamp = self.stamp(file).map_err(|error| self.fault(file, error))?;
+            self.settle(file, stamp);
+        }
+        Ok(())
+    }
+
+    fn move_files(&self, files: &[usize]) -> io::Result<()> {
+        let mut folders = BTreeSet::new();
+        for file in files {
+            let Some(entry) = self.metainfo.files().get(*file) else { continue };
+            below::rename_new(&self.part, &self.place, &self.parts(*file))
+                .map_err(|error| self.fault(*file, error))?;
+            let place = self.part_of(*file);
+            let above = place.ancestors().skip(1).take(entry.path.components().len());
+            folders.extend(above.map(Path::to_owned));
+        }
+        // Innermost first. One that is not empty holds what is not complete, and stays.
+        for folder in folders.iter().rev() {
+            let _ = fs::remove_dir(folder);
+        }
+        Ok(())
+    }
+
+    /// Moves a file of the user's from the final place below the part, where it is overwritten.
+    pub(super) fn adopt(&self, file: usize) -> io::Result<()> {
+        let moved = match self.metainfo.is_single_file() {
+            true => fs::rename(&self.place, &self.part),
+            false => below::rename_over(&self.place, &self.part, &self.parts(file)),
+        };
+        moved.map_err(|error| self.fault(file, error))?;
+        self.unsettle(file);
+        // Its length becomes right.
+        self.create(file)
+    }
+
+    /// Waits until all settled files are on the device.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        let settled: Vec<usize> =
+            (0..self.metainfo.files().len()).filter(|file| self.is_settled(*file)).collect();
+        if settled.len() > SYNC_SINGLE_MAX && below::sync_all(&self.place)? {
+            return Ok(());
+        }
+        settled.into_iter().try_for_each(|file| File::open(self.place_of(file))?.sync_all())
+    }
+
+    /// Names the file, unless there is only one.
+    pub(super) fn fault(&self, file: usize, error: io::Error) -> io::Error {
+        match self.metainfo.files().get(file) {
+            Some(entry) if !self.metainfo.is_single_file() => {
+                let fault = FileFault { path: entry.path.clone(), why: describe(&error) };
+                io::Error::new(error.kind(), fault)
+            }
+            _ => error,
+        }
+    }
+}
+
+/// What a user needs to know about a file that cannot be used.
+pub(super) fn describe(error: &io::Error) -> String {
+    match error.kind() {
+        _ if error.get_ref().is_some() => error.to_string(),
+        io::ErrorKind::NotFound => "it does not exist".to_owned(),
+        io::ErrorKind::PermissionDenied => "it may not be read".to_owned(),
+        io::ErrorKind::UnexpectedEof => "it has become shorter".to_owned(),
+        io::ErrorKind::NotADirectory => "something that is no folder is in its way".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// Not what was hashed.
+pub(super) fn changed() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "it has changed since it was shared")
+}
+
+/// Metainfo has at most a million files.
+pub(super) fn index(file: usize) -> u32 {
+    u32::try_from(file).unwrap_or(u32::MAX)
+}
