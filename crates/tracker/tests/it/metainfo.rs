@@ -3,8 +3,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use http_body_util::BodyExt;
-use hyper::Request;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::{Request, Response};
 use peerage_ledger::Body;
 use peerage_link::api::{ApiError, ErrorCode, path};
 use peerage_metainfo::{HashJob, Metainfo, hash_path};
@@ -13,7 +14,7 @@ use peerage_types::{GroupId, MetainfoId};
 use tokio::time::timeout;
 
 use crate::raw::{Raw, silence, source};
-use crate::world::{Person, World, code, group_of, refusal, submit};
+use crate::world::{PATIENCE, Person, World, code, group_of, refusal, submit};
 
 fn metainfo(world: &World, group: GroupId, content: &[u8]) -> Metainfo {
     let file = world.dir.path().join("content.bin");
@@ -188,4 +189,50 @@ async fn an_account_may_keep_so_much() {
     assert!(error.message.contains("would exceed 268435456"), "{error}");
     let small = metainfo(&world, group, b"small");
     conn.put_bytes(&path::metainfo_of(&group, &small.id()), small.bytes().clone()).await.unwrap();
+}
+
+/// The head of the answer; its body may not come.
+async fn get(conn: &mut Raw, place: &str) -> Response<Incoming> {
+    let nothing = Full::new(Bytes::new()).map_err(|never| match never {}).boxed();
+    let request = Request::get(format!("https://tracker{place}")).body(nothing).unwrap();
+    timeout(PATIENCE, conn.0.send_request(request)).await.unwrap().unwrap()
+}
+
+/// Members who ask for files and take nothing of them: each file counts as on its way until it is taken or given up.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_nothing_of_a_file_holds_only_room_of_their_own() {
+    let mut world = World::new(1).await;
+    let (mut ada, mut bob) = (world.person("ada").await, world.person("bob").await);
+    let group = group_of(&world, 1, &mut ada, &mut [&mut bob]).await;
+    let torrent = metainfo(&world, group, b"as large as can be");
+    let to = path::metainfo_of(&group, &torrent.id());
+    world.session(1, &ada).await.put_bytes(&to, torrent.bytes().clone()).await.unwrap();
+    // Room is made for what the file is said to have.
+    world.stop(1).await;
+    let largest = i64::try_from(METAINFO_BYTES_MAX).unwrap();
+    rusqlite::Connection::open(world.dir.path().join("data-1").join("tracker.db-metainfo"))
+        .unwrap()
+        .execute("UPDATE metainfo SET size = ?1", [largest])
+        .unwrap();
+    world.start(1).await;
+
+    let place = path::metainfo(&torrent.id());
+    let mut taking = Vec::new();
+    for n in 0..2 {
+        let mut conn = Raw::deaf_as(&world, source(11, n), &bob).await;
+        let answer = get(&mut conn, &place).await;
+        assert_eq!(answer.status(), 200);
+        taking.push((conn, answer));
+    }
+    let mut third = Raw::connect_as(&world, source(11, 2), &bob).await;
+    let error = get(&mut third, &place).await.into_body().collect().await.unwrap().to_bytes();
+    let error: ApiError = minicbor::decode(&error).unwrap();
+    assert_eq!(error.code, ErrorCode::TooMany, "{error}");
+    let at_bob = world.session(1, &bob).await;
+    let at_ada = world.session(1, &ada).await;
+    assert_eq!(at_ada.get_bytes(&place, METAINFO_BYTES_MAX).await.unwrap(), torrent.bytes());
+    // Whoever gives up gives the room back.
+    drop(taking);
+    let again = async { while at_bob.get_bytes(&place, METAINFO_BYTES_MAX).await.is_err() {} };
+    timeout(PATIENCE, again).await.expect("the room never came back");
 }

@@ -79,7 +79,16 @@ impl Raw {
     /// Takes no byte of any answer: its HTTP/2 window stays closed, while it answers pings. The second part ends with
     /// the connection.
     pub async fn deaf(world: &World, from: Ipv4Addr) -> (Self, tokio::task::JoinHandle<()>) {
-        let stream = TokioIo::new(tls(world, from).await);
+        Self::deaf_over(tls(world, from).await).await
+    }
+
+    /// The same with this person's device key.
+    pub async fn deaf_as(world: &World, from: Ipv4Addr, person: &Person) -> Self {
+        Self::deaf_over(tls_as(world, from, Some(&person.device)).await).await.0
+    }
+
+    async fn deaf_over(stream: TlsStream<TcpStream>) -> (Self, tokio::task::JoinHandle<()>) {
+        let stream = TokioIo::new(stream);
         let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
         let (requests, connection) = builder.initial_stream_window_size(0).handshake(stream).await.unwrap();
         let task = tokio::spawn(async move {
