@@ -1,7 +1,7 @@
 //! Facts are signed records: what they look like, who may state them, and what a set of them means.
 //!
-//! Bytes from outside become a [`Record`] only through [`Record::decode`], which checks everything that needs
-//! no context. A tracker adds a [`Receipt`]; record and lowest receipt together are a [`Fact`], and a scope's
+//! Bytes from outside become a [`Record`] only through [`Record::decode`], or [`Unverified`] for many at once, which
+//! check everything that needs no context. A tracker adds a [`Receipt`]; record and lowest receipt together are a [`Fact`], and a scope's
 //! facts form a grow-only set ([`Facts`]), so that merging two trackers is a set union. Views
 //! ([`AccountView`], [`GroupView`], names) are pure functions of those sets: authority is decided there and
 //! never stored. [`admit_account`] and [`admit_group`] ask, for a client's submission only, whether it would
@@ -20,6 +20,7 @@ mod lineage;
 mod names;
 mod receipt;
 mod record;
+mod signature;
 mod view;
 
 pub use account::{AccountView, Accounts, Device, NameClaim};
@@ -33,7 +34,8 @@ pub use names::{
     Claim, GroupClaim, Holder, NameTable, Winner, settle_group_name, settle_user_name, shown_name,
 };
 pub use receipt::{Order, Origin, Receipt};
-pub use record::{Draft, FOUNDING, Record, RecordFault, VERSION};
+pub use record::{Draft, FOUNDING, Record, RecordFault, Unverified, VERSION};
+pub use signature::SignatureCheck;
 pub use view::{
     Admin, AuditEntry, FileView, GroupView, Member, Request, Role, ShareView, Standing, Void, audit, outline,
 };

@@ -1,10 +1,11 @@
 //! A tracker's signed stamp on a record, and the order that follows from it.
 
-use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use ed25519_dalek::{Signer, SigningKey};
 use minicbor::{Decode, Encode, Encoder};
 use peerage_types::{PublicKey, RecordId, Stamp, TrackerId};
 
 use crate::body::written;
+use crate::signature::SignatureCheck;
 
 /// First item of the signed array: the cluster key signs other things too.
 const DOMAIN: &str = "peerage receipt";
@@ -72,9 +73,12 @@ impl Receipt {
 
     /// Did the holder of the cluster key sign exactly this?
     pub fn verify(&self, cluster_key: &PublicKey) -> bool {
-        VerifyingKey::from_bytes(&cluster_key.0)
-            .and_then(|key| key.verify_strict(&self.signed_bytes(), &Signature::from_bytes(&self.signature)))
-            .is_ok()
+        self.check(cluster_key).is_some_and(|check| check.holds())
+    }
+
+    /// The same question, to be asked of many together. None: no.
+    pub fn check(&self, cluster_key: &PublicKey) -> Option<SignatureCheck> {
+        SignatureCheck::new(cluster_key, &self.signed_bytes(), &self.signature)
     }
 
     /// The record's place in time, as far as this receipt tells.

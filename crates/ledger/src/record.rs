@@ -7,12 +7,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use ed25519_dalek::{Signer, SigningKey};
 use minicbor::{Decoder, Encoder, decode};
 use peerage_types::limits::{AUTH_RECORD_BYTES_MAX, RECORD_BYTES_MAX};
 use peerage_types::{ClusterId, GroupId, PublicKey, RecordId, Scope, UserId};
 
 use crate::body::{Body, Field, Kind, counted, written};
+use crate::signature::{SIGNATURE_BYTES, SignatureCheck};
 
 /// First item of the signed array: no other protocol's signature can be taken for a record.
 const DOMAIN: &str = "peerage record";
@@ -107,36 +108,10 @@ pub struct Record {
 }
 
 impl Record {
-    /// Verifies bytes from outside: size, canonical encoding, cluster, scope, signature (RFC 8032, strict), and
+    /// Verifies bytes from outside: size, canonical encoding, cluster, scope, signature ([`SignatureCheck`]), and
     /// for account records that the identity key signed. Whether the author may say this is the views' matter.
     pub fn decode(bytes: &[u8], cluster: &ClusterId) -> Result<Self, RecordFault> {
-        if bytes.len() > AUTH_RECORD_BYTES_MAX {
-            return Err(RecordFault::TooLarge { len: bytes.len(), max: AUTH_RECORD_BYTES_MAX });
-        }
-        let (signed, signature) = split(bytes)?;
-        let header = Header::decode(signed)?;
-        let max = bytes_max(header.kind);
-        if bytes.len() > max {
-            return Err(RecordFault::TooLarge { len: bytes.len(), max });
-        }
-        if header.cluster != *cluster {
-            return Err(RecordFault::WrongCluster { got: header.cluster, expected: *cluster });
-        }
-        let kind = match (header.version, Kind::from_number(header.kind)) {
-            (VERSION, kind) => kind,
-            _ => Kind::Unknown(header.kind),
-        };
-        let body = Body::decode(kind, header.body)?;
-        let canonical = header.encode(&body.encode());
-        if canonical != signed || join(&canonical, &signature) != bytes {
-            return Err(RecordFault::NotCanonical);
-        }
-        check_place(&header, &body)?;
-        let wrong = |_| RecordFault::BadSignature { signer: header.signer };
-        VerifyingKey::from_bytes(&header.signer.0)
-            .and_then(|key| key.verify_strict(signed, &Signature::from_bytes(&signature)))
-            .map_err(wrong)?;
-        Ok(Self::assemble(&header, signed, bytes, body))
+        Unverified::decode(bytes, cluster)?.verify()
     }
 
     /// Signs a draft. The caller answers for its sense: a draft that breaks the rules of
@@ -222,6 +197,76 @@ impl Record {
     }
 }
 
+/// A record from outside of which everything has been checked but the equation of its signature, the dear part, which
+/// is cheaper for many together.
+#[derive(Clone, Debug)]
+pub struct Unverified {
+    record: Record,
+    check: SignatureCheck,
+}
+
+impl Unverified {
+    /// All of [`Record::decode`] but the last step.
+    pub fn decode(bytes: &[u8], cluster: &ClusterId) -> Result<Self, RecordFault> {
+        if bytes.len() > AUTH_RECORD_BYTES_MAX {
+            return Err(RecordFault::TooLarge { len: bytes.len(), max: AUTH_RECORD_BYTES_MAX });
+        }
+        let (signed, signature) = split(bytes)?;
+        let header = Header::decode(signed)?;
+        let max = bytes_max(header.kind);
+        if bytes.len() > max {
+            return Err(RecordFault::TooLarge { len: bytes.len(), max });
+        }
+        if header.cluster != *cluster {
+            return Err(RecordFault::WrongCluster { got: header.cluster, expected: *cluster });
+        }
+        let kind = match (header.version, Kind::from_number(header.kind)) {
+            (VERSION, kind) => kind,
+            _ => Kind::Unknown(header.kind),
+        };
+        let body = Body::decode(kind, header.body)?;
+        let canonical = header.encode(&body.encode());
+        if canonical != signed || join(&canonical, &signature) != bytes {
+            return Err(RecordFault::NotCanonical);
+        }
+        check_place(&header, &body)?;
+        let check = SignatureCheck::new(&header.signer, signed, &signature)
+            .ok_or(RecordFault::BadSignature { signer: header.signer })?;
+        Ok(Self { record: Record::assemble(&header, signed, bytes, body), check })
+    }
+
+    /// The last step.
+    pub fn verify(self) -> Result<Record, RecordFault> {
+        let right = self.check.holds();
+        self.judged(right)
+    }
+
+    /// The last step for many: what [`Self::verify`] says of each, in their order.
+    pub fn verify_all(unverified: Vec<Self>) -> Vec<Result<Record, RecordFault>> {
+        let checks: Vec<&SignatureCheck> = unverified.iter().map(Self::check).collect();
+        let verdicts = SignatureCheck::all(&checks);
+        unverified.into_iter().zip(verdicts).map(|(one, right)| one.judged(right)).collect()
+    }
+
+    /// What is left to be checked, for whoever checks more than records together.
+    pub fn check(&self) -> &SignatureCheck {
+        &self.check
+    }
+
+    /// The record's id, which a wrong signature does not change.
+    pub fn id(&self) -> RecordId {
+        self.record.id
+    }
+
+    /// For whoever has asked [`Self::check`]: `right` is what it said.
+    pub fn judged(self, right: bool) -> Result<Record, RecordFault> {
+        match right {
+            true => Ok(self.record),
+            false => Err(RecordFault::BadSignature { signer: self.record.signer }),
+        }
+    }
+}
+
 /// The id covers everything but the signature, of which a key may make several.
 impl PartialEq for Record {
     fn eq(&self, other: &Self) -> bool {
@@ -283,7 +328,7 @@ impl<'b> Header<'b> {
     }
 }
 
-fn split(bytes: &[u8]) -> Result<(&[u8], [u8; 64]), RecordFault> {
+fn split(bytes: &[u8]) -> Result<(&[u8], [u8; SIGNATURE_BYTES]), RecordFault> {
     let d = &mut Decoder::new(bytes);
     counted(d, 2)?;
     let (signed, signature) = (d.bytes()?, d.bytes()?);
@@ -294,7 +339,7 @@ fn split(bytes: &[u8]) -> Result<(&[u8], [u8; 64]), RecordFault> {
     Ok((signed, signature))
 }
 
-fn join(signed: &[u8], signature: &[u8; 64]) -> Vec<u8> {
+fn join(signed: &[u8], signature: &[u8; SIGNATURE_BYTES]) -> Vec<u8> {
     let mut e = Encoder::new(Vec::with_capacity(signed.len() + 72));
     let mut put = || e.array(2)?.bytes(signed)?.bytes(signature)?.ok();
     written(put());

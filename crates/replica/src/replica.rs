@@ -265,17 +265,17 @@ impl Replica {
     }
 
     fn persisted(&mut self, now: Time, batch: BatchId) {
+        let (mut applied, mut any) = (Vec::new(), false);
         while let Some((_, done)) = self.batches.pop_front_if(|(first, _)| *first <= batch) {
-            self.unsettled = true;
+            any = true;
             let rows = match done {
                 Batch::Append(rows) => rows,
                 Batch::Keep(rows) => {
-                    self.outputs.push_back(Output::Applied { rows });
+                    applied.extend(rows);
                     continue;
                 }
                 Batch::Adopt(vector) => {
                     self.durable.merge(&vector);
-                    self.outputs.push_back(Output::Applied { rows: Vec::new() });
                     continue;
                 }
             };
@@ -288,7 +288,11 @@ impl Replica {
                     self.tail.push(row.row(), ends, self.limits.tail_rows_max, self.limits.tail_bytes_max);
                 }
             }
-            self.outputs.push_back(Output::Applied { rows });
+            applied.extend(rows);
+        }
+        if any {
+            self.unsettled = true;
+            self.outputs.push_back(Output::Applied { rows: applied });
         }
         self.exchange_persisted(now, batch);
     }

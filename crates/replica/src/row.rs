@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ed25519_dalek::SigningKey;
 use minicbor::bytes::ByteSlice;
 use minicbor::{Decode, Decoder, Encode, Encoder};
-use peerage_ledger::{Origin, Receipt, Record, RecordFault};
+use peerage_ledger::{Origin, Receipt, Record, RecordFault, SignatureCheck, Unverified};
 use peerage_types::limits::AUTH_RECORD_BYTES_MAX;
 use peerage_types::{ClusterId, PublicKey, RecordId, Stamp};
 
@@ -71,27 +71,56 @@ pub struct VerifiedRow {
 impl VerifiedRow {
     /// Checks a row from outside: two signatures, about 100 µs. Call it where that does not hold up others.
     pub fn verify(row: &LogRow, cluster: &ClusterId, cluster_key: &PublicKey) -> Result<Self, RowFault> {
-        let Receipt { origin, seq, .. } = row.receipt;
+        Self::verify_all(std::slice::from_ref(row), cluster, cluster_key)?
+            .pop()
+            .ok_or(RowFault::Number { origin: row.receipt.origin, seq: row.receipt.seq })
+    }
+
+    /// The same of many rows, for a fraction of the time each. The first fault speaks for all.
+    pub fn verify_all(
+        rows: &[LogRow],
+        cluster: &ClusterId,
+        cluster_key: &PublicKey,
+    ) -> Result<Vec<Self>, RowFault> {
+        let mut read = Vec::with_capacity(rows.len());
+        for row in rows {
+            read.push(Self::read(row, cluster, cluster_key)?);
+        }
+        let checks: Vec<_> = read.iter().flat_map(|(record, receipt)| [record.check(), receipt]).collect();
+        let verdicts = SignatureCheck::all(&checks);
+        let mut verified = Vec::with_capacity(rows.len());
+        for (((record, _), row), verdicts) in read.into_iter().zip(rows).zip(verdicts.chunks(2)) {
+            let Receipt { origin, seq, .. } = row.receipt;
+            let [record_right, receipt_right] = *verdicts else {
+                return Err(RowFault::Receipt { origin, seq });
+            };
+            let fault = |source| RowFault::Record { origin, seq, source };
+            let record = record.judged(record_right).map_err(fault)?;
+            if !receipt_right {
+                return Err(RowFault::Receipt { origin, seq });
+            }
+            verified.push(Self { receipt: row.receipt.clone(), record: Arc::new(record) });
+        }
+        Ok(verified)
+    }
+
+    /// Everything but the two equations.
+    fn read(
+        row: &LogRow,
+        cluster: &ClusterId,
+        cluster_key: &PublicKey,
+    ) -> Result<(Unverified, SignatureCheck), RowFault> {
+        let Receipt { origin, seq, record: expected, .. } = row.receipt;
         if seq == 0 || i64::try_from(seq).is_err() {
             return Err(RowFault::Number { origin, seq });
         }
-        let record = Record::decode(&row.record, cluster).map_err(|source| RowFault::Record {
-            origin,
-            seq,
-            source,
-        })?;
-        if record.id() != row.receipt.record {
-            return Err(RowFault::OtherRecord {
-                origin,
-                seq,
-                expected: row.receipt.record,
-                got: record.id(),
-            });
+        let fault = |source| RowFault::Record { origin, seq, source };
+        let record = Unverified::decode(&row.record, cluster).map_err(fault)?;
+        if record.id() != expected {
+            return Err(RowFault::OtherRecord { origin, seq, expected, got: record.id() });
         }
-        if !row.receipt.verify(cluster_key) {
-            return Err(RowFault::Receipt { origin, seq });
-        }
-        Ok(Self { receipt: row.receipt.clone(), record: Arc::new(record) })
+        let receipt = row.receipt.check(cluster_key).ok_or(RowFault::Receipt { origin, seq })?;
+        Ok((record, receipt))
     }
 
     /// Accepts a verified record into the own log.

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use peerage_ledger::{
-    AccountView, Accounts, Body, Facts, GroupView, Order, Receipt, Record, Refusal, admit_account,
-    admit_group, admit_to_more_groups,
+    AccountView, Accounts, Body, Facts, GroupView, Order, Receipt, Record, RecordFault, Refusal, Unverified,
+    admit_account, admit_group, admit_to_more_groups,
 };
 use peerage_types::limits::BUNDLE_RECORDS_MAX;
 use peerage_types::{ClusterId, GroupId, Scope, Stamp, UserId};
@@ -19,30 +19,40 @@ use crate::limits::{FACTS_INLINE_MAX, VERIFIED_INLINE_MAX};
 use crate::state::State;
 use crate::views::{Account, AccountSet, Group};
 
-/// Decodes and verifies every record of a bundle.
-pub(crate) fn decode<R: AsRef<[u8]>>(
-    cluster: &ClusterId,
-    records: &[R],
-) -> Result<Vec<Arc<Record>>, Failure> {
+/// Decodes every record of a bundle. Their signatures are left to be verified.
+pub(crate) fn decode<R: AsRef<[u8]>>(cluster: &ClusterId, records: &[R]) -> Result<Vec<Unverified>, Failure> {
     if records.is_empty() || records.len() > BUNDLE_RECORDS_MAX {
         let got = records.len();
         return Err(Failure::bad_request(format!(
             "a bundle has 1 to {BUNDLE_RECORDS_MAX} records, not {got}"
         )));
     }
-    let decoded = records.iter().enumerate().map(|(index, bytes)| {
-        Record::decode(bytes.as_ref(), cluster).map(Arc::new).map_err(|fault| {
+    all_or_none(records.iter().map(|bytes| Unverified::decode(bytes.as_ref(), cluster)))
+}
+
+/// The records of a bundle, once each was found right.
+pub(crate) fn verified(verdicts: Vec<Result<Record, RecordFault>>) -> Result<Vec<Arc<Record>>, Failure> {
+    let records: Vec<_> = all_or_none(verdicts.into_iter())?.into_iter().map(Arc::new).collect();
+    let ids: BTreeSet<_> = records.iter().map(|record| record.id()).collect();
+    match ids.len() == records.len() {
+        true => Ok(records),
+        false => Err(Failure::bad_request("the bundle contains the same record twice")),
+    }
+}
+
+/// Or the first fault, and which record it is about.
+fn all_or_none<T>(
+    outcomes: impl ExactSizeIterator<Item = Result<T, RecordFault>>,
+) -> Result<Vec<T>, Failure> {
+    let count = outcomes.len();
+    let numbered = outcomes.enumerate().map(|(index, outcome)| {
+        outcome.map_err(|fault| {
             let mut failure = Failure::from(fault);
-            failure.0.message = format!("record {} of {}: {}", index + 1, records.len(), failure.0.message);
+            failure.0.message = format!("record {} of {count}: {}", index + 1, failure.0.message);
             failure
         })
     });
-    let decoded: Vec<_> = decoded.collect::<Result<_, _>>()?;
-    let ids: BTreeSet<_> = decoded.iter().map(|record| record.id()).collect();
-    match ids.len() == decoded.len() {
-        true => Ok(decoded),
-        false => Err(Failure::bad_request("the bundle contains the same record twice")),
-    }
+    numbered.collect()
 }
 
 /// Everything the admission of these records looks at and that another bundle could change.

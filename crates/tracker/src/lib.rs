@@ -43,6 +43,7 @@ mod routes;
 mod run;
 mod session;
 mod state;
+mod verifier;
 mod views;
 mod writer;
 

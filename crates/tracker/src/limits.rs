@@ -92,8 +92,12 @@ pub(crate) const REPLICA_QUEUE_MAX: usize = 1_024;
 pub(crate) const COMMIT_BATCHES_MAX: usize = 256;
 /// What `append` takes in one transaction.
 pub(crate) const COMMIT_ROWS_MAX: usize = 4_096;
-/// Records of one bundle that are verified (40 µs each) and admitted where the request is; more go to a thread that may
-/// block.
+/// Bundles waiting to be verified together; when it is full, requests wait in their own tasks.
+pub(crate) const VERIFIER_QUEUE_MAX: usize = 1_024;
+/// Records that are verified together, the last bundle's rest apart: 1 ms on one thread.
+pub(crate) const VERIFIED_TOGETHER_MAX: usize = 128;
+/// Records of one bundle that are verified together with other bundles' and admitted where the request is; more go to a
+/// thread that may block.
 pub(crate) const VERIFIED_INLINE_MAX: usize = 2;
 /// Of a bundle with several records: facts of its group up to which it is admitted where the request is, because the
 /// second record copies their map.

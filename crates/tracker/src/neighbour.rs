@@ -278,8 +278,7 @@ pub(crate) fn verify_rows(
     state: &crate::state::State,
     rows: &[LogRow],
 ) -> Result<Vec<VerifiedRow>, crate::error::Failure> {
-    let verify = |row| VerifiedRow::verify(row, &state.cluster, &state.cluster_key);
-    let verified: Result<_, _> = rows.iter().map(verify).collect();
+    let verified = VerifiedRow::verify_all(rows, &state.cluster, &state.cluster_key);
     verified.map_err(|fault| crate::error::Failure::bad_request(fault.to_string()))
 }
 

@@ -32,6 +32,7 @@ use crate::rate::Rates;
 use crate::replica_shell::{self, Done, ReplicaHandle, Shell};
 use crate::routes::Waiting;
 use crate::state::{Shared, State};
+use crate::verifier::{self, Verifier};
 use crate::views::Views;
 use crate::writer::{self, Commit, Signals, Written};
 use crate::{accept, files, keeper, mend, reload, routes};
@@ -172,6 +173,7 @@ impl Running {
         let (stopped, stopped_seen) = watch::channel(false);
         let (handle, commands) = ReplicaHandle::new(ground.vector.clone());
         let (keeper, wanted) = mpsc::channel(keeper::WANTED_MAX);
+        let (verifier, unverified) = Verifier::new();
         let tls = tls::server_config(ground.keyring.signing_key(), ClientKey::Optional, &[tls::ALPN_H2]);
         let neighbours = ground.neighbours();
         let replica = Replica::new(
@@ -198,6 +200,7 @@ impl Running {
             cluster_key: keyring.public(),
             tracker,
             views: Views::new(keyring.cluster(), Arc::clone(&store)),
+            verifier,
             keyring,
             store,
             replica: handle,
@@ -220,6 +223,7 @@ impl Running {
             closing: closing_seen.clone(),
         });
         let mut helpers = JoinSet::new();
+        helpers.spawn(verifier::run(unverified));
         helpers.spawn(keeper::run(Arc::clone(&state), wanted));
         helpers.spawn(mend::run(Arc::clone(&state)));
         helpers.spawn(presence_shell::run(Arc::clone(&state), closing_seen.clone()));

@@ -29,6 +29,7 @@ use crate::rate::Rates;
 use crate::reload::Reload;
 use crate::replica_shell::ReplicaHandle;
 use crate::routes::Waiting;
+use crate::verifier::Verifier;
 use crate::views::Views;
 use crate::writer::Signals;
 
@@ -42,6 +43,7 @@ pub(crate) struct State {
     pub(crate) keyring: Keyring,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) views: Views,
+    pub(crate) verifier: Verifier,
     pub(crate) replica: ReplicaHandle,
     pub(crate) presence: PresenceShell,
     /// The other trackers of the list.

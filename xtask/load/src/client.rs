@@ -130,6 +130,8 @@ pub struct Measured {
     pub per_second: f64,
     /// Of the servers, per 100,000 units of work.
     pub cpu_seconds: Option<f64>,
+    /// The same of this process.
+    pub load_cpu_seconds: Option<f64>,
 }
 
 impl Load {
@@ -152,7 +154,8 @@ impl Load {
         warm: Duration,
         window: Duration,
     ) -> Result<Measured> {
-        let usage = || servers.iter().map(|pid| Usage::of(*pid)).collect::<Vec<_>>();
+        let all = || servers.iter().copied().chain([std::process::id()]);
+        let usage = || all().map(Usage::of).collect::<Vec<_>>();
         let read = || (Instant::now(), self.done.load(Ordering::Relaxed), usage());
         tokio::time::sleep(warm).await;
         let before = read();
@@ -163,9 +166,10 @@ impl Load {
             ended??;
         }
         let units = (after.1 - before.1) as f64;
-        let used: Option<f64> =
-            after.2.iter().zip(&before.2).map(|(after, before)| after.cpu_since(before)).sum();
-        let cpu_seconds = used.map(|used| used / units * 100_000.0);
-        Ok(Measured { per_second: units / (after.0 - before.0).as_secs_f64(), cpu_seconds })
+        let used = after.2.iter().zip(&before.2).map(|(after, before)| after.cpu_since(before));
+        let mut used: Vec<Option<f64>> = used.map(|used| Some(used? / units * 100_000.0)).collect();
+        let load_cpu_seconds = used.pop().flatten();
+        let cpu_seconds = used.into_iter().sum();
+        Ok(Measured { per_second: units / (after.0 - before.0).as_secs_f64(), cpu_seconds, load_cpu_seconds })
     }
 }

@@ -10,6 +10,7 @@ mod client;
 mod cluster;
 mod hello;
 mod lag;
+mod lean;
 mod people;
 mod report;
 mod startup;
@@ -26,7 +27,7 @@ use peerage_link::keyring::Keyring;
 
 use cluster::Cluster;
 use report::Figures;
-use writes::{Sending, Writers};
+use writes::{Sending, Shape, Writers};
 
 #[derive(Parser)]
 #[command(about = "Load generator of `cargo xtask bench tracker`")]
@@ -60,6 +61,9 @@ struct TrackerBench {
     /// Only these parts.
     #[arg(long, value_delimiter = ',', value_enum)]
     only: Vec<Part>,
+    /// Writes with 1 to so many trackers.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=3))]
+    trackers: u8,
     /// One JSON object on stdout instead of a table.
     #[arg(long)]
     json: bool,
@@ -156,30 +160,38 @@ impl TrackerBench {
         };
         if let Some((writers, bare)) = bare {
             let cluster = Cluster::start(&self.program, &self.folder, keyring, 1, 1)?;
-            let measured = runtime()?.block_on(writers.rate(&cluster, Sending::Bundles, setting))?;
+            let measured =
+                runtime()?.block_on(writers.rate(&cluster, Sending::Bundles, Shape::ALONE, setting))?;
             cluster.quit()?;
             figures.rate("bundled", measured);
             figures.set("bundled_of_bare", measured.per_second / bare);
         }
-        for trackers in 1..=3 {
-            let lag = trackers == 3 && self.wants(Part::Lag);
-            if bare.is_some() || lag {
+        if let Some((writers, bare)) = bare {
+            let shapes = [("shared", Shape::SHARED), ("writes", Shape::ALONE)];
+            for (trackers, (name, shape)) in
+                (1..=usize::from(self.trackers)).flat_map(|n| shapes.map(|shape| (n, shape)))
+            {
                 let cluster = Cluster::start(&self.program, &self.folder, keyring, trackers, trackers)?;
-                runtime()?.block_on(async {
+                let measured = runtime()?.block_on(async {
                     cluster.in_touch(keyring).await?;
-                    if let Some((writers, bare)) = bare {
-                        let measured = writers.rate(&cluster, Sending::Single, setting).await?;
-                        let name = format!("writes_{trackers}");
-                        figures.rate(&name, measured);
-                        figures.set(&format!("{name}_of_bare"), measured.per_second / bare);
-                    }
-                    if lag {
-                        figures.extend(lag::measure(&cluster, keyring, setting).await?);
-                    }
-                    anyhow::Ok(())
+                    writers.rate(&cluster, Sending::Single, shape, setting).await
                 })?;
                 cluster.quit()?;
+                let name = format!("{name}_{trackers}");
+                figures.rate(&name, measured);
+                figures.set(&format!("{name}_of_bare"), measured.per_second / bare);
+                if let Some(all) = measured.cpu_seconds {
+                    figures.set(&format!("{name}_cpu_each_s"), all / trackers as f64);
+                }
             }
+        }
+        if self.wants(Part::Lag) {
+            let cluster = Cluster::start(&self.program, &self.folder, keyring, 3, 3)?;
+            figures.extend(runtime()?.block_on(async {
+                cluster.in_touch(keyring).await?;
+                lag::measure(&cluster, keyring, setting).await
+            })?);
+            cluster.quit()?;
         }
         if self.wants(Part::Announces) {
             figures.extend(announces::measure(&self.program, &self.folder, keyring, setting)?);

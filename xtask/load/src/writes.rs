@@ -1,5 +1,5 @@
-//! Durable writes: many writers, each with a connection, an account and a group of its own, one record per request or
-//! full bundles, the next one when the last is acknowledged. The bare program gets the same records.
+//! Durable writes: many writers, each with an account and a group of its own, one record per request or full bundles, the
+//! next one when the last is acknowledged. The bare program gets the same records.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use crate::bare::Submission;
 use crate::client::{Conn, Load, Measured, source};
 use crate::cluster::{Cluster, submit};
+use crate::lean::Lean;
 use crate::people::{Person, in_parallel};
 use crate::usage::Usage;
 use crate::{Setting, bare};
@@ -39,6 +40,20 @@ pub enum Sending {
     Single,
     /// In full bundles.
     Bundles,
+}
+
+/// How writers share connections.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// On one connection, each with a request under way.
+    writers: usize,
+}
+
+impl Shape {
+    /// 256 connections with one request under way: the dearest, a system call each way for every record.
+    pub const ALONE: Self = Self { writers: 1 };
+    /// 32 connections with 8 requests under way each, about as the announces are measured.
+    pub const SHARED: Self = Self { writers: 8 };
 }
 
 /// All writers.
@@ -76,52 +91,70 @@ impl Writers {
         let before = Usage::of(std::process::id());
         let (per_second, all) = bare::rate(base, &self.submissions, setting.warm, setting.window)?;
         let used = Usage::of(std::process::id()).cpu_since(&before);
-        Ok(Measured { per_second, cpu_seconds: used.map(|used| used / all as f64 * 100_000.0) })
+        let cpu_seconds = used.map(|used| used / all as f64 * 100_000.0);
+        Ok(Measured { per_second, cpu_seconds, load_cpu_seconds: None })
     }
 
     /// Records per second of these trackers together; the writers are spread over them.
-    pub async fn rate(&self, cluster: &Cluster, sending: Sending, setting: &Setting) -> Result<Measured> {
+    pub async fn rate(
+        &self,
+        cluster: &Cluster,
+        sending: Sending,
+        shape: Shape,
+        setting: &Setting,
+    ) -> Result<Measured> {
         let pids = cluster.pids();
-        let mut opening = JoinSet::new();
+        let mut founding = JoinSet::new();
         for (number, script) in self.scripts.iter().enumerate() {
-            let target = cluster.targets[number % pids.len()];
-            let (founding, genesis) = (script.founding.clone(), script.genesis.clone());
-            opening.spawn(async move {
+            let target = cluster.targets[number / shape.writers % pids.len()];
+            let (account, genesis) = (script.founding.clone(), script.genesis.clone());
+            founding.spawn(async move {
                 let conn = Conn::open(target, source(number + 1), None).await?;
-                submit(&conn, &founding).await?;
-                submit(&conn, &[genesis]).await?;
-                Ok::<_, anyhow::Error>((number, conn))
+                submit(&conn, &account).await?;
+                submit(&conn, &[genesis]).await
             });
         }
-        let mut conns = Vec::new();
-        while let Some(opened) = opening.join_next().await {
-            conns.push(opened??);
+        while let Some(founded) = founding.join_next().await {
+            founded??;
         }
         let load = Load::default();
         let mut tasks = JoinSet::new();
-        for (number, conn) in conns {
-            let script = &self.scripts[number];
-            let (bodies, size) = match sending {
-                Sending::Single => (Arc::clone(&script.single), 1),
-                Sending::Bundles => (Arc::clone(&script.bundles), BUNDLE_RECORDS_MAX),
+        for (number, scripts) in self.scripts.chunks(shape.writers).enumerate() {
+            let target = cluster.targets[number % pids.len()];
+            let conn = Lean::open(target, source(number + 1), path::BUNDLE).await?;
+            let of_script = |script: &Script| match sending {
+                Sending::Single => Arc::clone(&script.single),
+                Sending::Bundles => Arc::clone(&script.bundles),
             };
-            let (load, disks) = (load.clone(), pids.len());
-            tasks.spawn(async move { write(&conn, &bodies, size, &load, disks).await });
+            let bodies = scripts.iter().map(of_script).collect();
+            let size = if sending == Sending::Single { 1 } else { BUNDLE_RECORDS_MAX };
+            tasks.spawn(write(conn, bodies, size, load.clone(), pids.len()));
         }
         load.measure(tasks, &pids, setting.warm, setting.window).await
     }
 }
 
-async fn write(conn: &Conn, bodies: &[Bytes], size: usize, load: &Load, disks: usize) -> Result<()> {
-    let uri = conn.uri(path::BUNDLE)?;
-    for body in bodies {
+async fn write(
+    mut conn: Lean,
+    writers: Vec<Arc<Vec<Bytes>>>,
+    size: usize,
+    load: Load,
+    disks: usize,
+) -> Result<()> {
+    let mut sent = vec![0; writers.len()];
+    let next = |writer: usize| {
         if load.over() {
-            return Ok(());
+            return Ok(None);
         }
-        let answer = conn.post(&uri, body.clone()).await?;
-        let answer: BundleResponse = minicbor::decode(&answer).context("the answer to a bundle")?;
+        let body = writers[writer].get(sent[writer]).cloned();
+        sent[writer] += 1;
+        body.map(Some).context("the signed records ran out: sign more of them")
+    };
+    let answered = |_, answer: &[u8]| {
+        let answer: BundleResponse = minicbor::decode(answer).context("the answer to a bundle")?;
         ensure!(answer.durable_on as usize == disks, "durable on {} of {disks}", answer.durable_on);
         load.add(size as u64);
-    }
-    Err(anyhow!("the signed records ran out: sign more of them"))
+        Ok(())
+    };
+    conn.drive(writers.len(), next, answered).await
 }

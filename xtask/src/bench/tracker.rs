@@ -18,6 +18,9 @@ pub struct Tracker {
     /// Only these parts: writes, lag, announces, startup.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
+    /// Writes with 1 to so many trackers.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=3))]
+    trackers: u8,
     /// One JSON object on stdout instead of a table.
     #[arg(long)]
     json: bool,
@@ -36,6 +39,7 @@ impl Tracker {
         if !self.only.is_empty() {
             command.arg("--only").arg(self.only.join(","));
         }
+        command.arg("--trackers").arg(self.trackers.to_string());
         command.args(self.quick.then_some("--quick")).args(self.json.then_some("--json"));
         process::run(&mut command)
     }

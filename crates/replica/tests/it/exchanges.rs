@@ -159,7 +159,7 @@ fn an_empty_tracker_takes_a_snapshot_and_goes_on_from_there() {
             answered 1 B1x /more B5 → persist [B1x], ask 1 page 0, wake 10000
             told 1 page B1x next / B5 → keep [B1x], sleep
             push 1 B2y → persist [B2y], sleep
-            disk → applied [B1x], applied [B1x], applied [B2y], ask 1 page 7, push reply [B2], wake 10000
+            disk → applied [B1x B1x B2y], ask 1 page 7, push reply [B2], wake 10000
             told 1 page B3z C1w next / B5 C1 → keep [B3z C1w], sleep
             disk → applied [B3z C1w], ask 1 page 7, wake 10000
             told 1 page / B5 C1 → adopt [B5], sleep

@@ -128,7 +128,7 @@ fn a_record_that_is_there_gets_no_second_row() {
          pull from 1 [], pull from 2 [], wake 5000
         submit 1 x → persist [A1x], wake 5000
         submit 2 x y → persist [A2y], wake 5000
-        disk → applied [A1x], applied [A2y], push to 1 [A1x A2y], push to 2 [A1x A2y], wake 1000
+        disk → applied [A1x A2y], push to 1 [A1x A2y], push to 2 [A1x A2y], wake 1000
         acked 1 A2 → wake 1000
         acked 2 A2 → answer 1: 3/3, answer 2: 3/3, wake 5000
         again 3 x → answer 3: 3/3, wake 5000
@@ -266,7 +266,7 @@ fn one_number_for_two_records_is_told_and_both_are_kept() {
          pull from 1 [], pull from 2 [], wake 5000
         push 1 B1x → persist [B1x], wake 5000
         push 2 B1y → two records for B1, persist [A1y], wake 5000
-        disk → applied [B1x], applied [A1y], push to 1 [A1y], push to 2 [A1y], push reply [A1 B1], push reply [A1 B1], wake 1000
+        disk → applied [B1x A1y], push to 1 [A1y], push to 2 [A1y], push reply [A1 B1], push reply [A1 B1], wake 1000
         push 2 B1y → two records for B1, push reply [A1 B1], wake 1000
     "#]],
     );
@@ -280,7 +280,7 @@ fn someone_else_in_our_name_is_told_and_the_record_kept() {
          pull from 1 [], pull from 2 [], wake 5000
         submit 1 x → persist [A1x], wake 5000
         push 1 A2y → two records for A2, persist [A2y], wake 5000
-        disk → applied [A1x], applied [A2y], push to 1 [A1x A2y], push to 2 [A1x A2y], push reply [A2], wake 1000
+        disk → applied [A1x A2y], push to 1 [A1x A2y], push to 2 [A1x A2y], push reply [A2], wake 1000
     "#]],
     );
 }

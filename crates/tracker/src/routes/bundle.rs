@@ -1,7 +1,7 @@
 //! `bundle`: submit records. They carry their own authority, so no session is needed.
 
 use axum::extract::State;
-use peerage_ledger::Body;
+use peerage_ledger::{Body, Unverified};
 use peerage_link::api::{BundleRequest, BundleResponse};
 
 use crate::accept::Remote;
@@ -24,10 +24,11 @@ pub(crate) async fn submit(
         let bytes: Vec<&[u8]> = request.records.iter().map(|record| record.as_slice()).collect();
         admission::decode(&state.cluster, &bytes)
     };
-    let records = match count <= VERIFIED_INLINE_MAX {
-        true => decode(&state)?,
-        false => state.blocking(decode).await?,
+    let verdicts = match count <= VERIFIED_INLINE_MAX {
+        true => state.verifier.verify(decode(&state)?).await.ok_or_else(Failure::stopping)?,
+        false => state.blocking(move |state| Ok(Unverified::verify_all(decode(state)?))).await?,
     };
+    let records = admission::verified(verdicts)?;
     let held = state.lanes.hold(admission::lanes(&records)).await;
     let (new, known) = match admission::at_hand(&state, &records) {
         true => admission::admit(&state, records)?,
