@@ -12,6 +12,10 @@ use std::process::ExitCode;
 
 use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+/// Much is allocated for each request, and freed by another thread.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Share large files inside a group, from member to member.
 #[derive(Debug, Parser)]
 #[command(name = "peerage", version, arg_required_else_help = true, subcommand_required = true)]

@@ -35,7 +35,7 @@ pub use names::{
 };
 pub use receipt::{Order, Origin, Receipt};
 pub use record::{Draft, FOUNDING, Record, RecordFault, Unverified, VERSION};
-pub use signature::SignatureCheck;
+pub use signature::{CheckedKey, KeyCache, SignatureCheck};
 pub use view::{
     Admin, AuditEntry, FileView, GroupView, Member, Request, Role, ShareView, Standing, Void, audit, outline,
 };

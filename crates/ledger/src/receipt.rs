@@ -5,7 +5,7 @@ use minicbor::{Decode, Encode, Encoder};
 use peerage_types::{PublicKey, RecordId, Stamp, TrackerId};
 
 use crate::body::written;
-use crate::signature::SignatureCheck;
+use crate::signature::{CheckedKey, SignatureCheck};
 
 /// First item of the signed array: the cluster key signs other things too.
 const DOMAIN: &str = "peerage receipt";
@@ -73,11 +73,12 @@ impl Receipt {
 
     /// Did the holder of the cluster key sign exactly this?
     pub fn verify(&self, cluster_key: &PublicKey) -> bool {
-        self.check(cluster_key).is_some_and(|check| check.holds())
+        let key = CheckedKey::new(cluster_key);
+        key.and_then(|key| self.check(&key)).is_some_and(|check| check.holds())
     }
 
     /// The same question, to be asked of many together. None: no.
-    pub fn check(&self, cluster_key: &PublicKey) -> Option<SignatureCheck> {
+    pub fn check(&self, cluster_key: &CheckedKey) -> Option<SignatureCheck> {
         SignatureCheck::new(cluster_key, &self.signed_bytes(), &self.signature)
     }
 

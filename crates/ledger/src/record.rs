@@ -13,7 +13,7 @@ use peerage_types::limits::{AUTH_RECORD_BYTES_MAX, RECORD_BYTES_MAX};
 use peerage_types::{ClusterId, GroupId, PublicKey, RecordId, Scope, UserId};
 
 use crate::body::{Body, Field, Kind, counted, written};
-use crate::signature::{SIGNATURE_BYTES, SignatureCheck};
+use crate::signature::{CheckedKey, SIGNATURE_BYTES, SignatureCheck};
 
 /// First item of the signed array: no other protocol's signature can be taken for a record.
 const DOMAIN: &str = "peerage record";
@@ -208,6 +208,15 @@ pub struct Unverified {
 impl Unverified {
     /// All of [`Record::decode`] but the last step.
     pub fn decode(bytes: &[u8], cluster: &ClusterId) -> Result<Self, RecordFault> {
+        Self::decode_with(bytes, cluster, CheckedKey::new)
+    }
+
+    /// The same with keys from where some may be known already; `keys` says what [`CheckedKey::new`] says.
+    pub fn decode_with(
+        bytes: &[u8],
+        cluster: &ClusterId,
+        keys: impl FnOnce(&PublicKey) -> Option<CheckedKey>,
+    ) -> Result<Self, RecordFault> {
         if bytes.len() > AUTH_RECORD_BYTES_MAX {
             return Err(RecordFault::TooLarge { len: bytes.len(), max: AUTH_RECORD_BYTES_MAX });
         }
@@ -230,7 +239,8 @@ impl Unverified {
             return Err(RecordFault::NotCanonical);
         }
         check_place(&header, &body)?;
-        let check = SignatureCheck::new(&header.signer, signed, &signature)
+        let check = keys(&header.signer)
+            .and_then(|key| SignatureCheck::new(&key, signed, &signature))
             .ok_or(RecordFault::BadSignature { signer: header.signer })?;
         Ok(Self { record: Record::assemble(&header, signed, bytes, body), check })
     }

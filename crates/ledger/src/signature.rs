@@ -25,12 +25,55 @@ pub(crate) const SIGNATURE_BYTES: usize = 64;
 /// Keeps the factors of a batch apart from every other use of BLAKE3.
 const FACTORS: &str = "peerage 2026 factors of a batch of signatures";
 
+/// A key that may have signed something: a point of the curve and not of small order. Finding that out is a third of
+/// the work of a check, so who sees the same keys again keeps them.
+#[derive(Clone, Copy, Debug)]
+pub struct CheckedKey {
+    bytes: PublicKey,
+    /// `-A`.
+    minus_a: EdwardsPoint,
+}
+
+impl CheckedKey {
+    /// None: nothing is signed by this key.
+    pub fn new(key: &PublicKey) -> Option<Self> {
+        let a = CompressedEdwardsY(key.0).decompress().filter(|a| !a.is_small_order())?;
+        Some(Self { bytes: *key, minus_a: -a })
+    }
+}
+
+/// Keys that were seen before, up to a number. What is kept of a key follows from its bytes alone, so that it was seen
+/// makes no signature right.
+#[derive(Debug)]
+pub struct KeyCache {
+    max: usize,
+    keys: BTreeMap<PublicKey, CheckedKey>,
+}
+
+impl KeyCache {
+    /// Of at most `max` keys, about 250 bytes each. When it is full it begins anew.
+    pub fn new(max: usize) -> Self {
+        Self { max, keys: BTreeMap::new() }
+    }
+
+    /// What [`CheckedKey::new`] says.
+    pub fn key(&mut self, key: &PublicKey) -> Option<CheckedKey> {
+        if let Some(known) = self.keys.get(key) {
+            return Some(*known);
+        }
+        let fresh = CheckedKey::new(key)?;
+        if self.keys.len() >= self.max {
+            self.keys.clear();
+        }
+        self.keys.insert(*key, fresh);
+        Some(fresh)
+    }
+}
+
 /// A signature that is well-formed, as far as it must be to ask whether it is right.
 #[derive(Clone, Debug)]
 pub struct SignatureCheck {
-    key: PublicKey,
-    /// `-A`.
-    minus_a: EdwardsPoint,
+    key: CheckedKey,
     r_bytes: [u8; 32],
     r: EdwardsPoint,
     s: Scalar,
@@ -39,20 +82,20 @@ pub struct SignatureCheck {
 
 impl SignatureCheck {
     /// Of `message` by `key`. None: it cannot be right, whatever the equation says.
-    pub fn new(key: &PublicKey, message: &[u8], signature: &[u8; SIGNATURE_BYTES]) -> Option<Self> {
+    pub fn new(key: &CheckedKey, message: &[u8], signature: &[u8; SIGNATURE_BYTES]) -> Option<Self> {
         let (r_bytes, s_bytes) = signature.split_at(32);
         let (r_bytes, s_bytes): ([u8; 32], [u8; 32]) = (r_bytes.try_into().ok()?, s_bytes.try_into().ok()?);
         let s = Option::from(Scalar::from_canonical_bytes(s_bytes))?;
-        let a = CompressedEdwardsY(key.0).decompress().filter(|a| !a.is_small_order())?;
         let r = CompressedEdwardsY(r_bytes).decompress()?;
-        let hash = Sha512::new().chain_update(r_bytes).chain_update(key.0).chain_update(message).finalize();
+        let hash =
+            Sha512::new().chain_update(r_bytes).chain_update(key.bytes.0).chain_update(message).finalize();
         let k = Scalar::from_bytes_mod_order_wide(&hash.into());
-        Some(Self { key: *key, minus_a: -a, r_bytes, r, s, k })
+        Some(Self { key: *key, r_bytes, r, s, k })
     }
 
     /// Is it right?
     pub fn holds(&self) -> bool {
-        let r = EdwardsPoint::vartime_double_scalar_mul_basepoint(&self.k, &self.minus_a, &self.s);
+        let r = EdwardsPoint::vartime_double_scalar_mul_basepoint(&self.k, &self.key.minus_a, &self.s);
         (r - self.r).mul_by_cofactor().is_identity()
     }
 
@@ -84,7 +127,7 @@ fn sift(checks: &[&SignatureCheck], verdicts: &mut Vec<bool>) {
 fn hold_together(checks: &[&SignatureCheck]) -> bool {
     let mut hasher = blake3::Hasher::new_derive_key(FACTORS);
     for check in checks {
-        hasher.update(&check.key.0).update(&check.r_bytes);
+        hasher.update(&check.key.bytes.0).update(&check.r_bytes);
         hasher.update(check.s.as_bytes()).update(check.k.as_bytes());
     }
     let mut factors = hasher.finalize_xof();
@@ -97,7 +140,7 @@ fn hold_together(checks: &[&SignatureCheck]) -> bool {
         factors.fill(&mut factor);
         let factor = Scalar::from(u128::from_le_bytes(factor));
         of_base += factor * check.s;
-        of_keys.entry(&check.key).or_insert((check.minus_a, Scalar::ZERO)).1 += factor * check.k;
+        of_keys.entry(&check.key.bytes).or_insert((check.key.minus_a, Scalar::ZERO)).1 += factor * check.k;
         scalars.push(factor);
         points.push(-check.r);
     }
@@ -135,6 +178,10 @@ mod tests {
         (PublicKey(key), signature)
     }
 
+    fn check(key: &PublicKey, message: &[u8], signature: &[u8; 64]) -> Option<SignatureCheck> {
+        SignatureCheck::new(&CheckedKey::new(key)?, message, signature)
+    }
+
     fn all(checks: &[SignatureCheck]) -> Vec<bool> {
         SignatureCheck::all(&checks.iter().collect::<Vec<_>>())
     }
@@ -150,7 +197,7 @@ mod tests {
         for a in 0..8 {
             for r in 0..8 {
                 let (key, signature) = crooked(1, a, r, b"crooked");
-                checks.push(SignatureCheck::new(&key, b"crooked", &signature).unwrap());
+                checks.push(check(&key, b"crooked", &signature).unwrap());
             }
         }
         assert!(checks.iter().all(SignatureCheck::holds));
@@ -170,14 +217,14 @@ mod tests {
             for r in EIGHT_TORSION {
                 let mut signature = [0; 64];
                 signature[..32].copy_from_slice(&r.compress().to_bytes());
-                assert!(SignatureCheck::new(&key, b"anything", &signature).is_none());
+                assert!(check(&key, b"anything", &signature).is_none());
             }
         }
         // The same points in encodings that are not reduced (y + p), where there are such.
         for first in [0xed, 0xee] {
             let mut key = [0xff; 32];
             (key[0], key[31]) = (first, 0x7f);
-            assert!(SignatureCheck::new(&PublicKey(key), b"anything", &[0; 64]).is_none());
+            assert!(check(&PublicKey(key), b"anything", &[0; 64]).is_none());
         }
     }
 
@@ -185,7 +232,7 @@ mod tests {
     fn a_scalar_that_is_not_reduced_is_refused() {
         let key = SigningKey::from_bytes(&[3; 32]);
         let mut signature = key.sign(b"text").to_bytes();
-        assert!(SignatureCheck::new(&public(&key), b"text", &signature).unwrap().holds());
+        assert!(check(&public(&key), b"text", &signature).unwrap().holds());
         // s + the group order: the same number modulo the order.
         let order = [
             0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14,
@@ -197,7 +244,26 @@ mod tests {
             *byte = sum as u8;
             carry = sum >> 8;
         }
-        assert!(SignatureCheck::new(&public(&key), b"text", &signature).is_none());
+        assert!(check(&public(&key), b"text", &signature).is_none());
+    }
+
+    /// A key that was seen before, or after the cache began anew, is the key that it was, and no other.
+    #[test]
+    fn a_cache_makes_no_wrong_key_right() {
+        let keys: Vec<SigningKey> = (1..=5).map(|n| SigningKey::from_bytes(&[n; 32])).collect();
+        let signatures: Vec<_> = keys.iter().map(|key| key.sign(b"text").to_bytes()).collect();
+        let mut cache = KeyCache::new(2);
+        for _ in 0..2 {
+            for (signer, signature) in signatures.iter().enumerate() {
+                for (asked, key) in keys.iter().enumerate() {
+                    let key = cache.key(&public(key)).unwrap();
+                    let right = SignatureCheck::new(&key, b"text", signature).unwrap().holds();
+                    assert_eq!(right, asked == signer);
+                    assert!(cache.keys.len() <= 2);
+                }
+            }
+        }
+        assert!(cache.key(&PublicKey(EIGHT_TORSION[1].compress().to_bytes())).is_none());
     }
 
     /// Errors that would cancel each other if all factors were equal.
@@ -208,7 +274,7 @@ mod tests {
             let mut signature = key.sign(message).to_bytes();
             let s = Scalar::from_canonical_bytes(signature[32..].try_into().unwrap()).unwrap() + by;
             signature[32..].copy_from_slice(s.as_bytes());
-            SignatureCheck::new(&public(&key), message, &signature).unwrap()
+            check(&public(&key), message, &signature).unwrap()
         };
         let pair = [shifted(b"one", Scalar::ONE), shifted(b"two", -Scalar::ONE)];
         assert_eq!(all(&pair), [false, false]);
@@ -239,13 +305,13 @@ mod tests {
                     5 => key.0[bit / 16] ^= 1 << (bit % 8),
                     _ => {}
                 }
-                let check = SignatureCheck::new(&key, &message, &signature);
-                let right = check.as_ref().is_some_and(SignatureCheck::holds);
+                let asked = check(&key, &message, &signature);
+                let right = asked.as_ref().is_some_and(SignatureCheck::holds);
                 // What the stricter rule accepts is accepted; and what only honest keys had a hand in, no more than that.
                 let strictly = strict(&key, &message, &signature);
                 prop_assert!(right || !strictly);
                 prop_assert!(how == 2 || right == strictly);
-                checks.extend(check);
+                checks.extend(asked);
             }
             let one_by_one: Vec<bool> = checks.iter().map(SignatureCheck::holds).collect();
             prop_assert_eq!(all(&checks), one_by_one);

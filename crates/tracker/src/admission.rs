@@ -11,7 +11,7 @@ use peerage_ledger::{
     admit_account, admit_group, admit_to_more_groups,
 };
 use peerage_types::limits::BUNDLE_RECORDS_MAX;
-use peerage_types::{ClusterId, GroupId, Scope, Stamp, UserId};
+use peerage_types::{GroupId, Scope, Stamp, UserId};
 
 use crate::error::Failure;
 use crate::lanes::Lane;
@@ -20,14 +20,16 @@ use crate::state::State;
 use crate::views::{Account, AccountSet, Group};
 
 /// Decodes every record of a bundle. Their signatures are left to be verified.
-pub(crate) fn decode<R: AsRef<[u8]>>(cluster: &ClusterId, records: &[R]) -> Result<Vec<Unverified>, Failure> {
+pub(crate) fn decode<R: AsRef<[u8]>>(state: &State, records: &[R]) -> Result<Vec<Unverified>, Failure> {
     if records.is_empty() || records.len() > BUNDLE_RECORDS_MAX {
         let got = records.len();
         return Err(Failure::bad_request(format!(
             "a bundle has 1 to {BUNDLE_RECORDS_MAX} records, not {got}"
         )));
     }
-    all_or_none(records.iter().map(|bytes| Unverified::decode(bytes.as_ref(), cluster)))
+    let decode =
+        |bytes: &R| Unverified::decode_with(bytes.as_ref(), &state.cluster, |key| state.verifier.key(key));
+    all_or_none(records.iter().map(decode))
 }
 
 /// The records of a bundle, once each was found right.

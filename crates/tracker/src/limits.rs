@@ -92,10 +92,17 @@ pub(crate) const REPLICA_QUEUE_MAX: usize = 1_024;
 pub(crate) const COMMIT_BATCHES_MAX: usize = 256;
 /// What `append` takes in one transaction.
 pub(crate) const COMMIT_ROWS_MAX: usize = 4_096;
+/// The same as long as the disk is quick. Else, when all who write wait for one commit, nobody has anything to do
+/// meanwhile, and afterwards all have at once.
+pub(crate) const COMMIT_ROWS_QUICK: usize = 64;
+/// A disk on which a commit takes longer than this is not quick: better few syncs with many rows each.
+pub(crate) const COMMIT_QUICK: Duration = Duration::from_millis(20);
 /// Bundles waiting to be verified together; when it is full, requests wait in their own tasks.
 pub(crate) const VERIFIER_QUEUE_MAX: usize = 1_024;
-/// Records that are verified together, the last bundle's rest apart: 1 ms on one thread.
-pub(crate) const VERIFIED_TOGETHER_MAX: usize = 128;
+/// Signers' keys that are kept ready for the next record: 4 MiB.
+pub(crate) const KEYS_CACHED_MAX: usize = 16_384;
+/// Records that are verified together, the last bundle's rest apart: half a millisecond on one thread.
+pub(crate) const VERIFIED_TOGETHER_MAX: usize = 64;
 /// Records of one bundle that are verified together with other bundles' and admitted where the request is; more go to a
 /// thread that may block.
 pub(crate) const VERIFIED_INLINE_MAX: usize = 2;

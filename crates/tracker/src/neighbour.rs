@@ -278,7 +278,8 @@ pub(crate) fn verify_rows(
     state: &crate::state::State,
     rows: &[LogRow],
 ) -> Result<Vec<VerifiedRow>, crate::error::Failure> {
-    let verified = VerifiedRow::verify_all(rows, &state.cluster, &state.cluster_key);
+    let verified =
+        VerifiedRow::verify_all(rows, &state.cluster, &state.cluster_key, |key| state.verifier.key(key));
     verified.map_err(|fault| crate::error::Failure::bad_request(fault.to_string()))
 }
 

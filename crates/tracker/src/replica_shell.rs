@@ -27,7 +27,7 @@ use crate::writer::Commit;
 use crate::{neighbour, presence_shell, ripples};
 
 /// Inputs taken before outputs are looked at: bounds one turn.
-const INPUTS_PER_TURN: usize = 256;
+const INPUTS_PER_TURN: usize = 64;
 
 /// How durable a submission is.
 #[derive(Clone, Debug)]

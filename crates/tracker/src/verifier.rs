@@ -4,10 +4,13 @@
 //! one go and answers each: in whose company a record is checked makes no difference to the answer. Whoever sends wrong
 //! signatures makes a batch cost about twice as much, for which the rate limits of bundles account.
 
-use peerage_ledger::{Record, RecordFault, SignatureCheck, Unverified};
+use std::sync::{Mutex, PoisonError};
+
+use peerage_ledger::{CheckedKey, KeyCache, Record, RecordFault, SignatureCheck, Unverified};
+use peerage_types::PublicKey;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::limits::{VERIFIED_TOGETHER_MAX, VERIFIER_QUEUE_MAX};
+use crate::limits::{KEYS_CACHED_MAX, VERIFIED_TOGETHER_MAX, VERIFIER_QUEUE_MAX};
 
 type Verdicts = Vec<Result<Record, RecordFault>>;
 
@@ -19,19 +22,28 @@ pub(crate) struct Job {
 
 /// Reaches the task from anywhere.
 #[derive(Debug)]
-pub(crate) struct Verifier(mpsc::Sender<Job>);
+pub(crate) struct Verifier {
+    jobs: mpsc::Sender<Job>,
+    /// Whoever writes writes again.
+    keys: Mutex<KeyCache>,
+}
 
 impl Verifier {
     /// The handle, and the end that [`run`] needs.
     pub(crate) fn new() -> (Self, mpsc::Receiver<Job>) {
         let (jobs, inbox) = mpsc::channel(VERIFIER_QUEUE_MAX);
-        (Self(jobs), inbox)
+        (Self { jobs, keys: Mutex::new(KeyCache::new(KEYS_CACHED_MAX)) }, inbox)
+    }
+
+    /// As [`CheckedKey::new`], from memory if it can be.
+    pub(crate) fn key(&self, key: &PublicKey) -> Option<CheckedKey> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).key(key)
     }
 
     /// One answer per record, in their order. None: the tracker is stopping.
     pub(crate) async fn verify(&self, records: Vec<Unverified>) -> Option<Verdicts> {
         let (answer, answered) = oneshot::channel();
-        self.0.send(Job { records, answer }).await.ok()?;
+        self.jobs.send(Job { records, answer }).await.ok()?;
         answered.await.ok()
     }
 }
@@ -114,7 +126,7 @@ mod tests {
                 match verdict {
                     Ok(record) => assert!(!wrong && record.signer().0 == key),
                     Err(fault) => {
-                        let signer = peerage_types::PublicKey(key);
+                        let signer = PublicKey(key);
                         assert!(*wrong && fault == RecordFault::BadSignature { signer });
                     }
                 }

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use peerage_ledger::{
-    AccountView, Accounts, Body, Facts, GroupView, Receipt, Record, RecordFault, SignatureCheck, Unverified,
+    AccountView, Accounts, Body, Facts, GroupView, KeyCache, Receipt, Record, RecordFault, SignatureCheck,
+    Unverified,
 };
 use peerage_replica::{LogRow, VerifiedRow};
 use peerage_store::{Store, StoreError};
@@ -287,7 +288,9 @@ impl Views {
 
 /// Decodes and verifies rows of the store, all signatures together.
 fn decode(rows: &[LogRow], cluster: &ClusterId) -> Vec<Result<Record, RecordFault>> {
-    let decoded: Vec<_> = rows.iter().map(|row| Unverified::decode(&row.record, cluster)).collect();
+    let mut keys = KeyCache::new(rows.len());
+    let mut decode = |row: &LogRow| Unverified::decode_with(&row.record, cluster, |key| keys.key(key));
+    let decoded: Vec<_> = rows.iter().map(&mut decode).collect();
     let checks: Vec<_> = decoded.iter().filter_map(|record| Some(record.as_ref().ok()?.check())).collect();
     let mut verdicts = SignatureCheck::all(&checks).into_iter();
     let mut judge = |record: Unverified| record.judged(verdicts.next() == Some(true));

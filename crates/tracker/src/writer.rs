@@ -13,7 +13,7 @@ use peerage_replica::{BatchId, Vector, VerifiedRow};
 use peerage_store::{Store, StoreError};
 use peerage_types::Stamp;
 
-use crate::limits::{COMMIT_BATCHES_MAX, COMMIT_ROWS_MAX};
+use crate::limits::{COMMIT_BATCHES_MAX, COMMIT_QUICK, COMMIT_ROWS_MAX, COMMIT_ROWS_QUICK};
 use crate::metrics::Metrics;
 
 /// Between two attempts on a full disk.
@@ -63,16 +63,19 @@ pub(crate) fn write(
     durable: impl Fn(Written),
 ) -> Result<(), StoreError> {
     let mut next = None;
+    let mut rows_max = COMMIT_ROWS_QUICK;
     while let Some(commit) = next.take().or_else(|| inbox.recv().ok()) {
         let batch = match commit {
             Commit::Append { batch, rows, last_stamp } => {
                 let mut group = Group { batch, rows, last_stamp };
-                next = group.gather(inbox);
+                next = group.gather(inbox, rows_max);
                 let begun = Instant::now();
                 if patiently(signals, || store.append(&group.rows, group.last_stamp))? > 0 {
                     durable(Written::Twins);
                 }
-                metrics.committed(group.rows.len(), begun.elapsed());
+                let took = begun.elapsed();
+                rows_max = if took <= COMMIT_QUICK { COMMIT_ROWS_QUICK } else { COMMIT_ROWS_MAX };
+                metrics.committed(group.rows.len(), took);
                 group.batch
             }
             Commit::Keep { batch, rows } => {
@@ -116,10 +119,10 @@ struct Group {
 }
 
 impl Group {
-    /// Takes in what already waits, up to the first commit of another kind, which it returns.
-    fn gather(&mut self, inbox: &Receiver<Commit>) -> Option<Commit> {
+    /// Takes in what already waits, up to about so many rows or the first commit of another kind, which it returns.
+    fn gather(&mut self, inbox: &Receiver<Commit>, rows_max: usize) -> Option<Commit> {
         for _ in 1..COMMIT_BATCHES_MAX {
-            if self.rows.len() >= COMMIT_ROWS_MAX {
+            if self.rows.len() >= rows_max {
                 break;
             }
             match inbox.try_recv() {

@@ -22,7 +22,7 @@ pub(crate) async fn submit(
     let count = request.records.len();
     let decode = move |state: &Tracker| {
         let bytes: Vec<&[u8]> = request.records.iter().map(|record| record.as_slice()).collect();
-        admission::decode(&state.cluster, &bytes)
+        admission::decode(state, &bytes)
     };
     let verdicts = match count <= VERIFIED_INLINE_MAX {
         true => state.verifier.verify(decode(&state)?).await.ok_or_else(Failure::stopping)?,
