@@ -32,7 +32,7 @@ enum Task {
     /// Lets failures and attacks loose on real processes; fails when a promise is broken.
     #[command(subcommand)]
     Storm(storm::Storm),
-    /// Simulates trackers and clients under faults, seed by seed.
+    /// Simulates trackers and clients under faults, seed by seed; or one swarm.
     Sim(sim::Sim),
     /// Fuzzes one target for a while (needs a nightly toolchain and cargo-fuzz).
     Fuzz(fuzz::Fuzz),

@@ -16,6 +16,9 @@ use peerage_ledger::Origin;
 use peerage_types::limits::ADDRESSES_MAX;
 use peerage_types::{DeviceId, GroupId, InfoHash, Time, UserId};
 
+/// Places on the ring of device ids from which a large swarm's peers are listed: half the bytes of an id.
+const PLACES: usize = 16;
+
 /// How often a device announces. An entry lives for two of them.
 pub const ANNOUNCE_INTERVAL: Duration = Duration::from_secs(30);
 /// Entries in the whole table (about 300 bytes each).
@@ -338,8 +341,10 @@ impl Presence {
         applied
     }
 
-    /// At most `limit` others in a swarm. The list starts behind the asking device and wraps around, so that in a
-    /// large swarm everyone gets another part of it.
+    /// At most `limit` others in a swarm. In a small one they follow on the asking device, and wrap around. In a large
+    /// one they are a few who follow at each of [`PLACES`] places that depend on the asking device: so everyone gets
+    /// another part of it, and a piece gets from anybody to anybody in a few steps. (With followers alone it travels
+    /// once around the ring: docs/performance.md, "Swarms, simulated".)
     pub fn peers_of(
         &self,
         swarm: SwarmKey,
@@ -348,10 +353,23 @@ impl Presence {
         now: Time,
     ) -> Vec<&PresenceEntry> {
         let Some(held) = self.swarms.get(&swarm) else { return Vec::new() };
-        let behind = held.range((Bound::Excluded(asking), Bound::Unbounded));
-        let before = held.range(..asking);
-        let live = behind.chain(before).filter(|(_, held)| held.expires > now);
-        live.take(limit).map(|(_, held)| &held.entry).collect()
+        let from = |start: &DeviceId| {
+            let behind = held.range((Bound::Excluded(*start), Bound::Unbounded));
+            let before = held.range(..=*start);
+            behind.chain(before).filter(|(device, held)| held.expires > now && *device != asking)
+        };
+        let mut peers = BTreeMap::new();
+        if held.len() > 2 * limit {
+            for place in 0..PLACES {
+                // A device id is a public key, so the same bytes in another order are anywhere.
+                let mut start = *asking;
+                start.0.rotate_left(2 * place + 1);
+                peers.extend(from(&start).take(limit / PLACES).map(|(device, held)| (*device, &held.entry)));
+            }
+        }
+        let found: BTreeSet<DeviceId> = peers.keys().copied().collect();
+        let rest = from(asking).filter(|(device, _)| !found.contains(device)).take(limit - found.len());
+        rest.map(|(_, held)| &held.entry).chain(peers.into_values()).collect()
     }
 
     /// What one device says about one swarm.

@@ -123,6 +123,29 @@ fn answers_are_limited_and_spread() {
 }
 
 #[test]
+fn large_swarms_are_listed_from_all_around() {
+    let mut table = Presence::new(origin(1, 1));
+    for device in 0..=255 {
+        table.announce(ms(0), entry(device, 11)).unwrap();
+    }
+    let ask = |asking: [u8; 32], limit| -> Vec<u8> {
+        let asking = peerage_types::PublicKey(asking);
+        let peers = table.peers_of(entry(1, 11).swarm(), &asking, limit, ms(1));
+        peers.iter().map(|e| e.device.0[0]).collect()
+    };
+    // Two behind each odd byte of the id, and the rest behind the id.
+    let id = std::array::from_fn(|at| at as u8 * 8);
+    let places = (0..16).flat_map(|place| [place * 16 + 9, place * 16 + 10]);
+    let expected: Vec<u8> = (1..=3).chain(places).collect();
+    assert_eq!(ask(id, 35), expected);
+    // However unlucky an id is, it gets as many, and nobody twice.
+    let mut unlucky = ask([7; 32], 35);
+    unlucky.sort_unstable();
+    unlucky.dedup();
+    assert_eq!((unlucky.len(), unlucky.contains(&7)), (35, false));
+}
+
+#[test]
 fn a_kicked_user_leaves_this_group_only() {
     let mut table = Presence::new(origin(1, 1));
     for (device, swarm) in [(21, 11), (22, 12), (22, 23), (31, 11)] {

@@ -6,4 +6,5 @@
 
 pub mod cluster;
 mod rng;
+pub mod swarm;
 mod trace;

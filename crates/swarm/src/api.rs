@@ -12,6 +12,10 @@ use crate::layout::Layout;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerKey(pub u32);
 
+/// Connections of one torrent that are enough. More would cost a HAVE each for every piece, and the simulator shows
+/// no gain (docs/performance.md).
+pub const CONNECTIONS_MAX: u32 = 96;
+
 /// Our place among the group's members, by which each starts at a shard of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rank {
@@ -53,6 +57,16 @@ pub struct Limits {
     pub request_timeout: Duration,
     /// Age at which one request is given up although its peer answers others; also the longest timeout.
     pub request_stale: Duration,
+    /// Peers that are served at the same time if more want to be.
+    pub upload_slots: u32,
+    /// What one of them gets before it is another's turn, in bytes; at least one piece.
+    pub upload_turn_bytes: u64,
+    /// How long a peer that is served may ask for nothing.
+    pub upload_idle: Duration,
+    /// How long it may take nothing of what it asked for.
+    pub upload_stuck: Duration,
+    /// Whether we say what we would like to send once we have everything.
+    pub suggest: bool,
     /// Without a rank, pieces are chosen at random until this many are verified.
     pub random_first: u32,
 }
@@ -67,6 +81,11 @@ impl Default for Limits {
             endgame_copies: 2,
             request_timeout: Duration::from_secs(10),
             request_stale: Duration::from_secs(60),
+            upload_slots: 4,
+            upload_turn_bytes: 512 * 1024,
+            upload_idle: Duration::from_millis(500),
+            upload_stuck: Duration::from_secs(30),
+            suggest: true,
             random_first: 4,
         }
     }
@@ -124,6 +143,10 @@ pub enum Input {
     Rejected(PeerKey, BlockRef),
     /// Whether it wants pieces of ours.
     RemoteInterested(PeerKey, bool),
+    /// It begins to ask for blocks of a piece: the first request, or one for another piece than the one before.
+    Asked(PeerKey, u32),
+    /// Bytes of blocks that left for it since the last such event.
+    Uploaded(PeerKey, u64),
     /// The block's bytes are in the shell's piece buffer (if [`Swarm::is_wanted`](crate::Swarm::is_wanted) said
     /// so); the piece is not verified yet.
     BlockArrived(PeerKey, BlockRef),
@@ -155,8 +178,12 @@ pub enum Output {
     NotInterested(PeerKey),
     /// Answer its requests from now on.
     Unchoke(PeerKey),
-    /// Stop answering them.
+    /// Stop answering them, except for pieces that were allowed. Requests that wait are rejected alike.
     Choke(PeerKey),
+    /// Tell the peer that this piece is the one that we would like to send (BEP 6).
+    Suggest(PeerKey, u32),
+    /// Tell it that we answer requests for this piece even while we choke it (BEP 6), until the next `Unchoke`.
+    AllowFast(PeerKey, u32),
     /// Tell this peer that we have this piece.
     Have(PeerKey, u32),
     /// The last wanted piece was verified, or the last missing one is not wanted any more. Comes again only when

@@ -89,9 +89,9 @@ impl Swarm {
             let peer = &mut self.peers[slot];
             if peer.has(piece) {
                 peer.useful -= u32::from(was_lacking && peer.bits().is_some());
-            } else {
-                self.outputs.push_back(Output::Have(peer.key, piece));
             }
+            // Those who have it, too, want to know: whoever sent it has a slot free, and seeders count copies.
+            self.outputs.push_back(Output::Have(peer.key, piece));
             self.update_interest(slot);
         }
         if self.capped {

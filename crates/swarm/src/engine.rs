@@ -7,6 +7,7 @@ use peerage_wire::{Bitfield, BlockRef};
 
 use crate::api::{Config, Input, Limits, Output, PeerFault, PeerKey, PeerStats, Priority};
 use crate::layout::Layout;
+use crate::offers::Offers;
 use crate::partial::{Block, Partials};
 use crate::peers::{Peers, Slot};
 use crate::picker::Picker;
@@ -41,6 +42,10 @@ pub struct Swarm {
     pub(crate) capped: bool,
     /// Nothing unrequested is left; idle peers duplicate.
     pub(crate) endgame: bool,
+    /// What we would like to send.
+    pub(crate) offers: Offers,
+    /// Turns of peers that we served, so far.
+    pub(crate) turns: u64,
 }
 
 impl Swarm {
@@ -69,6 +74,8 @@ impl Swarm {
             asked_total: 0,
             capped: false,
             endgame: false,
+            offers: Offers::new(layout.piece_count(), Rng::new(seed.wrapping_add(1))),
+            turns: 0,
             layout,
             limits,
             have,
@@ -123,6 +130,8 @@ impl Swarm {
             | Input::AllowedFast(key, _)
             | Input::Rejected(key, _)
             | Input::RemoteInterested(key, _)
+            | Input::Asked(key, _)
+            | Input::Uploaded(key, _)
             | Input::BlockArrived(key, _) => key,
         };
         let Some(slot) = self.peers.slot(key) else { return Ok(()) };
@@ -223,7 +232,12 @@ impl Swarm {
             Input::Suggest(_, piece) => return self.suggested(slot, piece),
             Input::AllowedFast(_, piece) => return self.allowed_fast(slot, piece),
             Input::Rejected(_, block) => return self.rejected(slot, block),
-            Input::RemoteInterested(_, interested) => self.peers[slot].remote_interested = interested,
+            Input::RemoteInterested(_, interested) => self.remote_interested(slot, interested),
+            Input::Asked(_, piece) => {
+                self.check_piece(piece)?;
+                self.asked(slot, piece);
+            }
+            Input::Uploaded(..) => self.uploaded(slot),
             Input::BlockArrived(_, block) => return self.block_arrived(slot, block),
             Input::BlockBad(..)
             | Input::Connected { .. }

@@ -11,20 +11,23 @@ impl Swarm {
         if let Some(slot) = self.peers.slot(key) {
             self.disconnect(slot);
         }
-        self.peers.connect(key, request_queue, &self.limits);
-        // Within a group everybody is served, up to the shell's connection cap. A choker for standard clients
-        // (tit for tat with an optimistic slot) decides here and on a timer.
-        self.outputs.push_back(Output::Unchoke(key));
+        let slot = self.peers.connect(key, request_queue, &self.limits);
+        self.upload_to(slot);
     }
 
     pub(crate) fn disconnect(&mut self, slot: Slot) {
         self.release_all(slot, Answer::Impossible);
+        self.upload_ended(slot);
         match std::mem::replace(&mut self.peers[slot].pieces, Pieces::Nothing) {
             Pieces::Nothing => {}
             Pieces::All => self.picker.remove_seeder(),
-            Pieces::Some(bits) => self.picker.remove(&bits),
+            Pieces::Some(bits) => {
+                self.picker.remove(&bits);
+                self.offers.changed();
+            }
         }
         self.peers.disconnect(slot);
+        self.assign_slots();
         self.wake_all();
     }
 
@@ -38,6 +41,7 @@ impl Swarm {
             _ => {
                 self.announce(slot)?;
                 self.picker.add(&bits);
+                self.offers.changed();
                 let peer = &mut self.peers[slot];
                 peer.fresh = bits.intersection_count(self.picker.fresh());
                 peer.useful = bits.intersection_count(&self.lacking);
@@ -72,6 +76,8 @@ impl Swarm {
             peer.fresh += u32::from(self.picker.fresh().get(piece));
             peer.useful += u32::from(self.lacking.get(piece));
             self.picker.have(piece);
+            self.offers.have(piece);
+            self.upload_arrived(slot, piece);
             self.offers_changed(slot);
         }
         Ok(())
@@ -79,6 +85,8 @@ impl Swarm {
 
     pub(crate) fn choked(&mut self, slot: Slot) {
         self.peers[slot].choked = true;
+        // What it wanted to send it has sent, or somebody else will.
+        self.peers[slot].suggested.clear();
         self.release_all(slot, Answer::Possible);
         self.wake_all();
     }
@@ -96,7 +104,10 @@ impl Swarm {
 
     pub(crate) fn allowed_fast(&mut self, slot: Slot, piece: u32) -> Result<(), PeerFault> {
         self.check_piece(piece)?;
-        self.peers[slot].allow_fast(piece);
+        let lacking = &self.lacking;
+        let peer = &mut self.peers[slot];
+        peer.allowed_fast.retain(|allowed| lacking.get(*allowed));
+        peer.allow_fast(piece);
         self.wake(slot);
         Ok(())
     }
@@ -169,7 +180,7 @@ impl Swarm {
         if late { Err(PeerFault::BitfieldLate) } else { Ok(()) }
     }
 
-    fn check_piece(&self, piece: u32) -> Result<(), PeerFault> {
+    pub(crate) fn check_piece(&self, piece: u32) -> Result<(), PeerFault> {
         let pieces = self.have.len();
         if piece < pieces { Ok(()) } else { Err(PeerFault::PieceOutOfRange { piece, pieces }) }
     }

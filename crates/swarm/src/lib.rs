@@ -6,14 +6,15 @@
 //!
 //! Data flow: peers' messages and finished blocks come in → `events` and `blocks` update who has what
 //! (`picker`, `peers`) and what is under way (`partial`) → peers that could ask for more are queued as
-//! *hungry* → `poll` lets `schedule` fill their pipelines to the depth that `pipeline` measured.
+//! *hungry* → `poll` lets `schedule` fill their pipelines to the depth that `pipeline` measured. The other way round
+//! `uploads` decides who is served and, for a seeder, with what (`offers`).
 //!
 //! Cost: a block costs O(1) and allocates nothing in the steady state; what is proportional to the number of
 //! peers happens once per piece; what is proportional to the number of pieces happens once per bitfield or
 //! disconnect, and at most once per poll.
 //!
-//! Deliberately absent so far: stealing blocks from slow owners, a choker for standard
-//! clients. Their places are marked in `schedule` and `events`.
+//! Deliberately absent so far: stealing blocks from slow owners before the endgame, and tit for tat for standard clients
+//! (`node` refuses them).
 
 mod api;
 mod blocks;
@@ -21,6 +22,7 @@ mod engine;
 mod events;
 mod invariants;
 mod layout;
+mod offers;
 mod partial;
 mod peers;
 mod picker;
@@ -29,7 +31,10 @@ mod priorities;
 mod rng;
 mod schedule;
 mod timers;
+mod uploads;
 
-pub use api::{Config, Input, Limits, Output, PeerFault, PeerKey, PeerStats, Priority, Rank};
+pub use api::{
+    CONNECTIONS_MAX, Config, Input, Limits, Output, PeerFault, PeerKey, PeerStats, Priority, Rank,
+};
 pub use engine::Swarm;
 pub use layout::Layout;

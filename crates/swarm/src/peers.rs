@@ -11,6 +11,7 @@ use peerage_wire::{Bitfield, BlockRef};
 use crate::api::{Limits, PeerKey, PeerStats};
 use crate::picker::Holder;
 use crate::pipeline::Pipeline;
+use crate::uploads::Upload;
 
 /// Requests we gave up that may still be answered. A peer that never answers adds one per timeout, so this is
 /// far more than an honest peer needs; beyond it the oldest is forgotten but its answer still forgiven.
@@ -80,6 +81,7 @@ pub(crate) struct Peer {
     refusals: u32,
     pub(crate) pipeline: Pipeline,
     pub(crate) bytes_received: u64,
+    pub(crate) upload: Upload,
     /// Is in the engine's queue of peers that could be asked for more.
     pub(crate) hungry: bool,
 }
@@ -112,6 +114,7 @@ impl Peer {
             refusals: 0,
             pipeline: Pipeline::new(limits.depth_min, depth_max),
             bytes_received: 0,
+            upload: Upload::default(),
             hungry: false,
         }
     }

@@ -19,11 +19,11 @@ use peerage_wire::Bitfield;
 use crate::api::{Priority, Rank};
 use crate::rng::Rng;
 
-use self::partition::{NONE, Partition};
+pub(crate) use self::partition::{NONE, Partition};
 
 /// Entries examined before a choice falls back to a cheaper, inexact search. Shares aim at 1,000–2,000 pieces,
 /// so this is exact for nearly all of them.
-const EXAMINED_MAX: u32 = 4_096;
+pub(crate) const EXAMINED_MAX: u32 = 4_096;
 /// Buckets up to this size are searched whole for the piece nearest on the ring; larger ones by walking the
 /// ring, which soon hits one of so many.
 const RING_BUCKET_MAX: u32 = 512;
@@ -116,6 +116,11 @@ impl Picker {
     /// Copies among all peers.
     pub(crate) fn availability(&self, piece: u32) -> u32 {
         self.availability.get(piece as usize).map_or(0, |copies| copies + self.seeders)
+    }
+
+    /// Copies among peers that are not seeders.
+    pub(crate) fn copies(&self, piece: u32) -> u32 {
+        self.availability[piece as usize]
     }
 
     pub(crate) fn fresh(&self) -> &Bitfield {

@@ -77,6 +77,10 @@ impl Swarm {
         if open.own.is_some() {
             return piece(open.own);
         }
+        // What a seeder would like to send exists nowhere else, and what has begun can wait for others.
+        if let Some(suggested) = self.choose_suggested(slot) {
+            return Some(suggested);
+        }
         // A started piece that nobody works on is as good as its own, and nearer to being one.
         if let Some(orphan) = piece(open.orphan).filter(|_| whole) {
             self.partials.adopt(orphan, slot);
@@ -109,6 +113,20 @@ impl Swarm {
         }
         let piece = self.picker.pick_first(self.peers[slot].holder(fresh_total)?)?;
         self.claim_piece_room().then(|| self.start(slot, piece))
+    }
+
+    /// A fresh piece that the peer would like to send.
+    fn choose_suggested(&mut self, slot: Slot) -> Option<u32> {
+        while let Some(piece) = self.peers[slot].suggested.last().copied() {
+            if self.picker.fresh().get(piece) && self.peers[slot].may_ask(piece) {
+                return self.claim_piece_room().then(|| {
+                    self.peers[slot].suggested.pop();
+                    self.start(slot, piece)
+                });
+            }
+            self.peers[slot].suggested.pop();
+        }
+        None
     }
 
     fn open(&self, slot: Slot) -> Open {
@@ -152,12 +170,6 @@ impl Swarm {
         self.peers[slot].holder(fresh_total)?;
         if !self.claim_piece_room() {
             return None;
-        }
-        // 5. goes before 4.: a suggestion is as good as chance, and cheap for the peer.
-        while let Some(piece) = self.peers[slot].suggested.pop() {
-            if self.picker.fresh().get(piece) && self.peers[slot].may_ask(piece) {
-                return Some(self.start(slot, piece));
-            }
         }
         let peer = &self.peers[slot];
         let order = match peer.snubbed {

@@ -26,10 +26,13 @@ impl Swarm {
             } else if is_due(peer.stale_at(&self.limits)) {
                 self.give_up_stale(slot);
             }
+            self.upload_timeout(slot);
         }
         let peers = self.peers.iter().map(|(_, peer)| peer);
-        let timers =
-            peers.flat_map(|p| [p.silent_at(&self.limits), p.stale_at(&self.limits), p.refused_until]);
+        let timers = peers.flat_map(|p| {
+            let limits = &self.limits;
+            [p.silent_at(limits), p.stale_at(limits), p.refused_until, p.upload.idle_at(limits)]
+        });
         self.wake_at = timers.flatten().min();
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use peerage_ledger::Record;
 use peerage_metainfo::Metainfo;
-use peerage_swarm::Rank;
+use peerage_swarm::{CONNECTIONS_MAX, Rank};
 use peerage_types::{ClusterId, DeviceId, FileName, GroupId, InfoHash, RecordId, Sha256, UserId};
 use peerage_wire::{Answer, Ask, Bitfield, Heads};
 
@@ -40,7 +40,7 @@ impl EngineConfig {
         Self {
             listen,
             connections_max: 512,
-            torrent_connections_max: 96,
+            torrent_connections_max: CONNECTIONS_MAX as usize,
             handshakes_max: 64,
             handshake_timeout: Duration::from_secs(10),
             download_memory_bytes: 64 * 1024 * 1024,

@@ -2,6 +2,7 @@
 #![allow(clippy::panic, reason = "in a test a panic is the report")]
 
 mod sabotage;
+mod swarms;
 
 use peerage_sim::cluster::{self, Report};
 

@@ -3,20 +3,20 @@
 use crate::rng::Rng;
 
 /// `position` of pieces that are in no partition.
-pub(super) const NONE: u32 = u32::MAX;
+pub(crate) const NONE: u32 = u32::MAX;
 
 /// `bounds[a]..bounds[a + 1]` is the bucket of availability `a` in `order`. There is always at least one bucket.
 ///
 /// Every piece is in one partition at most, so all of them share one table of positions.
 #[derive(Debug, Default)]
-pub(super) struct Partition {
+pub(crate) struct Partition {
     order: Vec<u32>,
     bounds: Vec<u32>,
 }
 
 impl Partition {
     /// Counting sort of `fresh`; pieces of equal availability keep their order.
-    pub(super) fn rebuild(&mut self, fresh: &[u32], availability: &[u32], position: &mut [u32]) {
+    pub(crate) fn rebuild(&mut self, fresh: &[u32], availability: &[u32], position: &mut [u32]) {
         let highest = fresh.iter().map(|piece| availability[*piece as usize]).max().unwrap_or(0);
         self.bounds.clear();
         self.bounds.resize(highest as usize + 2, 0);
@@ -37,34 +37,34 @@ impl Partition {
         }
     }
 
-    pub(super) fn len(&self) -> u32 {
+    pub(crate) fn len(&self) -> u32 {
         self.order.len() as u32
     }
 
-    pub(super) fn piece(&self, at: u32) -> u32 {
+    pub(crate) fn piece(&self, at: u32) -> u32 {
         self.order[at as usize]
     }
 
-    pub(super) fn pieces(&self) -> &[u32] {
+    pub(crate) fn pieces(&self) -> &[u32] {
         &self.order
     }
 
-    pub(super) fn bucket_count(&self) -> usize {
+    pub(crate) fn bucket_count(&self) -> usize {
         self.bounds.len() - 1
     }
 
     /// Where the bucket of this availability begins and ends.
-    pub(super) fn bucket(&self, availability: usize) -> (u32, u32) {
+    pub(crate) fn bucket(&self, availability: usize) -> (u32, u32) {
         (self.bounds[availability], self.bounds[availability + 1])
     }
 
     /// Where those begin that somebody besides seeders has.
-    pub(super) fn shared_from(&self) -> u32 {
+    pub(crate) fn shared_from(&self) -> u32 {
         self.bounds[1]
     }
 
     /// `piece`, which is in here, moves from `bucket` into the next one.
-    pub(super) fn raise(&mut self, piece: u32, bucket: usize, position: &mut [u32], rng: &mut Rng) {
+    pub(crate) fn raise(&mut self, piece: u32, bucket: usize, position: &mut [u32], rng: &mut Rng) {
         let last = self.bounds[bucket + 1] - 1;
         self.swap(position[piece as usize], last, position);
         self.bounds[bucket + 1] = last;
@@ -75,7 +75,7 @@ impl Partition {
     }
 
     /// Takes `piece` out of `bucket`.
-    pub(super) fn remove(&mut self, piece: u32, bucket: usize, position: &mut [u32]) {
+    pub(crate) fn remove(&mut self, piece: u32, bucket: usize, position: &mut [u32]) {
         let mut hole = std::mem::replace(&mut position[piece as usize], NONE);
         for bucket in bucket..self.bounds.len() - 1 {
             let last = self.bounds[bucket + 1] - 1;
@@ -90,7 +90,7 @@ impl Partition {
     }
 
     /// Adds `piece` to `bucket`.
-    pub(super) fn insert(&mut self, piece: u32, bucket: usize, position: &mut [u32], rng: &mut Rng) {
+    pub(crate) fn insert(&mut self, piece: u32, bucket: usize, position: &mut [u32], rng: &mut Rng) {
         while self.bounds.len() < bucket + 2 {
             self.bounds.push(self.order.len() as u32);
         }
@@ -110,7 +110,7 @@ impl Partition {
     }
 
     /// Recounts and compares.
-    pub(super) fn assert_consistent(&self, availability: &[u32], position: &[u32]) {
+    pub(crate) fn assert_consistent(&self, availability: &[u32], position: &[u32]) {
         assert_eq!(self.bounds.last().copied(), Some(self.order.len() as u32));
         for (at, piece) in self.order.iter().enumerate() {
             let bucket = availability[*piece as usize] as usize;

@@ -55,6 +55,8 @@ fn input() -> impl Strategy<Value = Input> {
         1 => (peer(), piece()).prop_map(|(peer, piece)| Input::AllowedFast(peer, piece)),
         3 => (peer(), block()).prop_map(|(peer, block)| Input::Rejected(peer, block)),
         1 => (peer(), any::<bool>()).prop_map(|(peer, interested)| Input::RemoteInterested(peer, interested)),
+        2 => (peer(), piece()).prop_map(|(peer, piece)| Input::Asked(peer, piece)),
+        1 => (peer(), any::<u64>()).prop_map(|(peer, bytes)| Input::Uploaded(peer, bytes)),
         16 => (peer(), block()).prop_map(|(peer, block)| Input::BlockArrived(peer, block)),
         1 => (peer(), block()).prop_map(|(peer, block)| Input::BlockBad(peer, block)),
         1 => (0..PIECES).prop_map(Input::PieceDone),
@@ -72,9 +74,10 @@ proptest! {
         events in prop::collection::vec((input(), 0_u64..3_000), 1..300),
         ranked in any::<bool>(),
         endgame_copies in 1_u8..3,
+        upload_slots in 1_u32..4,
         seed in any::<u64>(),
     ) {
-        let limits = Limits { endgame_copies, partial_bytes_max: 100_000, ..Limits::default() };
+        let limits = Limits { endgame_copies, partial_bytes_max: 100_000, upload_slots, ..Limits::default() };
         let mut swarm = Swarm::new(Config {
             layout: Layout::new(PIECE_BYTES, vec![PIECE_BYTES; PIECES as usize]),
             have: Bitfield::new(PIECES),

@@ -10,6 +10,8 @@ use peerage_wire::{Bitfield, BlockRef};
 pub struct Peer {
     pub has: Bitfield,
     pub unchoked: bool,
+    /// Answered even while choked (BEP 6).
+    pub allowed: BTreeSet<u32>,
     asked: BTreeSet<BlockRef>,
     /// Cancelled or void; an answer may come.
     late: Vec<BlockRef>,
@@ -37,17 +39,26 @@ impl Model {
         let told = self.have.clone();
         self.peers.insert(
             key,
-            Peer { has, unchoked: false, asked: BTreeSet::new(), late: Vec::new(), interested: false, told },
+            Peer {
+                has,
+                unchoked: false,
+                allowed: BTreeSet::new(),
+                asked: BTreeSet::new(),
+                late: Vec::new(),
+                interested: false,
+                told,
+            },
         );
     }
 
     pub fn gone(&mut self, key: PeerKey) {
-        self.void(key);
+        self.void(key, |_| true);
         self.peers.remove(&key);
     }
 
     pub fn choked(&mut self, key: PeerKey) {
-        self.void(key);
+        let allowed = self.peers[&key].allowed.clone();
+        self.void(key, |block| !allowed.contains(&block.piece));
         self.peers.get_mut(&key).unwrap().unchoked = false;
     }
 
@@ -55,7 +66,8 @@ impl Model {
     pub fn request(&mut self, key: PeerKey, block: BlockRef) {
         assert!(self.layout.block_index(block).is_some(), "{block:?} is no block");
         let peer = &self.peers[&key];
-        assert!(peer.unchoked && peer.has.get(block.piece), "{key:?} cannot answer {block:?}");
+        let answers = peer.unchoked || peer.allowed.contains(&block.piece);
+        assert!(answers && peer.has.get(block.piece), "{key:?} cannot answer {block:?}");
         assert!(peer.interested, "{key:?} was not told that we are interested");
         assert!(!self.have.get(block.piece), "{block:?} is verified");
         assert!(!self.arrived.contains(&block), "{block:?} is here");
@@ -116,9 +128,10 @@ impl Model {
         blocks.all(|b| self.arrived.contains(&b) || self.asked.contains_key(&b) || !available(b.piece))
     }
 
-    fn void(&mut self, key: PeerKey) {
+    fn void(&mut self, key: PeerKey, which: impl Fn(&BlockRef) -> bool) {
         let peer = self.peers.get_mut(&key).unwrap();
-        let asked = std::mem::take(&mut peer.asked);
+        let (asked, keep) = std::mem::take(&mut peer.asked).into_iter().partition::<Vec<_>, _>(which);
+        peer.asked.extend(keep);
         peer.late.extend(&asked);
         asked.into_iter().for_each(|block| self.uncount(block));
     }

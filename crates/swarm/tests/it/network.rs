@@ -13,6 +13,8 @@ use crate::model::Model;
 
 /// Faults stop here; from then on the network heals.
 const HEALED: Time = Time(20_000);
+/// Everybody is connected again: long enough after the last fault for it to have its effect.
+const RELINKED: Time = Time(25_000);
 /// Everything must be done by then.
 const END: Time = Time(400_000);
 
@@ -75,6 +77,9 @@ enum Message {
     Have(u32),
     Choke,
     Unchoke,
+    Interested(bool),
+    Suggest(u32),
+    AllowedFast(u32),
     Request(BlockRef),
     Cancel(BlockRef),
     Reject(BlockRef),
@@ -86,8 +91,13 @@ struct Node {
     model: Model,
     /// Neighbour to the connection's number, which is also its `PeerKey`.
     links: BTreeMap<u32, u32>,
-    /// Neighbours that this node chokes.
+    /// Neighbours that this node chokes against its engine's will.
     chokes: BTreeSet<u32>,
+    /// Neighbours that its engine serves, and pieces that it sends to others all the same.
+    serves: BTreeSet<u32>,
+    allows: BTreeSet<(u32, u32)>,
+    /// The piece of each neighbour's last request.
+    asked: BTreeMap<u32, u32>,
     upload_free: Time,
     completions: u32,
 }
@@ -128,6 +138,8 @@ impl Network {
                 limits.partial_bytes_target = 1;
                 limits.partial_bytes_max = 1;
             }
+            limits.upload_slots = 1 + (world.seed >> 32) as u32 % 4;
+            limits.upload_turn_bytes = (world.seed >> 34) % 3 * u64::from(layout.piece_length());
             let rank = world.ranked.then_some(Rank { rank: node, of: world.nodes });
             let config = Config {
                 layout: layout.clone(),
@@ -142,6 +154,9 @@ impl Network {
                 model: Model::new(layout.clone(), have),
                 links: BTreeMap::new(),
                 chokes: BTreeSet::new(),
+                serves: BTreeSet::new(),
+                allows: BTreeSet::new(),
+                asked: BTreeMap::new(),
                 upload_free: Time(0),
                 completions: 0,
             });
@@ -165,8 +180,8 @@ impl Network {
         for (a, b) in self.edges.clone() {
             let delay = self.roll(50);
             self.after(delay, Event::Link { a, b });
-            // Whoever was cut off or banned is back when the faults are over.
-            self.queue.insert((HEALED, u64::MAX - u64::from(a * 64 + b), Event::Link { a, b }));
+            // Whoever was cut off or banned is back when the faults are over and what was on its way has come.
+            self.queue.insert((RELINKED, u64::MAX - u64::from(a * 64 + b), Event::Link { a, b }));
             if self.world.faults {
                 self.draw_faults(a, b);
             }
@@ -255,6 +270,12 @@ impl Network {
                 model.peers.get_mut(&peer).unwrap().unchoked = true;
                 self.input(node, Input::Unchoked(peer));
             }
+            Message::Interested(interested) => self.input(node, Input::RemoteInterested(peer, interested)),
+            Message::Suggest(piece) => self.input(node, Input::Suggest(peer, piece)),
+            Message::AllowedFast(piece) => {
+                model.peers.get_mut(&peer).unwrap().allowed.insert(piece);
+                self.input(node, Input::AllowedFast(peer, piece));
+            }
             Message::Reject(block) => {
                 self.nodes[node as usize].model.rejected(peer, block);
                 self.input(node, Input::Rejected(peer, block));
@@ -314,10 +335,16 @@ impl Network {
         let (latency, service) = (1 + (node + other) % 7 * 5, 1 + node % 5);
         let state = &mut self.nodes[node as usize];
         assert!(state.model.have.get(block.piece), "asked for what was never offered");
+        let served = state.serves.contains(&other) || state.allows.contains(&(other, block.piece));
+        let refused = !served || state.chokes.contains(&other);
+        if !refused && state.asked.insert(other, block.piece) != Some(block.piece) {
+            self.input(node, Input::Asked(peer, block.piece));
+        }
+        let state = &mut self.nodes[node as usize];
         let at = state.upload_free.max(self.now).after(Duration::from_millis(service.into()));
         state.upload_free = at;
         let message = match chance {
-            _ if state.chokes.contains(&other) => Message::Reject(block),
+            _ if refused => Message::Reject(block),
             0..5 if faulty => Message::Reject(block),
             5..10 if faulty => return,
             10..11 if faulty => Message::Block { block, good: false },
@@ -346,7 +373,8 @@ impl Network {
     fn set_choke(&mut self, node: u32, other: u32, choke: bool) {
         let state = &mut self.nodes[node as usize];
         let changed = if choke { state.chokes.insert(other) } else { state.chokes.remove(&other) };
-        if let Some(connection) = state.links.get(&other).copied().filter(|_| changed) {
+        let served = state.serves.contains(&other);
+        if let Some(connection) = state.links.get(&other).copied().filter(|_| changed && served) {
             let message = if choke { Message::Choke } else { Message::Unchoke };
             self.after(1, Event::Message { node: other, other: node, connection, message });
         }
@@ -361,6 +389,9 @@ impl Network {
         for (node, other) in [(a, b), (b, a)] {
             let state = &mut self.nodes[node as usize];
             state.links.insert(other, connection);
+            state.serves.remove(&other);
+            state.asked.remove(&other);
+            state.allows.retain(|(allowed, _)| *allowed != other);
             state.model.connect(PeerKey(connection));
             let message = Message::Bitfield(state.model.have.to_wire().to_vec());
             self.after(1, Event::Message { node: other, other: node, connection, message });
@@ -417,14 +448,16 @@ impl Network {
                 let interested = matches!(output, Output::Interested(_));
                 let known = &mut state.model.peers.get_mut(&peer).unwrap().interested;
                 assert_ne!(std::mem::replace(known, interested), interested);
-                return;
+                (peer, Message::Interested(interested))
             }
             Output::Have(peer, piece) => {
                 assert!(state.model.peers.get_mut(&peer).unwrap().told.set(piece), "told {piece} twice");
                 (peer, Message::Have(piece))
             }
             Output::Unchoke(peer) => (peer, Message::Unchoke),
-            Output::Choke(_) => panic!("nobody is choked within a group"),
+            Output::Choke(peer) => (peer, Message::Choke),
+            Output::Suggest(peer, piece) => (peer, Message::Suggest(piece)),
+            Output::AllowFast(peer, piece) => (peer, Message::AllowedFast(piece)),
             Output::Complete => {
                 state.completions += 1;
                 return;
@@ -432,7 +465,14 @@ impl Network {
             Output::WakeAt(_) => return,
         };
         let other = state.links.iter().find(|(_, key)| **key == peer.0).map(|(other, _)| *other).unwrap();
-        if message == Message::Unchoke && state.chokes.contains(&other) {
+        match message {
+            Message::Unchoke => assert!(state.serves.insert(other), "{other} is unchoked twice"),
+            Message::Choke => assert!(state.serves.remove(&other), "{other} is choked twice"),
+            Message::AllowedFast(piece) => _ = state.allows.insert((other, piece)),
+            _ => {}
+        }
+        let unchanged = matches!(message, Message::Unchoke | Message::Choke) && state.chokes.contains(&other);
+        if unchanged {
             return;
         }
         let event = Event::Message { node: other, other: node, connection: peer.0, message };

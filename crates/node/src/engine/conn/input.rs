@@ -215,7 +215,10 @@ impl Input {
 
     fn handle(&mut self, message: Message, serve: &mut Serve, out: &mut Outbox) -> Result<(), Closed> {
         let event = match message {
-            Message::Request(block) => return serve.request(block, out),
+            Message::Request(block) => {
+                self.events.extend(serve.request(block, out)?.map(Event::Asked));
+                return Ok(());
+            }
             Message::Cancel(block) => {
                 serve.cancel(block, out);
                 return Ok(());

@@ -64,6 +64,9 @@ pub(super) enum Cmd {
     Have(u32),
     Interested(bool),
     Choke(bool),
+    Suggest(u32),
+    /// Answer for this piece even while the peer is choked.
+    AllowFast(u32),
     /// A message about the group's records, under the id that the peer chose.
     Records {
         id: u8,
@@ -83,6 +86,8 @@ pub(super) enum Event {
     Suggest(u32),
     AllowedFast(u32),
     Interested(bool),
+    /// It begins to ask for blocks of this piece.
+    Asked(u32),
     Rejected(BlockRef),
     /// A block of 16 KiB has come.
     Block {
@@ -262,6 +267,11 @@ impl Conn {
             Cmd::HashRequest(range) => Message::HashRequest(range),
             Cmd::Have(piece) => Message::Have(piece),
             Cmd::Records { id, payload } => Message::Extended { id, payload },
+            Cmd::Suggest(piece) => Message::Suggest(piece),
+            Cmd::AllowFast(piece) => {
+                self.serve.allow(piece);
+                Message::AllowedFast(piece)
+            }
             Cmd::Interested(true) => Message::Interested,
             Cmd::Interested(false) => Message::NotInterested,
             Cmd::Choke(choking) => {

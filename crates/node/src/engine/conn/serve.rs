@@ -48,6 +48,10 @@ pub(super) struct Serve {
     shared: Arc<TorrentShared>,
     gate: Arc<Gate>,
     choking: bool,
+    /// Pieces that are served even so.
+    allowed: Vec<u32>,
+    /// The piece of the last request.
+    asked_piece: Option<u32>,
     requests: VecDeque<BlockRef>,
     hash_requests: VecDeque<HashRange>,
     job: Option<Job>,
@@ -62,6 +66,8 @@ impl Serve {
             shared,
             gate,
             choking: true,
+            allowed: Vec::new(),
+            asked_piece: None,
             requests: VecDeque::new(),
             hash_requests: VecDeque::new(),
             job: None,
@@ -69,32 +75,47 @@ impl Serve {
         }
     }
 
-    /// Starts or stops answering. Whatever waits is rejected when it stops (BEP 6).
+    /// Starts or stops answering. Whatever waits is rejected when it stops, except for allowed pieces (BEP 6).
     pub(super) fn choke(&mut self, choking: bool, out: &mut Outbox) {
         self.choking = choking;
         if choking {
-            self.requests.drain(..).for_each(|block| out.push(&Message::Reject(block)));
+            let allowed = &self.allowed;
+            self.requests.retain(|block| {
+                let keep = allowed.contains(&block.piece);
+                if !keep {
+                    out.push(&Message::Reject(*block));
+                }
+                keep
+            });
+        } else {
+            self.allowed.clear();
         }
     }
 
-    /// The peer wants a block.
-    pub(super) fn request(&mut self, block: BlockRef, out: &mut Outbox) -> Result<(), Closed> {
+    /// Goes on answering for this piece while the peer is choked.
+    pub(super) fn allow(&mut self, piece: u32) {
+        self.allowed.push(piece);
+    }
+
+    /// The peer wants a block. Gives the piece when it begins to ask for another one.
+    pub(super) fn request(&mut self, block: BlockRef, out: &mut Outbox) -> Result<Option<u32>, Closed> {
         let metainfo = &self.shared.metainfo;
         let inside =
             block.begin.checked_add(block.len).is_some_and(|end| end <= metainfo.piece_bytes(block.piece));
         if !inside || block.len == 0 || block.len > BLOCK_BYTES_WIRE_MAX {
             return Err(Closed::Fault("it asked for a block that does not exist"));
         }
-        let refused = self.choking
+        let refused = (self.choking && !self.allowed.contains(&block.piece))
             || self.requests.len() >= REQUESTS_REJECT
             || self.shared.broken.load(Ordering::Relaxed)
             || !self.shared.have.get(block.piece);
         if refused {
             out.push(&Message::Reject(block));
-        } else {
-            self.requests.push_back(block);
+            return Ok(None);
         }
-        Ok(())
+        self.requests.push_back(block);
+        let before = self.asked_piece.replace(block.piece);
+        Ok((before != Some(block.piece)).then_some(block.piece))
     }
 
     /// The peer does not want a block any more. What is being read comes all the same.

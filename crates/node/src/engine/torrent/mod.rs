@@ -262,6 +262,8 @@ impl Owner {
                 Output::NotInterested(peer) => self.command(peer, Cmd::Interested(false)),
                 Output::Unchoke(peer) => self.command(peer, Cmd::Choke(false)),
                 Output::Choke(peer) => self.command(peer, Cmd::Choke(true)),
+                Output::Suggest(peer, piece) => self.command(peer, Cmd::Suggest(piece)),
+                Output::AllowFast(peer, piece) => self.command(peer, Cmd::AllowFast(piece)),
                 Output::Have(peer, piece) => self.command(peer, Cmd::Have(piece)),
                 Output::Complete => self.rename(),
                 Output::WakeAt(at) => {

@@ -42,6 +42,8 @@ pub(super) struct Peer {
     block_bytes_max: u32,
     pub(super) pieces: Bitfield,
     pub(super) bytes_from: u64,
+    /// What the swarm knows of the bytes sent to it.
+    told_bytes_to: u64,
     /// When both sides were first seen complete.
     useless_since: Option<Time>,
     /// If it takes part in comparing what is known of the group.
@@ -95,6 +97,7 @@ impl Owner {
                 block_bytes_max,
                 pieces,
                 bytes_from: 0,
+                told_bytes_to: 0,
                 useless_since: None,
                 exchange,
             },
@@ -230,6 +233,18 @@ impl Owner {
         }
     }
 
+    /// Tells the swarm what was sent since the last time.
+    pub(super) fn tell_uploads(&mut self, now: Time) {
+        for (key, peer) in &mut self.peers {
+            let sent = peer.gate.bytes_to.load(Ordering::Relaxed);
+            let before = std::mem::replace(&mut peer.told_bytes_to, sent);
+            if sent > before {
+                // Only what a peer says can be a fault.
+                let _ = self.swarm.handle(now, Input::Uploaded(*key, sent - before));
+            }
+        }
+    }
+
     /// Two complete peers have nothing to say to each other.
     pub(super) fn part_with_complete(&mut self, now: Time) {
         if !self.swarm.is_complete() {
@@ -317,6 +332,7 @@ impl Owner {
             Event::Unchoked => Input::Unchoked(key),
             Event::Suggest(piece) => Input::Suggest(key, piece),
             Event::AllowedFast(piece) => Input::AllowedFast(key, piece),
+            Event::Asked(piece) => Input::Asked(key, piece),
             Event::Interested(interested) => Input::RemoteInterested(key, interested),
             Event::Rejected(block) => {
                 self.feed_from(now, key, Input::Rejected(key, block));

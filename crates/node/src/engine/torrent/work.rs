@@ -363,6 +363,7 @@ impl Owner {
     /// What is done from time to time.
     pub(super) fn tick(&mut self, now: Time) {
         self.hashes_timeout(now);
+        self.tell_uploads(now);
         self.retry_writes(now);
         self.save(now, self.stop.is_some());
         self.part_with_complete(now);

@@ -14,18 +14,18 @@ fn one_seeder_gets_whole_pieces_in_shard_order() {
         config(|_| {}),
         steps,
         expect![[r#"
-        a joins: a unchoke,
-        a all: a interested,
-        a unchokes: a?0.0, a?0.1, a?1.0, a?1.1,
-        a sends 0.0 0.1: a?2.0, a?2.1,
-        us done 0:
-        a sends 1.0 1.1 2.0 2.1: a?3.0, a?3.1, a?4.0, a?4.1,
-        us done 1 2:
-        a sends 3.0 3.1 4.0 4.1: a?5.0, a?5.1,
-        a sends 5.0 5.1:
-        us done 3 4 5: a not interested, complete,
-        wait 60:
-    "#]],
+            a joins: a unchoke,
+            a all: a interested,
+            a unchokes: a?0.0, a?0.1, a?1.0, a?1.1,
+            a sends 0.0 0.1: a?2.0, a?2.1,
+            us done 0: a have 0,
+            a sends 1.0 1.1 2.0 2.1: a?3.0, a?3.1, a?4.0, a?4.1,
+            us done 1 2: a have 1, a have 2,
+            a sends 3.0 3.1 4.0 4.1: a?5.0, a?5.1,
+            a sends 5.0 5.1:
+            us done 3 4 5: a have 3, a have 4, a have 5, a not interested, complete,
+            wait 60:
+        "#]],
     );
 }
 
@@ -89,21 +89,21 @@ fn endgame_duplicates_once_and_cancels() {
         config(piece_zero_only),
         steps,
         expect![[r#"
-        a joins: a unchoke,
-        a bitfield 0: a interested,
-        a unchokes: a?0.0, a?0.1,
-        b joins: b unchoke,
-        b bitfield 0: b interested,
-        b unchokes: b?0.1,
-        c joins: c unchoke,
-        c bitfield 0: c interested,
-        c unchokes: c?0.0,
-        b sends 0.1: a!0.1,
-        a sends 0.1:
-        c sends 0.0: a!0.0,
-        a rejects 0.0:
-        us done 0: a not interested, b not interested, c not interested, complete,
-    "#]],
+            a joins: a unchoke,
+            a bitfield 0: a interested,
+            a unchokes: a?0.0, a?0.1,
+            b joins: b unchoke,
+            b bitfield 0: b interested,
+            b unchokes: b?0.1,
+            c joins: c unchoke,
+            c bitfield 0: c interested,
+            c unchokes: c?0.0,
+            b sends 0.1: a!0.1,
+            a sends 0.1:
+            c sends 0.0: a!0.0,
+            a rejects 0.0:
+            us done 0: a have 0, a not interested, b have 0, b not interested, c have 0, c not interested, complete,
+        "#]],
     );
 }
 
@@ -130,13 +130,13 @@ fn unfinished_pieces_have_a_ceiling() {
         config(|c| c.limits.partial_bytes_max = 65_536),
         steps,
         expect![[r#"
-        a seeds: a unchoke, a interested, a?0.0, a?0.1, a?1.0, a?1.1,
-        b seeds: b unchoke, b interested,
-        a sends 0.0 0.1:
-        a sends 1.0 1.1:
-        us done 1: a?2.0, a?2.1,
-        us done 0: a?3.0, a?3.1,
-    "#]],
+            a seeds: a unchoke, a interested, a?0.0, a?0.1, a?1.0, a?1.1,
+            b seeds: b unchoke, b interested,
+            a sends 0.0 0.1:
+            a sends 1.0 1.1:
+            us done 1: a have 1, b have 1, a?2.0, a?2.1,
+            us done 0: a have 0, b have 0, a?3.0, a?3.1,
+        "#]],
     );
 }
 
@@ -148,15 +148,15 @@ fn news_go_to_those_who_lack_it() {
         config(|c| c.limits.depth_max = 1),
         steps,
         expect![[r#"
-        a seeds: a unchoke, a interested, a?0.0,
-        b joins: b unchoke,
-        b none:
-        c joins: c unchoke,
-        c bitfield 0: c interested,
-        us done 0: a!0.0, b have 0, c not interested, a?1.0,
-        us done 1 2 3 4 5: a!1.0, b have 1, c have 1, b have 2, c have 2, b have 3, c have 3, b have 4, c have 4, a not interested, b have 5, c have 5, complete,
-        d joins: d unchoke,
-        d all:
-    "#]],
+            a seeds: a unchoke, a interested, a?0.0,
+            b joins: b unchoke,
+            b none:
+            c joins: c unchoke,
+            c bitfield 0: c interested,
+            us done 0: a!0.0, a have 0, b have 0, c have 0, c not interested, a?1.0,
+            us done 1 2 3 4 5: a!1.0, a have 1, b have 1, c have 1, a have 2, b have 2, c have 2, a have 3, b have 3, c have 3, a have 4, b have 4, c have 4, a have 5, a not interested, b have 5, c have 5, complete,
+            d joins: d suggest 1, d suggest 3, d suggest 5, d suggest 2, d unchoke,
+            d all:
+        "#]],
     );
 }

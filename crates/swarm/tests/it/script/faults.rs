@@ -75,15 +75,15 @@ fn late_answers_are_still_used() {
         config(|_| {}),
         steps,
         expect![[r#"
-        a seeds: a unchoke, a interested, a?0.0, a?0.1, a?1.0, a?1.1,
-        wait 10: a!0.0, a!0.1, a!1.0, a!1.1, a?2.0,
-        a sends 0.0 0.1: a?2.1, a?1.0, a?1.1,
-        a sends 1.0: a?3.0,
-        us done 0:
-        b seeds: b unchoke, b interested, b?4.0, b?4.1, b?3.1, b?5.0,
-        a rejects 1.1:
-        a sends 1.1: a?5.1,
-    "#]],
+            a seeds: a unchoke, a interested, a?0.0, a?0.1, a?1.0, a?1.1,
+            wait 10: a!0.0, a!0.1, a!1.0, a!1.1, a?2.0,
+            a sends 0.0 0.1: a?2.1, a?1.0, a?1.1,
+            a sends 1.0: a?3.0,
+            us done 0: a have 0,
+            b seeds: b unchoke, b interested, b?4.0, b?4.1, b?3.1, b?5.0,
+            a rejects 1.1:
+            a sends 1.1: a?5.1,
+        "#]],
     );
 }
 
@@ -142,14 +142,14 @@ fn a_bad_block_of_a_peer_that_left_is_fetched_again() {
         config(|c| c.limits.depth_max = 2),
         steps,
         expect![[r#"
-        a seeds: a unchoke, a interested, a?0.0, a?0.1,
-        a sends 0.0 0.1: a?1.0, a?1.1,
-        a leaves:
-        a spoils 0.1:
-        b seeds: b unchoke, b interested, b?0.1, b?1.0,
-        b sends 0.1 1.0: b?1.1, b?2.0,
-        us done 0:
-    "#]],
+            a seeds: a unchoke, a interested, a?0.0, a?0.1,
+            a sends 0.0 0.1: a?1.0, a?1.1,
+            a leaves:
+            a spoils 0.1:
+            b seeds: b unchoke, b interested, b?0.1, b?1.0,
+            b sends 0.1 1.0: b?1.1, b?2.0,
+            us done 0: b have 0,
+        "#]],
     );
 }
 
@@ -161,15 +161,15 @@ fn a_failed_piece_starts_again() {
         config(|c| c.limits.depth_max = 2),
         steps,
         expect![[r#"
-        a seeds: a unchoke, a interested, a?0.0, a?0.1,
-        a sends 0.0 0.1: a?1.0, a?1.1,
-        us failed 0:
-        a sends 1.0: a?0.0,
-        a sends 1.1: a?0.1,
-        us done 0: a!0.0, a!0.1, a?2.0, a?2.1,
-        us done 0:
-        us failed 0:
-    "#]],
+            a seeds: a unchoke, a interested, a?0.0, a?0.1,
+            a sends 0.0 0.1: a?1.0, a?1.1,
+            us failed 0:
+            a sends 1.0: a?0.0,
+            a sends 1.1: a?0.1,
+            us done 0: a!0.0, a!0.1, a have 0, a?2.0, a?2.1,
+            us done 0:
+            us failed 0:
+        "#]],
     );
 }
 

@@ -3,6 +3,7 @@
 mod choosing;
 mod faults;
 mod priorities;
+mod uploads;
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -75,6 +76,9 @@ fn inputs(who: &str, verb: &str, rest: &[&str]) -> Vec<Input> {
             vec![Input::Bitfield(peer, bits)]
         }
         "gets" => pieces().map(|piece| Input::Have(peer, piece)).collect(),
+        "wants-ours" => vec![Input::RemoteInterested(peer, true)],
+        "has-enough" => vec![Input::RemoteInterested(peer, false)],
+        "asks" => pieces().map(|piece| Input::Asked(peer, piece)).collect(),
         "chokes" => vec![Input::Choked(peer)],
         "unchokes" => vec![Input::Unchoked(peer)],
         "suggests" => pieces().map(|piece| Input::Suggest(peer, piece)).collect(),
@@ -118,6 +122,8 @@ fn drain(swarm: &mut Swarm, log: &mut String) -> Option<Time> {
             Output::NotInterested(peer) => format!("{} not interested", name(peer)),
             Output::Unchoke(peer) => format!("{} unchoke", name(peer)),
             Output::Choke(peer) => format!("{} choke", name(peer)),
+            Output::Suggest(peer, piece) => format!("{} suggest {piece}", name(peer)),
+            Output::AllowFast(peer, piece) => format!("{} allow {piece}", name(peer)),
             Output::Have(peer, piece) => format!("{} have {piece}", name(peer)),
             Output::Complete => "complete".to_owned(),
             Output::WakeAt(at) => return at,

@@ -12,14 +12,14 @@ fn skipped_pieces_are_never_requested() {
         config(|c| c.priorities = priorities("-n-n--")),
         steps,
         expect![[r#"
-        a seeds: a unchoke, a interested, a?1.0, a?1.1, a?3.0, a?3.1,
-        a sends 1.0 1.1:
-        us done 1:
-        a sends 3.0 3.1:
-        us done 3: a not interested, complete,
-        us wants nnn---: a interested, a?0.0, a?0.1, a?2.0, a?2.1,
-        us done 0 2: a!0.0, a!0.1, a!2.0, a!2.1, a not interested, complete,
-    "#]],
+            a seeds: a unchoke, a interested, a?1.0, a?1.1, a?3.0, a?3.1,
+            a sends 1.0 1.1:
+            us done 1: a have 1,
+            a sends 3.0 3.1:
+            us done 3: a have 3, a not interested, complete,
+            us wants nnn---: a interested, a?0.0, a?0.1, a?2.0, a?2.1,
+            us done 0 2: a!0.0, a!0.1, a have 0, a!2.0, a!2.1, a have 2, a not interested, complete,
+        "#]],
     );
 }
 
@@ -50,15 +50,15 @@ fn dropping_what_is_under_way_completes() {
         config(|_| {}),
         steps,
         expect![[r#"
-        a seeds: a unchoke, a interested, a?0.0, a?0.1, a?1.0, a?1.1,
-        a sends 0.0 0.1 1.0: a?2.0, a?2.1, a?3.0,
-        us wants ------: a!1.1, a!2.0, a!2.1, a!3.0, a not interested, complete,
-        a sends 1.1:
-        us done 0:
-        us wants ---n--: a interested, a?3.0, a?3.1,
-        a sends 3.0 3.1:
-        us done 3: a not interested, complete,
-    "#]],
+            a seeds: a unchoke, a interested, a?0.0, a?0.1, a?1.0, a?1.1,
+            a sends 0.0 0.1 1.0: a?2.0, a?2.1, a?3.0,
+            us wants ------: a!1.1, a!2.0, a!2.1, a!3.0, a not interested, complete,
+            a sends 1.1:
+            us done 0: a have 0,
+            us wants ---n--: a interested, a?3.0, a?3.1,
+            a sends 3.0 3.1:
+            us done 3: a have 3, a not interested, complete,
+        "#]],
     );
 }
 
