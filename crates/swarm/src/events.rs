@@ -117,7 +117,7 @@ impl Swarm {
         let count = self.peers[slot].asked.len();
         for _ in 0..count {
             let Some(asked) = self.peers[slot].asked.pop_front() else { break };
-            if answer == Answer::Possible && self.peers[slot].may_ask(asked.block.piece) {
+            if answer == Answer::Possible && self.peers[slot].allowed_fast.contains(&asked.block.piece) {
                 // Choked, but the piece is in its allowed fast set (BEP 6): the request stands.
                 self.peers[slot].asked.push_back(asked);
                 continue;

@@ -14,7 +14,7 @@
 //! A transfer is a row of blocks and not a rate that is shared anew with each change (*fluid*), because the engine counts
 //! blocks: depth, stealing, endgame and cancels would have to be invented otherwise. A block costs three events in a
 //! ring of ticks of half a millisecond; with 1,000 peers, 300 pieces of 16 blocks and 96 connections each that makes
-//! about 60 million events, half of them HAVEs, in about a minute on one core.
+//! 45 million events, most of them HAVEs, in about a minute of one core.
 //!
 //! # What is not
 //!

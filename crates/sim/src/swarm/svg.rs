@@ -61,16 +61,16 @@ fn head(out: &mut String, options: &Options, report: &Report) {
         report.slowest_s,
         options.seed
     );
-    let legend = [("median", "its file, median"), ("done", "complete leechers")];
+    let legend = [("median", "share of the file, median"), ("done", "complete leechers")];
     for (at, (class, text)) in (0_u8..).zip(legend) {
-        let left = RIGHT - 350.0 + 180.0 * f64::from(at);
+        let left = RIGHT - 420.0 + 230.0 * f64::from(at);
         let _ = write!(
             out,
             "<path class=\"{class}\" d=\"M{left} 31h28\"/><text x=\"{}\" y=\"36\">{text}</text>",
             left + 36.0
         );
     }
-    let left = RIGHT - 350.0;
+    let left = RIGHT - 420.0;
     let _ = write!(
         out,
         "<rect class=\"band\" x=\"{left}\" y=\"49\" width=\"28\" height=\"12\"/><text x=\"{}\" y=\"60\">from the lowest \
