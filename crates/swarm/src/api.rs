@@ -84,7 +84,7 @@ impl Default for Limits {
             upload_slots: 4,
             upload_turn_bytes: 512 * 1024,
             upload_idle: Duration::from_millis(500),
-            upload_stuck: Duration::from_secs(30),
+            upload_stuck: Duration::from_secs(5),
             suggest: true,
             random_first: 4,
         }

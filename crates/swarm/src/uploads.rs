@@ -50,6 +50,8 @@ pub(crate) struct Upload {
     served: u64,
     /// It has asked for something in this turn.
     begun: bool,
+    /// It left lying what we handed out, perhaps because it does not want those pieces: from now on it chooses.
+    declined: bool,
     /// When something last went on.
     progress: Time,
 }
@@ -136,6 +138,8 @@ impl Swarm {
         if !due {
             return;
         }
+        let upload = &mut self.peers[slot].upload;
+        upload.declined |= upload.turn == Turn::Finishing;
         if self.is_crowded() {
             self.forget_upload(slot);
             self.end_turn(slot);
@@ -174,7 +178,7 @@ impl Swarm {
     /// Gives the peer a turn of pieces that exist nowhere else, if we have everything and such are left. It stays
     /// choked and may ask for just these: so two peers never take the same one.
     fn hand_out(&mut self, slot: Slot) -> bool {
-        if !self.limits.suggest || !self.have.is_full() {
+        if !self.limits.suggest || !self.have.is_full() || self.peers[slot].upload.declined {
             return false;
         }
         let mut bytes = 0;

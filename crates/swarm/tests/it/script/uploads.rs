@@ -37,6 +37,13 @@ fn first_copies_are_all_different() {
 }
 
 #[test]
+fn a_crowd_is_handed_pieces_that_exist_nowhere_else() {
+    let steps = "a joins; b joins; c joins; d joins; c wants-ours; a wants-ours; d wants-ours; c asks 0; c asks 1; c asks 2;
+                 c gets 0; c gets 1; c gets 2; wait 1; wait 1; wait 6";
+    check(seeder(|_| {}), steps, expect![[""]]);
+}
+
+#[test]
 fn a_turn_ends_with_a_whole_piece_and_the_one_who_waited_longest_is_next() {
     let steps = "a joins; b joins; c joins; d joins; a wants-ours; b wants-ours; c wants-ours; d wants-ours; a asks 0;
                  a asks 3; b asks 1; b gets 1; a gets 0; c asks 2; c gets 2; d leaves; b asks 4";
