@@ -139,8 +139,9 @@ impl Swarm {
             return;
         }
         let upload = &mut self.peers[slot].upload;
-        upload.declined |= upload.turn == Turn::Finishing;
-        if self.is_crowded() {
+        let left_lying = upload.turn == Turn::Finishing;
+        upload.declined |= left_lying;
+        if left_lying || self.is_crowded() {
             self.forget_upload(slot);
             self.end_turn(slot);
             self.assign_slots();

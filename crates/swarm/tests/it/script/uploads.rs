@@ -40,7 +40,28 @@ fn first_copies_are_all_different() {
 fn a_crowd_is_handed_pieces_that_exist_nowhere_else() {
     let steps = "a joins; b joins; c joins; d joins; c wants-ours; a wants-ours; d wants-ours; c asks 0; c asks 1; c asks 2;
                  c gets 0; c gets 1; c gets 2; wait 1; wait 1; wait 6";
-    check(seeder(|_| {}), steps, expect![[""]]);
+    check(
+        seeder(|_| {}),
+        steps,
+        expect![[r#"
+        a joins: a suggest 1, a suggest 3, a suggest 5, a suggest 2, a unchoke,
+        b joins: b suggest 4, b suggest 0, b suggest 3, b suggest 5, b unchoke,
+        c joins:
+        d joins:
+        c wants-ours: a choke, c allow 2,
+        a wants-ours: b choke, a allow 3,
+        d wants-ours:
+        c asks 0:
+        c asks 1:
+        c asks 2:
+        c gets 0:
+        c gets 1:
+        c gets 2: d allow 4,
+        wait 1: c allow 3, a suggest 5, a suggest 4, a suggest 2, a suggest 1, a unchoke,
+        wait 1: a choke, d suggest 4, d suggest 5, d suggest 3, d suggest 1, d unchoke, a suggest 5, a suggest 0, a suggest 3, a suggest 4, a unchoke,
+        wait 6: a choke, c suggest 5, c suggest 3, c suggest 4, c unchoke, d choke, a suggest 4, a suggest 5, a suggest 2, a suggest 0, a unchoke,
+    "#]],
+    );
 }
 
 #[test]
