@@ -3,8 +3,8 @@
 //! A round first scrubs the own store (its digests are made true to what can be read), then takes one tracker after the
 //! other: roots; where they differ the digests of scopes; where those differ the facts; and the rows that we should have
 //! and have not. A row that neither side could have yet, because it is on its way in the log, is no difference: only what
-//! lies below the vectors counts. Whoever lacks something is told to compare itself with us, and so both end with the
-//! union.
+//! lies below the vectors counts, and what no log brings, because an unfinished snapshot left it beyond the vector of
+//! whoever has it. Whoever lacks something is told to compare itself with us, and so both end with the union.
 //!
 //! Driven by the replica, one step at a time; one round at a time.
 
@@ -309,10 +309,10 @@ impl With {
             _ => None,
         };
         let below = |place: &Place, vector: &Vector| place.seq <= vector.get(&place.origin);
-        if lower(other, ours).is_some_and(|place| below(&place, durable)) {
+        if lower(other, ours).is_some_and(|place| place.ahead || below(&place, durable)) {
             self.fetch.push(id);
         }
-        if lower(ours, other).is_some_and(|place| below(&place, theirs)) {
+        if lower(ours, other).is_some_and(|place| place.ahead || below(&place, theirs)) {
             self.lacks += 1;
         }
     }

@@ -36,8 +36,8 @@ pub enum Ask {
     /// These records with their lowest receipts, as many as fit. [`Told::Rows`]
     #[n(3)]
     Rows(#[n(0)] Vec<RecordId>),
-    /// A page of all records with their lowest receipts, behind this place, which means something to the asked tracker
-    /// only; 0 is the beginning. [`Told::Snapshot`]
+    /// A page of all records with their lowest receipts, behind this place, which means something to this run of the
+    /// asked tracker only; 0 is the beginning. [`Told::Snapshot`]
     #[n(4)]
     Snapshot(#[n(0)] u64),
     /// Compare yourself with me: I found that you lack something. [`Told::Noted`]
@@ -72,6 +72,10 @@ pub enum Told<R = LogRow> {
         /// What the disk held when the page was asked for.
         #[n(2)]
         vector: Vector,
+        /// The incarnation of the tracker that answers: places of an earlier one lead elsewhere, because its disk may
+        /// have been set back or be another.
+        #[n(3)]
+        run: u64,
     },
     /// See [`Ask::Compare`].
     #[n(5)]
@@ -89,9 +93,9 @@ impl<R> Told<R> {
             Self::Scopes(page, more) => Told::Scopes(page, more),
             Self::Facts(page, more) => Told::Facts(page, more),
             Self::Rows(rows) => Told::Rows(rows.into_iter().map(map).collect::<Result<_, E>>()?),
-            Self::Snapshot { rows, next, vector } => {
+            Self::Snapshot { rows, next, vector, run } => {
                 let rows = rows.into_iter().map(map).collect::<Result<_, E>>()?;
-                Told::Snapshot { rows, next, vector }
+                Told::Snapshot { rows, next, vector, run }
             }
             Self::Noted => Told::Noted,
         })
@@ -111,12 +115,16 @@ pub struct Place {
     /// When it was accepted.
     #[n(2)]
     pub stamp: Stamp,
+    /// The log of whoever says so does not reach up to there: an unfinished snapshot brought the row, and nobody gets
+    /// it by pulling.
+    #[n(3)]
+    pub ahead: bool,
 }
 
 impl Place {
-    /// The place that a receipt gives.
+    /// The place that a receipt gives, in a log that reaches up to there.
     pub fn of(receipt: &Receipt) -> Self {
-        Self { origin: receipt.origin, seq: receipt.seq, stamp: receipt.stamp }
+        Self { origin: receipt.origin, seq: receipt.seq, stamp: receipt.stamp, ahead: false }
     }
 
     /// What decides which of several receipts is the lowest.

@@ -127,9 +127,9 @@ pub enum Input {
     Submit {
         /// Named in the answer.
         ticket: Ticket,
-        /// Records that the store lacks; they enter the log together.
+        /// Records that the store lacks, or has without a place that the vector covers; they enter the log together.
         records: Vec<Arc<Record>>,
-        /// Lowest receipts of those that it has: the bundle was submitted before.
+        /// Lowest receipts of the others: the bundle was submitted before.
         known: Vec<Receipt>,
     },
     /// The list names one more tracker. One that is known already changes nothing.

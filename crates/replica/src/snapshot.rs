@@ -13,8 +13,9 @@ use crate::vector::Vector;
 pub(crate) struct Snapshot {
     /// From whom.
     pub(crate) peer: PeerId,
-    /// What it held when the first page was asked for. Every record in it exists by then, so every one is on a page.
-    pub(crate) vector: Option<Vector>,
+    /// The run that gave the first page, and what it held then. Every record in it exists by then, so every one is on a
+    /// page, as long as the pages are of one run.
+    pub(crate) begun: Option<(u64, Vector)>,
     pub(crate) pending: Pending,
 }
 

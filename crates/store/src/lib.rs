@@ -99,15 +99,15 @@ pub trait Store: Send + Sync {
     /// The clock's reading at the last append; 0 before the first.
     fn last_stamp(&self) -> Result<Stamp, StoreError>;
 
-    /// Rows beyond `vector`, contiguous per origin, and whether there are more than fit; nothing of an origin whose rows
-    /// up to its [floor](Store::floors) the asker lacks. At most `limit_rows`
-    /// rows and `limit_bytes` record bytes, but at least one row if there is any.
+    /// Rows beyond `vector`, contiguous per origin: nothing of an origin whose rows up to its [floor](Store::floors) the
+    /// asker lacks, and nothing behind a row that is missing or not what its id says. At most `limit_rows` rows and
+    /// `limit_bytes` record bytes, but at least one row if there is any.
     fn rows_after(
         &self,
         vector: &Vector,
         limit_rows: usize,
         limit_bytes: usize,
-    ) -> Result<(Vec<LogRow>, bool), StoreError>;
+    ) -> Result<LogPage, StoreError>;
 
     /// Every record of a scope, each with its lowest receipt, in the order of arrival.
     fn scope(&self, scope: &Scope) -> Result<Vec<LogRow>, StoreError>;
@@ -178,6 +178,19 @@ pub trait Store: Send + Sync {
 /// What [`Store::twins`] returns at once. There are none unless a data folder was copied or the cluster key leaked.
 pub const TWINS_MAX: usize = 1_000;
 
+/// What the log has beyond a vector.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogPage {
+    /// Contiguous per origin.
+    pub rows: Vec<LogRow>,
+    /// There are more than fit.
+    pub more: bool,
+    /// The log lacks some of what the asker lacks: only a snapshot brings it.
+    pub snapshot: bool,
+    /// Some of that was lost or damaged: other trackers may still have it.
+    pub damaged: bool,
+}
+
 /// A page of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
@@ -189,11 +202,11 @@ pub struct Snapshot {
     pub vector: Vector,
 }
 
-/// Answers a question about this store, its own tracker's or another one's.
+/// Answers a question about this store, its own tracker's or another one's. `run` is the tracker's incarnation.
 ///
 /// # Errors
 /// The store cannot be read.
-pub fn answer(store: &dyn Store, ask: &Ask) -> Result<Told, StoreError> {
+pub fn answer(store: &dyn Store, run: u64, ask: &Ask) -> Result<Told, StoreError> {
     Ok(match ask {
         Ask::Root => Told::Root(store.root_digest()?),
         Ask::Scopes(after) => {
@@ -212,7 +225,7 @@ pub fn answer(store: &dyn Store, ask: &Ask) -> Result<Told, StoreError> {
         Ask::Snapshot(after) => {
             let Snapshot { rows, next, vector } =
                 store.snapshot(*after, ROWS_PAGE_MAX, ROWS_PAGE_BYTES_MAX)?;
-            Told::Snapshot { rows, next, vector }
+            Told::Snapshot { rows, next, vector, run }
         }
         Ask::Compare => Told::Noted,
     })

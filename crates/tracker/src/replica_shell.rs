@@ -112,6 +112,11 @@ impl ReplicaHandle {
         (Self { commands, vector: watch::Sender::new(vector) }, inbox)
     }
 
+    /// Does the own log reach up to the place that this receipt names?
+    pub(crate) fn reaches(&self, receipt: &Receipt) -> bool {
+        self.vector.borrow().get(&receipt.origin) >= receipt.seq
+    }
+
     /// What the own disk holds.
     pub(crate) fn vector(&self) -> Vector {
         self.vector.borrow().clone()

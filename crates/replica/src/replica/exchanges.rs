@@ -62,8 +62,8 @@ impl Replica {
             if (*from, *id) == (peer, exchange.0))
         {
             return match told {
-                Some(Told::Snapshot { rows, next, vector }) => {
-                    self.page_arrived(now, unix_ms, rows, next, vector);
+                Some(Told::Snapshot { rows, next, vector, run }) => {
+                    self.page_arrived(now, unix_ms, rows, next, (run, vector));
                     self.trust(peer);
                 }
                 _ => self.snapshot_failed(now, peer),
@@ -88,15 +88,15 @@ impl Replica {
         if matches!(self.compare.pending, Some(compare::Pending::Disk(waits)) if waits <= batch) {
             self.compare.pending = None;
         }
-        let Some(Snapshot { peer, vector, pending }) = &self.snapshot else { return };
+        let Some(Snapshot { peer, begun, pending }) = &self.snapshot else { return };
         match *pending {
             snapshot::Pending::Disk(waits, Some(next)) if waits <= batch => {
                 let peer = *peer;
                 self.ask_page(now, peer, next);
             }
             snapshot::Pending::Disk(waits, None) if waits <= batch => {
-                let adopted = vector.clone().unwrap_or_default();
-                self.adopt(adopted);
+                let (_, vector) = begun.clone().unwrap_or_default();
+                self.adopt(vector);
             }
             snapshot::Pending::Adopted(waits) if waits <= batch => {
                 self.snapshot = None;
@@ -124,7 +124,7 @@ impl Replica {
             peer.snapshot_told = false;
         }
         self.snapshot =
-            Some(Snapshot { peer: from, vector: None, pending: snapshot::Pending::Disk(BatchId(0), None) });
+            Some(Snapshot { peer: from, begun: None, pending: snapshot::Pending::Disk(BatchId(0), None) });
         self.ask_page(now, from, 0);
     }
 
@@ -143,12 +143,17 @@ impl Replica {
         unix_ms: u64,
         rows: Vec<VerifiedRow>,
         next: Option<u64>,
-        vector: Vector,
+        page: (u64, Vector),
     ) {
+        let Some(snapshot) = &mut self.snapshot else { return };
+        let (run, vector) = snapshot.begun.get_or_insert(page.clone()).clone();
+        // Another run may have another disk: what lay behind the last page need not lie there now.
+        if run != page.0 {
+            return self.snapshot_broken_off(now);
+        }
         let batch = (!rows.is_empty()).then(|| self.keep(unix_ms, rows));
         let Some(snapshot) = &mut self.snapshot else { return };
-        snapshot.vector.get_or_insert(vector);
-        let (peer, vector) = (snapshot.peer, snapshot.vector.clone().unwrap_or_default());
+        let peer = snapshot.peer;
         match (batch, next) {
             (Some(batch), next) => snapshot.pending = snapshot::Pending::Disk(batch, next),
             (None, Some(next)) => self.ask_page(now, peer, next),
@@ -179,12 +184,16 @@ impl Replica {
         batch
     }
 
-    /// What was kept so far stays; the next pull that is answered may begin anew, with whomever.
     fn snapshot_failed(&mut self, now: Time, peer: PeerId) {
+        self.snapshot_broken_off(now);
+        self.suspect(peer);
+    }
+
+    /// What was kept so far stays; the next pull that is answered may begin anew, with whomever.
+    fn snapshot_broken_off(&mut self, now: Time) {
         self.snapshot = None;
         let at = now.after(self.limits.pull_interval);
         self.peers.values_mut().for_each(|peer| peer.pull_at = peer.pull_at.max(at));
-        self.suspect(peer);
     }
 
     /// Called for every tracker that leaves the list.

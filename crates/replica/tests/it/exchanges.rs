@@ -104,6 +104,31 @@ fn rows_on_their_way_are_no_difference() {
 }
 
 #[test]
+fn rows_that_no_log_brings_are_a_difference() {
+    check_from(
+        &quiet("B2"),
+        "answered 1 / B2; compare 9; scrubbed 0; looked root 5; told 1 root 6; looked scopes x1; told 1 scopes y2;
+         looked facts C5x!; told 1 facts; looked facts; told 1 facts C7y!; told 1 rows C7y; disk",
+        expect![[r#"
+             pull from 1 [B2], wake 5000
+            answered 1 / B2 → wake 1000000
+            compare 9 → scrub, wake 1000000
+            scrubbed 0 → look at root, wake 1000000
+            looked root 5 → ask 1 root, wake 10000
+            told 1 root 6 → look at scopes, wake 1000000
+            looked scopes x1 → ask 1 scopes, wake 10000
+            told 1 scopes y2 → look at facts of x, wake 1000000
+            looked facts C5x! → ask 1 facts of x, wake 10000
+            told 1 facts → look at facts of y, wake 1000000
+            looked facts → ask 1 facts of y, wake 10000
+            told 1 facts C7y! → ask 1 rows y, wake 10000
+            told 1 rows C7y → keep [C7y], wake 1000000
+            disk → applied [C7y], ask 1 compare, compared [9] 0 wrong: 1 Differed { repaired: 1, lacks: 1 }, wake 1000000
+        "#]],
+    );
+}
+
+#[test]
 fn answers_that_do_not_fit_end_it_and_so_does_silence() {
     check_from(
         &Start { peers: 2, ..quiet("B2") },
@@ -188,6 +213,27 @@ fn a_snapshot_that_breaks_off_claims_nothing_and_begins_anew() {
             told 1 page B1x B3z / B4 → keep [B1x B3z], sleep
             disk → applied [B1x B3z], adopt [B4], sleep
             disk → applied [], pull from 1 [B4], wake 1015000
+        "#]],
+    );
+}
+
+#[test]
+fn a_snapshot_goes_on_with_no_other_run_of_its_source() {
+    check_from(
+        &quiet(""),
+        "answered 1 /more B4; told 1 page B1x next / B4; disk; told 1 page reborn / B4; +1000000; answered 1 /more B4;
+         told 1 page reborn B1x B3z / B4; disk; disk",
+        expect![[r#"
+             pull from 1 [], wake 5000
+            answered 1 /more B4 → ask 1 page 0, wake 10000
+            told 1 page B1x next / B4 → keep [B1x], sleep
+            disk → applied [B1x], ask 1 page 7, wake 10000
+            told 1 page reborn / B4 → wake 1000000
+            +1000000 → pull from 1 [], wake 1005000
+            answered 1 /more B4 → ask 1 page 0, wake 1010000
+            told 1 page reborn B1x B3z / B4 → keep [B1x B3z], sleep
+            disk → applied [B1x B3z], adopt [B4], sleep
+            disk → applied [], pull from 1 [B4], wake 1005000
         "#]],
     );
 }

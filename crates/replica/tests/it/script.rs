@@ -19,7 +19,7 @@
 //! | `compare 9` | ticket 9 asks for a comparison; `compare 0 x`: nobody waits, and record x is damaged |
 //! | `scrubbed 2` | the own store found two wrong digests, and is at its end |
 //! | `looked scopes x1 y2` | it answers; see `told` |
-//! | `told 1 root 5` | neighbour 1 answers the last question: also `scopes x5 y6` (records' scopes with digests), `facts A1x B1y`, `rows B1x`, `page B1x / B3`, `page B1x next / B3`, `nothing` |
+//! | `told 1 root 5` | neighbour 1 answers the last question: also `scopes x5 y6` (records' scopes with digests), `facts A1x B1y`, `rows B1x`, `page B1x / B3`, `page B1x next / B3` (`reborn`: of its next run), `nothing`; `facts B3y!` lies beyond its vector |
 //! | `add 3` | the list names one more tracker |
 //! | `remove 1` | it does not name this one any more |
 //! | `unanswered 1` | a pull did not get through |
@@ -199,8 +199,11 @@ impl World {
                 Told::Scopes(page, false)
             }
             "facts" => {
-                let facts =
-                    items.iter().map(|w| self.row(w)).map(|r| (r.record().id(), Place::of(r.receipt())));
+                let facts = items.iter().map(|w| {
+                    let row = self.row(w.trim_end_matches('!'));
+                    let place = Place { ahead: w.ends_with('!'), ..Place::of(row.receipt()) };
+                    (row.record().id(), place)
+                });
                 let mut page: Vec<_> = facts.collect();
                 page.sort_by_key(|(id, _)| *id);
                 Told::Facts(page, false)
@@ -209,8 +212,10 @@ impl World {
             "page" => {
                 let (rows, reached) = items.split_at(items.iter().position(|w| *w == "/").unwrap());
                 let next = rows.contains(&"next").then_some(7);
-                let rows = rows.iter().filter(|w| **w != "next").map(|w| self.row(w)).collect();
-                Told::Snapshot { rows, next, vector: vector(reached[1..].iter().copied()) }
+                let run = if rows.contains(&"reborn") { 2 } else { 1 };
+                let rows = rows.iter().filter(|w| !["next", "reborn"].contains(w));
+                let rows = rows.map(|w| self.row(w)).collect();
+                Told::Snapshot { rows, next, vector: vector(reached[1..].iter().copied()), run }
             }
             other => panic!("unknown answer `{other}`"),
         })

@@ -1,12 +1,13 @@
 //! The one transaction that makes rows durable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use peerage_ledger::{Body, Order, Origin, Receipt, Record};
 use peerage_replica::{Digest, VerifiedRow};
 use peerage_types::{RecordId, Scope, Stamp};
 use rusqlite::{OptionalExtension, Transaction};
 
+use super::digests;
 use super::pool::Fault;
 use super::read::scope_key;
 use crate::StoreError;
@@ -16,6 +17,8 @@ pub(crate) struct Append<'a> {
     pub(crate) db: &'a Transaction<'a>,
     origins: BTreeMap<Origin, OriginRow>,
     scopes: BTreeMap<Scope, ScopeRow>,
+    /// Scopes in which something was found missing: what their digests say is not to be trusted.
+    damaged: BTreeSet<Scope>,
 }
 
 pub(crate) struct OriginRow {
@@ -49,7 +52,7 @@ pub(crate) fn append(db: &Transaction<'_>, rows: &[VerifiedRow], last_stamp: Sta
 
 impl<'a> Append<'a> {
     pub(crate) fn new(db: &'a Transaction<'a>) -> Self {
-        Self { db, origins: BTreeMap::new(), scopes: BTreeMap::new() }
+        Self { db, origins: BTreeMap::new(), scopes: BTreeMap::new(), damaged: BTreeSet::new() }
     }
 
     /// Tells whether the row was put with the twins.
@@ -76,7 +79,10 @@ impl<'a> Append<'a> {
                 }
                 known.n
             }
-            None => self.insert(row.record(), order, origin_n, seq)?,
+            None => match self.place(row.record(), origin_n, seq)? {
+                Some(n) => n,
+                None => self.insert(row.record(), order, origin_n, seq)?,
+            },
         };
         let mut insert = self.db.prepare_cached(
             "INSERT INTO log (origin, seq, stamp, record, signature) VALUES (?1, ?2, ?3, ?4, ?5)
@@ -84,6 +90,7 @@ impl<'a> Append<'a> {
         )?;
         // A snapshot may have brought it before its turn.
         if insert.execute((origin_n, seq.cast_signed(), stamp.0.cast_signed(), record_n, signature))? == 0 {
+            self.lead_to(origin_n, seq, record_n)?;
             self.repeated(origin, origin_n, seq, *id)?;
         }
         self.origin(origin)?.last_seq = seq;
@@ -119,6 +126,28 @@ impl<'a> Append<'a> {
             Some(ours) => Err(StoreError::Conflict { origin, seq, ours, theirs }.into()),
             None => Err(Fault::Damaged(format!("row {seq} of {origin:?} is missing"))),
         }
+    }
+
+    /// Gives a record that is there, but whose lowest receipt's row was lost, this row instead.
+    fn place(&mut self, record: &Record, origin_n: i64, seq: u64) -> Result<Option<i64>, Fault> {
+        let sql = "UPDATE records SET origin = ?2, seq = ?3 WHERE id = ?1 RETURNING n";
+        let mut update = self.db.prepare_cached(sql)?;
+        let n = update.query_row((&record.id().0, origin_n, seq.cast_signed()), |row| row.get(0));
+        let n = n.optional()?;
+        if n.is_some() {
+            self.damaged.insert(record.scope());
+        }
+        Ok(n)
+    }
+
+    /// Makes a log row whose record was lost lead to where that is now.
+    fn lead_to(&self, origin_n: i64, seq: u64, record_n: i64) -> Result<(), Fault> {
+        let mut update = self.db.prepare_cached(
+            "UPDATE log SET record = ?3 WHERE origin = ?1 AND seq = ?2
+             AND NOT EXISTS (SELECT 1 FROM records WHERE n = log.record)",
+        )?;
+        update.execute((origin_n, seq.cast_signed(), record_n))?;
+        Ok(())
     }
 
     pub(crate) fn known(&self, id: &RecordId) -> Result<Option<Known>, Fault> {
@@ -252,6 +281,9 @@ impl<'a> Append<'a> {
             update.execute((n, last_seq.cast_signed()))?;
         }
         self.write_digests()?;
+        for scope in &self.damaged {
+            digests::mend(self.db, scope)?;
+        }
         let mut update = self.db.prepare_cached("UPDATE clock SET last_stamp = ?1")?;
         update.execute([last_stamp.0.cast_signed()])?;
         Ok(())

@@ -27,7 +27,8 @@ pub(crate) fn facts(
     after: Option<&RecordId>,
 ) -> Result<(Vec<(RecordId, Place)>, bool), Fault> {
     let mut select = db.prepare_cached(
-        "SELECT records.id, log.stamp, origins.tracker, origins.incarnation, log.seq, records.bytes
+        "SELECT records.id, log.stamp, origins.tracker, origins.incarnation, log.seq, records.bytes,
+                log.seq > origins.last_seq
          FROM records
          JOIN log ON log.origin = records.origin AND log.seq = records.seq AND log.record = records.n
          JOIN origins ON origins.n = records.origin
@@ -45,7 +46,8 @@ pub(crate) fn facts(
         if readable(&id, row.get_ref(5)?.as_blob().unwrap_or_default()) {
             let origin = read_origin(row, 2)?;
             let stamp = Stamp(row.get::<_, i64>(1)?.cast_unsigned());
-            page.push((id, Place { origin, seq: row.get::<_, i64>(4)?.cast_unsigned(), stamp }));
+            let (seq, ahead) = (row.get::<_, i64>(4)?.cast_unsigned(), row.get(6)?);
+            page.push((id, Place { origin, seq, stamp, ahead }));
         }
     }
     Ok((page, false))
@@ -116,7 +118,7 @@ pub(crate) fn rows_of(
 }
 
 /// Is this what its id says? The signature is not looked at: whoever receives it does that.
-fn readable(id: &RecordId, bytes: &[u8]) -> bool {
+pub(crate) fn readable(id: &RecordId, bytes: &[u8]) -> bool {
     Record::id_of(bytes).is_some_and(|found| found == *id)
 }
 

@@ -19,7 +19,7 @@ use peerage_replica::{Digest, LogRow, Place, Vector, VerifiedRow};
 use peerage_types::{DeviceId, FoldedName, GroupId, MetainfoId, RecordId, Scope, Stamp, UserId};
 use rusqlite::OptionalExtension;
 
-use crate::{Counts, Snapshot, Store, StoreError};
+use crate::{Counts, LogPage, Snapshot, Store, StoreError};
 use pool::Database;
 
 /// A tracker's storage in two SQLite files. Share it behind an `Arc`.
@@ -123,7 +123,7 @@ impl Store for SqliteStore {
         vector: &Vector,
         limit_rows: usize,
         limit_bytes: usize,
-    ) -> Result<(Vec<LogRow>, bool), StoreError> {
+    ) -> Result<LogPage, StoreError> {
         self.log.read(|db| read::rows_after(db, vector, limit_rows, limit_bytes))
     }
 

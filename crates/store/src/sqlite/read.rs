@@ -8,8 +8,9 @@ use peerage_types::{DeviceId, FoldedName, GroupId, Name, RecordId, Scope, Stamp,
 use rusqlite::{OptionalExtension, Row, Transaction};
 
 use super::append::{read_order, read_origin};
+use super::digests::readable;
 use super::pool::Fault;
-use crate::{Counts, TWINS_MAX};
+use crate::{Counts, LogPage, TWINS_MAX};
 
 /// The columns of [`read_row`], and how many they are; needs `log`, `origins` and `records` in its FROM clause.
 pub(crate) const ROW_COLUMNS: &str =
@@ -47,7 +48,7 @@ pub(crate) fn rows_after(
     after: &Vector,
     limit_rows: usize,
     limit_bytes: usize,
-) -> Result<(Vec<LogRow>, bool), Fault> {
+) -> Result<LogPage, Fault> {
     let mut behind =
         db.prepare_cached("SELECT n, tracker, incarnation, last_seq, floor FROM origins ORDER BY n")?;
     let number = |row: &Row<'_>, column| Ok::<_, rusqlite::Error>(row.get::<_, i64>(column)?.cast_unsigned());
@@ -61,24 +62,35 @@ pub(crate) fn rows_after(
          WHERE log.origin = ?1 AND log.seq > ?2 AND log.seq <= ?3 ORDER BY log.seq"
     );
     let mut select = db.prepare_cached(&sql)?;
-    let (mut picked, mut bytes) = (Vec::new(), 0);
+    let (mut page, mut bytes) = (LogPage::default(), 0);
     for origin in behind {
         let (n, origin, last_seq, floor) = origin?;
-        let seq = after.get(&origin);
-        if seq >= last_seq || seq < floor {
+        let mut reached = after.get(&origin);
+        page.snapshot |= reached < floor;
+        // Once there is more than fits, only the floors of the others are looked at.
+        if reached >= last_seq || reached < floor || page.more {
             continue;
         }
-        let mut rows = select.query((n, seq.cast_signed(), last_seq.cast_signed()))?;
+        let mut rows = select.query((n, reached.cast_signed(), last_seq.cast_signed()))?;
         while let Some(row) = rows.next()? {
             let row = read_row(row)?;
-            bytes += row.record.len();
-            if !picked.is_empty() && (picked.len() >= limit_rows || bytes > limit_bytes) {
-                return Ok((picked, true));
+            if row.receipt.seq != reached + 1 || !readable(&row.receipt.record, &row.record) {
+                break;
             }
-            picked.push(row);
+            bytes += row.record.len();
+            if !page.rows.is_empty() && (page.rows.len() >= limit_rows || bytes > limit_bytes) {
+                page.more = true;
+                break;
+            }
+            reached += 1;
+            page.rows.push(row);
+        }
+        if reached < last_seq && !page.more {
+            page.damaged = true;
+            page.snapshot = true;
         }
     }
-    Ok((picked, false))
+    Ok(page)
 }
 
 pub(crate) fn scope(db: &Transaction<'_>, scope: &Scope) -> Result<Vec<LogRow>, Fault> {

@@ -2,7 +2,7 @@
 
 use peerage_ledger::Origin;
 use peerage_replica::{Digest, LogRow, Vector, VerifiedRow};
-use peerage_store::{Counts, Store, StoreError};
+use peerage_store::{Counts, LogPage, Store, StoreError};
 use peerage_types::limits::{ACCOUNT_METAINFO_BYTES_MAX, METAINFO_BYTES_MAX};
 use peerage_types::{GroupId, MetainfoId, RecordId, Scope, Stamp};
 
@@ -36,10 +36,14 @@ fn log_rows(rows: &[VerifiedRow]) -> Vec<LogRow> {
     rows.iter().map(VerifiedRow::row).collect()
 }
 
+fn page(rows: &[VerifiedRow]) -> LogPage {
+    LogPage { rows: log_rows(rows), ..LogPage::default() }
+}
+
 fn starts_empty(store: &dyn Store) {
     assert!(store.vector().unwrap().is_empty());
     assert_eq!(store.last_stamp().unwrap(), Stamp(0));
-    assert_eq!(store.rows_after(&Vector::new(), 10, 1_000).unwrap(), (Vec::new(), false));
+    assert_eq!(store.rows_after(&Vector::new(), 10, 1_000).unwrap(), LogPage::default());
     let scope = Scope::Account(user(1));
     assert!(store.scope(&scope).unwrap().is_empty());
     assert_eq!(store.scope_digest(&scope).unwrap(), Digest::EMPTY);
@@ -59,7 +63,7 @@ fn log_comes_back_as_it_went_in(store: &dyn Store) {
     store.append(&rows, Stamp(u64::MAX)).unwrap();
     assert_eq!(store.last_stamp().unwrap(), Stamp(u64::MAX));
     assert_eq!(store.vector().unwrap(), [(origin(1), 2), (origin(2), 1)].into_iter().collect());
-    assert_eq!(store.rows_after(&Vector::new(), 10, 9_999).unwrap(), (log_rows(&rows), false));
+    assert_eq!(store.rows_after(&Vector::new(), 10, 9_999).unwrap(), page(&rows));
     assert_eq!(store.record(&genesis(2).id()).unwrap(), Some(rows[2].row()));
     let ids = [genesis(1).id(), RecordId([3; 32]), genesis(2).id()];
     assert_eq!(store.has_records(&ids).unwrap(), [true, false, true]);
@@ -77,7 +81,7 @@ fn rows_after_is_contiguous_and_limited(store: &dyn Store) {
     store.append(&rows, Stamp(5)).unwrap();
     let ask = |vector: &[(Origin, u64)], rows, bytes| {
         let vector = vector.iter().copied().collect();
-        let (rows, more) = store.rows_after(&vector, rows, bytes).unwrap();
+        let LogPage { rows, more, .. } = store.rows_after(&vector, rows, bytes).unwrap();
         (seqs(&rows), more)
     };
     assert_eq!(ask(&[(origin(1), 3), (origin(2), 4)], 10, 99_999), (vec![(1, 4), (1, 5), (2, 5)], false));
@@ -91,7 +95,7 @@ fn rows_after_is_contiguous_and_limited(store: &dyn Store) {
     // Asking on with what came reaches the end.
     let (mut vector, mut seen) = (Vector::new(), 0);
     loop {
-        let (rows, more) = store.rows_after(&vector, 2, 99_999).unwrap();
+        let LogPage { rows, more, .. } = store.rows_after(&vector, 2, 99_999).unwrap();
         for row in &rows {
             assert_eq!(row.receipt.seq, vector.get(&row.receipt.origin) + 1);
             vector.raise(row.receipt.origin, row.receipt.seq);
@@ -152,7 +156,7 @@ fn lowest_receipt_counts(store: &dyn Store) {
         assert_eq!(store.scope_digest(&claim.scope()).unwrap(), digest);
     }
     // All receipts stay in the log.
-    assert_eq!(store.rows_after(&Vector::new(), 9, 9_999).unwrap().0.len(), 4);
+    assert_eq!(store.rows_after(&Vector::new(), 9, 9_999).unwrap().rows.len(), 4);
 }
 
 fn scopes_are_apart(store: &dyn Store) {
@@ -306,7 +310,7 @@ fn kept_rows_leave_the_vector_alone(store: &dyn Store) {
     for _ in 0..2 {
         store.keep(&rows).unwrap();
         assert_eq!(store.vector().unwrap(), [(origin(1), 1)].into_iter().collect());
-        assert_eq!(store.rows_after(&Vector::new(), 9, 9_999).unwrap(), (log_rows(&rows[..1]), false));
+        assert_eq!(store.rows_after(&Vector::new(), 9, 9_999).unwrap(), page(&rows[..1]));
         let facts = store.facts(&Scope::Account(user(1)), None).unwrap().0;
         let places: Vec<_> = facts.iter().map(|(_, place)| (place.origin, place.seq)).collect();
         assert!(places.len() == 2 && places.contains(&(origin(2), 7)), "{places:?}");

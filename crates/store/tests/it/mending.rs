@@ -2,7 +2,7 @@
 
 use peerage_ledger::Order;
 use peerage_replica::{Ask, Digest, LogRow, Told, Vector, VerifiedRow};
-use peerage_store::{SqliteStore, Store, answer};
+use peerage_store::{LogPage, SqliteStore, Store, answer};
 use peerage_types::{RecordId, Scope, Stamp};
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -45,9 +45,9 @@ fn rows() -> Vec<VerifiedRow> {
 
 /// Everything that can be asked about a store.
 fn told(store: &dyn Store) -> String {
-    let mut told = format!("{:?}\n{:?}\n", store.vector().unwrap(), answer(store, &Ask::Root).unwrap());
+    let mut told = format!("{:?}\n{:?}\n", store.vector().unwrap(), answer(store, 1, &Ask::Root).unwrap());
     for scope in [Scope::Account(user(1)), Scope::Account(user(2))] {
-        told += &format!("{:?}\n", answer(store, &Ask::Facts(scope, None)).unwrap());
+        told += &format!("{:?}\n", answer(store, 1, &Ask::Facts(scope, None)).unwrap());
         told += &format!("{:?}\n", store.scope(&scope).unwrap().len());
     }
     for name in ["ada", "bob"] {
@@ -67,7 +67,9 @@ fn mend(two: &Two) -> usize {
         let (ours, _) = two.hurt.facts(&scope, None).unwrap();
         lost.extend(theirs.iter().filter(|fact| !ours.contains(fact)).map(|(id, _)| *id));
     }
-    let Told::Rows(found) = answer(&two.whole, &Ask::Rows(lost.clone())).unwrap() else { panic!("no rows") };
+    let Told::Rows(found) = answer(&two.whole, 1, &Ask::Rows(lost.clone())).unwrap() else {
+        panic!("no rows")
+    };
     let all = rows();
     let verified: Vec<_> =
         all.into_iter().filter(|row| found.iter().any(|found| found.receipt == *row.receipt())).collect();
@@ -111,6 +113,46 @@ fn damaged_records_come_back() {
 #[test]
 fn lowest_rows_come_back() {
     check(&["DELETE FROM log WHERE stamp = 1"], 1);
+}
+
+#[test]
+fn the_log_goes_on_over_what_was_lost() {
+    // The first record's row of origin 1 is gone; another origin accepted the same record.
+    let two = hurt(&["DELETE FROM log WHERE stamp = 1"]);
+    let again = [row(origin(3), 1, 8, &genesis(1))];
+    two.hurt.append(&again, Stamp(9)).unwrap();
+    two.whole.append(&again, Stamp(9)).unwrap();
+    assert_eq!(two.hurt.record(&genesis(1).id()).unwrap().unwrap().receipt, *again[0].receipt());
+    assert_eq!(two.hurt.scrub(None).unwrap(), (None, 0));
+    assert_eq!(mend(&two), 1);
+    assert_eq!(told(&two.hurt), told(&two.whole));
+    // A row that a snapshot brought before its turn, and whose record was lost meanwhile.
+    let two = hurt(&[]);
+    let early = [row(origin(2), 4, 8, &genesis(4))];
+    two.hurt.keep(&early).unwrap();
+    let behind = Connection::open(two.folder.path().join("hurt.db")).unwrap();
+    behind.pragma_update(None, "foreign_keys", false).unwrap();
+    behind.execute("DELETE FROM records WHERE n = 5", []).unwrap();
+    two.hurt.append(&early, Stamp(9)).unwrap();
+    assert_eq!(two.hurt.record(&genesis(4).id()).unwrap().unwrap().receipt, *early[0].receipt());
+    assert_eq!(two.hurt.scrub(None).unwrap().1, 1);
+}
+
+#[test]
+fn nobody_is_served_over_a_hole() {
+    for damage in [
+        "DELETE FROM log WHERE stamp = 4",
+        "DELETE FROM records WHERE n = 4",
+        "UPDATE records SET bytes = x'00' WHERE n = 4",
+    ] {
+        let two = hurt(&[damage]);
+        let page = two.hurt.rows_after(&[(origin(1), 3)].into_iter().collect(), 9, 9_999).unwrap();
+        assert_eq!(page.rows.len(), 1, "{damage}");
+        assert!(page.damaged && page.snapshot && !page.more, "{damage}");
+        let behind: Vector = [(origin(1), 3), (origin(2), 2)].into_iter().collect();
+        let page = two.hurt.rows_after(&behind, 9, 9_999).unwrap();
+        assert_eq!((page.rows.len(), page.damaged), (1, false), "{damage}");
+    }
 }
 
 #[test]
@@ -176,7 +218,7 @@ fn a_snapshot_brings_everything_and_leaves_holes_that_are_owned_up_to() {
             // While it goes on the other tracker takes another row, and ours claims nothing yet.
             theirs.append(&[row(origin(2), 4, 8, &genesis(4))], Stamp(9)).unwrap();
             assert!(ours.vector().unwrap().is_empty());
-            assert_eq!(ours.rows_after(&Vector::new(), 9, 9_999).unwrap(), (Vec::new(), false));
+            assert_eq!(ours.rows_after(&Vector::new(), 9, 9_999).unwrap(), LogPage::default());
         }
         let Some(next) = page.next else { break };
         after = next;
@@ -188,7 +230,7 @@ fn a_snapshot_brings_everything_and_leaves_holes_that_are_owned_up_to() {
     assert_eq!(ours.vector().unwrap(), vector);
     assert_eq!(ours.floors().unwrap(), vector);
     // Then the log goes on, also with a row that the snapshot brought before its turn.
-    let (missed, more) = theirs.rows_after(&vector, 9, 9_999).unwrap();
+    let LogPage { rows: missed, more, .. } = theirs.rows_after(&vector, 9, 9_999).unwrap();
     assert_eq!((missed.len(), more), (1, false));
     ours.append(&[row(origin(2), 4, 8, &genesis(4))], Stamp(9)).unwrap();
     assert_eq!(ours.vector().unwrap(), theirs.vector().unwrap());
@@ -198,8 +240,9 @@ fn a_snapshot_brings_everything_and_leaves_holes_that_are_owned_up_to() {
         assert_eq!(ours.facts(&scope, None).unwrap(), theirs.facts(&scope, None).unwrap());
     }
     // From its log it serves only whoever has what is below the floors.
-    assert_eq!(ours.rows_after(&Vector::new(), 9, 9_999).unwrap(), (Vec::new(), false));
-    assert_eq!(ours.rows_after(&vector, 9, 9_999).unwrap().0, missed);
+    let told = LogPage { snapshot: true, ..LogPage::default() };
+    assert_eq!(ours.rows_after(&Vector::new(), 9, 9_999).unwrap(), told);
+    assert_eq!(ours.rows_after(&vector, 9, 9_999).unwrap().rows, missed);
 }
 
 /// Its place is taken by what a snapshot brought that never came to its end.
@@ -217,7 +260,7 @@ fn a_twin_of_a_kept_row_is_kept_too_and_the_log_goes_on() {
     drop(store);
     let store = open();
     assert_eq!(store.twins().unwrap(), [(kept.record().id(), twin.row())]);
-    let (rows, _) = store.rows_after(&Vector::new(), 9, 9_999).unwrap();
+    let LogPage { rows, .. } = store.rows_after(&Vector::new(), 9, 9_999).unwrap();
     assert_eq!(rows[1], kept.row(), "what was there stays");
     assert_eq!(store.scrub(None).unwrap(), (None, 0));
     // With a place of its own it is a record like any other.

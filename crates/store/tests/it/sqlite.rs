@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use peerage_replica::Vector;
-use peerage_store::{SqliteStore, Store, StoreError};
+use peerage_store::{LogPage, SqliteStore, Store, StoreError};
 use peerage_types::{Scope, Stamp};
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -72,7 +72,7 @@ fn recovers_to_the_last_whole_append() {
             let seq = store.vector().unwrap().get(&origin(1));
             assert_eq!(seq, 2 * whole as u64, "WAL cut to {cut} of {ends:?}");
             assert_eq!(store.last_stamp().unwrap(), Stamp(whole as u64));
-            assert_eq!(store.rows_after(&Vector::new(), 99, 99_999).unwrap().0.len(), 2 * whole);
+            assert_eq!(store.rows_after(&Vector::new(), 99, 99_999).unwrap().rows.len(), 2 * whole);
             assert_eq!(store.scope_digests(None, 99).unwrap().len(), whole);
             let next = row(origin(1), seq + 1, 9, &genesis(50));
             store.append(&[next], Stamp(9)).unwrap();
@@ -90,7 +90,7 @@ fn readers_go_on_while_the_writer_writes() {
             threads.spawn(move || {
                 while !done.load(Ordering::Relaxed) {
                     // One read sees one state: whole bundles only.
-                    let (rows, _) = store.rows_after(&Vector::new(), 9_999, usize::MAX).unwrap();
+                    let LogPage { rows, .. } = store.rows_after(&Vector::new(), 9_999, usize::MAX).unwrap();
                     assert!(rows.len().is_multiple_of(2), "{} rows", rows.len());
                     let seq = store.vector().unwrap().get(&origin(1));
                     assert!(seq >= rows.len() as u64);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use peerage_replica::{Ask, ExchangeId, Input, ReplyId, Vector, VerifiedRow};
-use peerage_store::StoreError;
+use peerage_store::{LogPage, StoreError};
 use peerage_types::Scope;
 
 use super::{Done, Task};
@@ -13,12 +13,12 @@ impl Task {
     pub(super) fn load(&self, reply: ReplyId, after: Vector, limit_rows: usize, limit_bytes: usize) {
         let (state, report) = (Arc::clone(&self.state), self.report.clone());
         tokio::task::spawn_blocking(move || {
-            let floors = state.store.floors();
-            let found = floors
-                .and_then(|floors| Ok((floors, state.store.rows_after(&after, limit_rows, limit_bytes)?)));
-            let done = match found {
-                Ok((floors, (rows, more))) => {
-                    let snapshot = !after.covers(&floors);
+            let done = match state.store.rows_after(&after, limit_rows, limit_bytes) {
+                Ok(LogPage { rows, more, snapshot, damaged }) => {
+                    if damaged {
+                        let compare = Input::CompareNow { ticket: None, damaged: Vec::new() };
+                        let _ = report.send(Done::Input(compare));
+                    }
                     Done::Input(Input::RowsLoaded { reply, rows, more, snapshot })
                 }
                 Err(error) => {
@@ -51,7 +51,7 @@ impl Task {
     pub(super) fn look(&self, exchange: ExchangeId, ask: Ask) {
         let (state, report) = (Arc::clone(&self.state), self.report.clone());
         tokio::task::spawn_blocking(move || {
-            let told = peerage_store::answer(&*state.store, &ask);
+            let told = peerage_store::answer(&*state.store, state.origin.incarnation, &ask);
             let told = told.inspect_err(|error| tracing::error!(%error, "cannot read the digests")).ok();
             let _ = report.send(Done::Input(Input::Looked { exchange, told }));
         });

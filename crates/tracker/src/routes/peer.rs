@@ -49,7 +49,11 @@ pub(crate) async fn ask(
     if request.ask == Ask::Compare {
         state.replica.compare_soon().await;
     }
-    let told = state.blocking(move |state| Ok(peerage_store::answer(&*state.store, &request.ask)?)).await?;
+    let told = state
+        .blocking(move |state| {
+            Ok(peerage_store::answer(&*state.store, state.origin.incarnation, &request.ask)?)
+        })
+        .await?;
     Ok(Cbor(AskResponse { told }))
 }
 
