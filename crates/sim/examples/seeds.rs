@@ -31,8 +31,7 @@ struct Sim {
     /// With --seed: prints everything that happened.
     #[arg(short, long, requires = "seed")]
     verbose: bool,
-    /// Plants a deliberate bug: ack-before-sync, arrival-order, name-by-arrival, forgotten-kick or
-    /// unchecked-accept.
+    /// Plants a deliberate bug; an unknown name lists them.
     #[arg(long, value_name = "NAME", value_parser = sabotage)]
     sabotage: Option<Sabotage>,
     /// Threads; by default one per core.
@@ -158,5 +157,25 @@ fn summary(reports: &[Report], started: Instant) {
         sum(|r| r.forged_inert),
         sum(|r| r.judged),
         sum(|r| r.compared),
+    );
+    println!(
+        "{} trackers joined, {} left; {} comparisons with another tracker ({} came to nothing), {} found a \
+         difference, {} records harmed, {} digests put right, {} records came back; {} snapshots begun, {} adopted, \
+         {} broken off, {} takers and {} sources died in the middle; {} pulls below a floor, {} holes in logs",
+        sum(|r| r.joined),
+        sum(|r| r.retired),
+        sum(|r| r.comparisons),
+        sum(|r| r.comparisons_failed),
+        sum(|r| r.differed),
+        sum(|r| r.harmed),
+        sum(|r| r.corrected),
+        sum(|r| r.repaired),
+        sum(|r| r.snapshots_begun),
+        sum(|r| r.snapshots_adopted),
+        sum(|r| r.snapshots_begun.saturating_sub(r.snapshots_adopted)),
+        sum(|r| r.snapshots_cut),
+        sum(|r| r.sources_lost),
+        sum(|r| r.floors),
+        sum(|r| r.holes),
     );
 }

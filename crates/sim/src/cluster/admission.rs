@@ -13,7 +13,7 @@ use peerage_ledger::{
 use peerage_types::{FoldedName, GroupId, Scope, UserId};
 
 use super::Sabotage;
-use super::disk::Image;
+use super::image::Image;
 use super::serving::{Known, Serving, View};
 
 /// What one bundle at a time may decide about.
@@ -60,7 +60,11 @@ pub(crate) fn admit(
         let scope = record.scope();
         let receipt = bench.serving.settled(scope, image).and_then(|e| e.receipts.get(&record.id()).cloned());
         if let Some(receipt) = receipt {
-            known.push(receipt);
+            match image.vector().get(&receipt.origin) >= receipt.seq {
+                true => known.push(receipt),
+                // An unfinished snapshot brought it, and its place in the log may never be reached.
+                false => new.push(Arc::clone(record)),
+            }
             continue;
         }
         if !lax {

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use peerage_ledger::{Origin, Receipt};
-use peerage_replica::{Vector, VerifiedRow};
+use peerage_ledger::{Order, Origin, Receipt};
+use peerage_replica::{LogRow, Vector, VerifiedRow};
 use peerage_types::{RecordId, Stamp, Time};
 
-use super::disk::Commit;
+use super::disk::{Change, Commit};
+use super::image::Image;
 use super::node::Node;
 use super::submission::Submission;
 use super::{Broken, Rule};
@@ -21,31 +22,29 @@ type Holder = (usize, u64);
 /// Remembers what was promised.
 #[derive(Debug, Default)]
 pub(crate) struct Checks {
-    places: BTreeMap<(Origin, u64), RecordId>,
+    places: BTreeMap<(Origin, u64), (RecordId, Stamp)>,
     /// Trackers that ever had a record on disk.
     ever: BTreeMap<RecordId, BTreeSet<usize>>,
     /// Disks that held a record when it was acknowledged.
     acknowledged: BTreeMap<RecordId, BTreeSet<Holder>>,
+    /// Records that were harmed on any disk: where these are missing, somebody may have taken them over so.
+    harmed: BTreeSet<RecordId>,
 }
 
 impl Checks {
     /// Rows are about to go on a tracker's disk.
-    pub(crate) fn before_write(
-        &mut self,
-        at: usize,
-        node: &Node,
-        rows: &[VerifiedRow],
-    ) -> Result<(), Broken> {
+    pub(crate) fn before_write(&mut self, at: usize, node: &Node, commit: &Commit) -> Result<(), Broken> {
+        let appends = matches!(commit.what, Change::Append(..));
         let mut own_stamp: Stamp = node.disk.image().own_stamp_max();
-        for row in rows {
+        for row in commit.rows() {
             let Receipt { origin, seq, record, stamp, .. } = *row.receipt();
-            let known = *self.places.entry((origin, seq)).or_insert(record);
+            let (known, _) = *self.places.entry((origin, seq)).or_insert((record, stamp));
             if known != record {
                 return Rule::Log.broken(format!(
                     "tracker {at}: row {seq} of {origin:?} is {known:?} elsewhere, {record:?} here"
                 ));
             }
-            let current = node.run.as_ref().is_some_and(|run| run.replica.origin() == origin);
+            let current = appends && node.run.as_ref().is_some_and(|run| run.replica.origin() == origin);
             if current && stamp <= own_stamp && !node.disk.restored {
                 return Rule::Log.broken(format!("tracker {at}: stamp {stamp:?} after {own_stamp:?}"));
             }
@@ -70,7 +69,9 @@ impl Checks {
             false => ids.iter().all(|id| node.disk.image().get(id).is_some()),
         };
         let (at, ids) = (submission.node, submission.ids());
-        if !safe(&nodes[at], &ids) {
+        // Who was harmed does not know yet, nor who took a snapshot of it: what they claim may be less.
+        let harmed = ids.iter().any(|id| self.harmed.contains(id));
+        if !safe(&nodes[at], &ids) && !harmed {
             return Rule::Durability.broken(format!("tracker {at} answered before {ids:?} was durable"));
         }
         let holds = |at: usize, node: &Node| {
@@ -78,7 +79,7 @@ impl Checks {
             safe(node, &ids) || (node.disk.generation > 0 && had())
         };
         let on = nodes.iter().enumerate().filter(|(at, node)| holds(*at, node)).count();
-        if (durable_on as usize) > on {
+        if (durable_on as usize) > on && !harmed {
             return Rule::Durability.broken(format!(
                 "tracker {at} answered that {ids:?} is durable on {durable_on}, it is on {on}"
             ));
@@ -94,7 +95,7 @@ impl Checks {
     /// A power cut took these batches: a disk that lives has to have what it acknowledged.
     pub(crate) fn dropped(&self, at: usize, node: &Node, lost: &[Commit]) -> Result<(), Broken> {
         let holder = (at, node.disk.generation);
-        for row in lost.iter().flat_map(|commit| &commit.rows) {
+        for row in lost.iter().flat_map(Commit::rows) {
             let id = row.record().id();
             let promised = self.acknowledged.get(&id).is_some_and(|holders| holders.contains(&holder));
             if promised && node.disk.image().get(&id).is_none() {
@@ -155,12 +156,118 @@ impl Checks {
 
     /// The end: everybody has everything.
     pub(crate) fn converged(nodes: &[Node]) -> bool {
-        let [first, others @ ..] = nodes else { return true };
+        let mut nodes = nodes.iter().filter(|node| !node.retired);
+        let Some(first) = nodes.next() else { return true };
         let settled = |node: &Node| node.disk.idle() && node.vector() == Some(node.disk.image().vector());
-        let quick = |node: &Node| node.disk.image().root() == first.disk.image().root();
-        nodes.iter().all(settled)
-            && others.iter().all(quick)
-            && others.iter().all(|node| node.disk.image().equals(first.disk.image()))
+        let same = |node: &Node| node.disk.image().vector() == first.disk.image().vector();
+        settled(first) && nodes.all(|node| settled(node) && same(node))
+    }
+
+    /// Everybody has the same to show, and vouches for nothing else.
+    pub(crate) fn equal(nodes: &[Node]) -> Result<(), Broken> {
+        let mut members = nodes.iter().enumerate().filter(|(_, node)| !node.retired);
+        let Some((first_at, first)) = members.next() else { return Ok(()) };
+        let first = first.disk.image();
+        if let Some(scope) = first.lie(first.scopes().copied()) {
+            return Rule::Repair
+                .broken(format!("tracker {first_at} vouches for what is gone from {scope:?}"));
+        }
+        for (at, node) in members {
+            let image = node.disk.image();
+            if !image.equals(first) || image.root() != first.root() {
+                let (ours, theirs) = (first.root(), image.root());
+                return Rule::Repair.broken(format!(
+                    "trackers {first_at} and {at} hold different records, with digests {ours:?} and {theirs:?}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// A disk was harmed: this record is not held there any more.
+    pub(crate) fn harm(&mut self, at: usize, id: RecordId) {
+        self.harmed.insert(id);
+        if let Some(holders) = self.acknowledged.get_mut(&id) {
+            holders.retain(|(holder, _)| *holder != at);
+        }
+    }
+
+    /// Was anything ever harmed?
+    pub(crate) fn is_harmed(&self) -> bool {
+        !self.harmed.is_empty()
+    }
+
+    /// A snapshot's vector was claimed.
+    pub(crate) fn adopted(&self, at: usize, image: &Image, before: &Vector) -> Result<(), Broken> {
+        if !image.vector().covers(before) {
+            let after = image.vector();
+            return Rule::Snapshots.broken(format!("tracker {at} had reached {before:?}, now {after:?}"));
+        }
+        self.claims_what_it_has(at, image)
+    }
+
+    /// Every row up to a tracker's vector is there, or a lower receipt of its record.
+    pub(crate) fn claims_what_it_has(&self, at: usize, image: &Image) -> Result<(), Broken> {
+        match image.lacks(&self.places, |id| self.harmed.contains(id)) {
+            None => Ok(()),
+            Some((origin, seq, id)) => Rule::Snapshots.broken(format!(
+                "tracker {at} claims {:?} and cannot read {id:?}, row {seq} of {origin:?}",
+                image.vector()
+            )),
+        }
+    }
+
+    /// Rows were put where they belong: they can be read, and nothing got worse.
+    pub(crate) fn mended(
+        at: usize,
+        image: &Image,
+        rows: &[VerifiedRow],
+        before: &BTreeMap<RecordId, Order>,
+    ) -> Result<(), Broken> {
+        for row in rows {
+            let (id, order) = (row.record().id(), row.receipt().order());
+            let wanted = before.get(&id).map_or(order, |before| order.min(*before));
+            let found = image.get(&id).map(|row| row.receipt().order());
+            if found.is_none_or(|found| found > wanted) || !image.has_row(row.receipt()) {
+                return Rule::Repair.broken(format!(
+                    "tracker {at} was to keep {:?}; its lowest receipt is {found:?} and was {:?}",
+                    row.receipt(),
+                    before.get(&id)
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// A pull was answered: of each origin what follows there, and nothing was passed over.
+    pub(crate) fn served(
+        at: usize,
+        image: &Image,
+        asked: &Vector,
+        rows: &[LogRow],
+        snapshot: bool,
+        claimed: &Vector,
+    ) -> Result<(), Broken> {
+        let mut reached = asked.clone();
+        for LogRow { receipt, .. } in rows {
+            let expected = reached.get(&receipt.origin) + 1;
+            if receipt.seq != expected {
+                return Rule::Snapshots.broken(format!(
+                    "tracker {at} answers row {} of {:?} to whoever needs {expected}",
+                    receipt.seq, receipt.origin
+                ));
+            }
+            reached.raise(receipt.origin, receipt.seq);
+        }
+        let silent = |(origin, floor): &(&Origin, u64)| {
+            asked.get(origin) < *floor && claimed.get(origin) >= *floor && !snapshot
+        };
+        match image.floors().find(silent) {
+            None => Ok(()),
+            Some((origin, floor)) => Rule::Snapshots.broken(format!(
+                "tracker {at} does not tell who asks below {floor} of {origin:?} to take a snapshot"
+            )),
+        }
     }
 
     /// Does a disk live that acknowledged this record?
@@ -173,7 +280,7 @@ impl Checks {
     pub(crate) fn kept(&self, nodes: &[Node]) -> Result<(), Broken> {
         for id in self.acknowledged.keys().filter(|id| self.promised(nodes, id)) {
             let lacks = |node: &Node| node.disk.image().get(id).is_none();
-            if let Some(at) = nodes.iter().position(lacks) {
+            if let Some(at) = nodes.iter().position(|node| !node.retired && lacks(node)) {
                 return Rule::Durability
                     .broken(format!("{id:?} was acknowledged and is missing on tracker {at}"));
             }

@@ -1,6 +1,7 @@
 //! What is going to happen.
 
-use peerage_replica::{BatchId, ReplyId, Vector};
+use peerage_replica::{Ask, BatchId, ExchangeId, ReplyId, Vector};
+use peerage_types::Scope;
 
 use super::network::{Failure, Message};
 use super::submission::{Answer, Submission};
@@ -35,6 +36,29 @@ pub(crate) enum Event {
         after: Vector,
         limit_rows: usize,
         limit_bytes: usize,
+    },
+    /// The store made some digests true.
+    Scrubbed {
+        node: usize,
+        life: u64,
+        exchange: ExchangeId,
+        after: Option<Scope>,
+    },
+    /// The store read what its own tracker asked.
+    Looked {
+        node: usize,
+        life: u64,
+        exchange: ExchangeId,
+        ask: Ask,
+    },
+    /// It read what another tracker asked.
+    Answered {
+        node: usize,
+        life: u64,
+        asker: usize,
+        asker_life: u64,
+        exchange: ExchangeId,
+        ask: Ask,
     },
     Wake {
         node: usize,

@@ -1,15 +1,18 @@
 //! One operation at a time: somebody does something, or something breaks.
 
-use peerage_replica::Input;
+use peerage_replica::{BatchId, Input};
 
 use super::event::Event;
+use super::image::Harm;
 use super::network::Failure;
-use super::node::{CLOCK_OFF_MS_MAX, CallKind, offset, peer_id};
-use super::world::World;
+use super::node::{CLOCK_OFF_MS_MAX, Node, offset, peer_id};
+use super::world::{TRACKERS_MAX, World};
 use super::{Broken, Rule};
 
 /// The power goes, instead of only the process.
 const POWER_CUT_PERCENT: u64 = 60;
+/// Trackers that there were at most, with those that left.
+const NODES_MAX: usize = 12;
 
 impl World {
     pub(super) fn operate(&mut self) -> Result<(), Broken> {
@@ -17,7 +20,12 @@ impl World {
         let what = self.rng.between(0, 999);
         self.trace.add("operate", &[self.now.0, what, n as u64, m as u64]);
         match what {
-            0..690 => self.act()?,
+            0..660 => self.act()?,
+            660..668 => self.harm(n)?,
+            668..671 => self.join()?,
+            671..673 => self.retire(n)?,
+            673..685 => self.break_snapshot()?,
+            685..690 => self.handle(n, Input::CompareNow { ticket: None, damaged: Vec::new() })?,
             690..780 => self.forge()?,
             780..800 => {
                 // A crash hurts most where something is on its way to the disk.
@@ -25,7 +33,8 @@ impl World {
                 self.crash(busy.unwrap_or(n))?;
             }
             800..870 => {
-                let down: Vec<_> = (0..self.nodes.len()).filter(|at| self.nodes[*at].run.is_none()).collect();
+                let mut down = self.members();
+                down.retain(|at| self.nodes[*at].run.is_none());
                 let at = self.rng.pick(&down).copied();
                 at.map_or(Ok(()), |at| self.start(at))?;
             }
@@ -55,8 +64,7 @@ impl World {
                 }
             }
             980..984 => {
-                let all = (0..self.nodes.len()).flat_map(|at| (0..self.nodes.len()).map(move |to| (at, to)));
-                let short = all.into_iter().find(|(at, to)| at != to && !self.nodes[*at].listed.contains(to));
+                let short = self.missing_entry();
                 let (at, other) = short.filter(|_| self.rng.chance(60)).unwrap_or((n, m));
                 self.edit_list(at, other)?;
             }
@@ -71,7 +79,7 @@ impl World {
                 }
             }
             _ => {
-                for node in 0..self.nodes.len() {
+                for node in self.members() {
                     self.start(node)?;
                 }
             }
@@ -80,7 +88,7 @@ impl World {
     }
 
     pub(super) fn start(&mut self, at: usize) -> Result<(), Broken> {
-        if self.nodes[at].run.is_some() {
+        if self.nodes[at].run.is_some() || self.nodes[at].retired {
             return Ok(());
         }
         self.trace.add("start", &[self.now.0, at as u64]);
@@ -98,20 +106,19 @@ impl World {
         let unsynced = self.nodes[at].disk.unsynced() as u64;
         let kept = if power { self.rng.between(0, unsynced) } else { unsynced };
         self.trace.add("crash", &[self.now.0, at as u64, unsynced, kept]);
-        let lost = self.nodes[at].disk.power_cut(kept as usize)?;
+        let lost = self.nodes[at].disk.ended(kept as usize);
+        self.settle_commits(at, BatchId(u64::MAX))?;
         self.report.torn += u64::from(!lost.is_empty());
-        self.views.disk(at, self.nodes[at].disk.image())?;
+        self.report.snapshots_cut += u64::from(self.source_of(at).is_some());
+        self.report.sources_lost +=
+            (0..self.nodes.len()).filter(|taker| self.source_of(*taker) == Some(at)).count() as u64;
         self.checks.dropped(at, &self.nodes[at], &lost)?;
         self.forget(at);
         let calls = self.nodes[at].run.take().map(|run| run.calls).unwrap_or_default();
         for call in calls.into_values() {
             // Its connections break, and most of those who wait notice.
             if self.rng.chance(70) {
-                let batch = match call.kind {
-                    CallKind::Push(batch) => Some(batch),
-                    CallKind::Pull => None,
-                };
-                let failure = Failure { node: call.asker, life: call.life, peer: at, batch };
+                let failure = Failure { node: call.asker, life: call.life, peer: at, request: call.request };
                 self.schedule(1, Event::Fail(failure));
             }
         }
@@ -143,6 +150,89 @@ impl World {
         self.handle(at, input)
     }
 
+    /// A tracker that does not list one of the others.
+    fn missing_entry(&self) -> Option<(usize, usize)> {
+        let members = self.members();
+        let all = members.iter().flat_map(|at| members.iter().map(move |to| (*at, *to)));
+        all.into_iter().find(|(at, to)| at != to && !self.nodes[*at].listed.contains(to))
+    }
+
+    /// A record on a disk is lost or damaged, and nobody is told.
+    fn harm(&mut self, at: usize) -> Result<(), Broken> {
+        if !self.harmful {
+            return Ok(());
+        }
+        let disk = &mut self.nodes[at].disk;
+        let Some(id) = disk.image().victim(&mut self.rng) else { return Ok(()) };
+        let harm =
+            *self.rng.pick(&[Harm::RecordLost, Harm::RowLost, Harm::Damaged]).unwrap_or(&Harm::Damaged);
+        disk.image_mut().harm(&id, harm);
+        disk.harmed += 1;
+        self.checks.harm(at, id);
+        self.report.harmed += 1;
+        self.trace.add("harm", &[self.now.0, at as u64, harm as u64]);
+        self.trace.note(|| format!("{harm:?} on {at}: {id:?}"));
+        Ok(())
+    }
+
+    /// A new tracker, on everybody's list.
+    fn join(&mut self) -> Result<(), Broken> {
+        let members = self.members();
+        if members.len() as u64 >= TRACKERS_MAX || self.nodes.len() >= NODES_MAX {
+            return Ok(());
+        }
+        let at = self.nodes.len();
+        self.nodes.push(Node::new(&mut self.rng, members.iter().copied().collect()));
+        self.report.joined += 1;
+        self.trace.add("join", &[self.now.0, at as u64]);
+        for other in members {
+            self.edit_list(other, at)?;
+        }
+        self.start(at)
+    }
+
+    /// A tracker leaves for good, with its disk, and everybody's list.
+    fn retire(&mut self, at: usize) -> Result<(), Broken> {
+        if self.members().len() < 2 {
+            return Ok(());
+        }
+        self.crash(at)?;
+        self.nodes[at].wipe(&mut self.rng);
+        self.nodes[at].retired = true;
+        self.report.retired += 1;
+        self.trace.add("retire", &[self.now.0, at as u64]);
+        for other in self.members() {
+            if self.nodes[other].listed.contains(&at) {
+                self.edit_list(other, at)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// From whom this tracker takes a snapshot now.
+    fn source_of(&self, at: usize) -> Option<usize> {
+        let status = self.nodes[at].run.as_ref()?.replica.status();
+        status.snapshot_from.map(|peer| peer.0 as usize)
+    }
+
+    /// Whoever takes a snapshot fails in the middle of it, or its source does; that one may come back at once, as it
+    /// was or with less.
+    fn break_snapshot(&mut self) -> Result<(), Broken> {
+        let takers: Vec<_> = (0..self.nodes.len()).filter_map(|at| Some((at, self.source_of(at)?))).collect();
+        let Some((taker, source)) = self.rng.pick(&takers).copied() else { return Ok(()) };
+        if self.rng.chance(40) {
+            self.crash(taker)?;
+            return if self.rng.chance(50) { self.start(taker) } else { Ok(()) };
+        }
+        self.crash(source)?;
+        match self.rng.between(0, 3) {
+            0 => self.nodes[source].wipe(&mut self.rng),
+            1 => self.restore(source)?,
+            _ => {}
+        }
+        if self.rng.chance(70) { self.start(source) } else { Ok(()) }
+    }
+
     fn crash_client(&mut self) -> Result<(), Broken> {
         let person = self.rng.between(0, self.people.len() as u64 - 1) as usize;
         self.trace.add("client", &[self.now.0, person as u64]);
@@ -157,11 +247,12 @@ impl World {
         self.trace.add("heal", &[self.now.0]);
         let held = self.network.heal();
         self.release(held);
-        for node in 0..self.nodes.len() {
+        let members = self.members();
+        for &node in &members {
             self.nodes[node].disk.commit_ms_max = 20;
             self.nodes[node].disk.full = false;
-            for other in 0..self.nodes.len() {
-                if !self.nodes[node].listed.contains(&other) {
+            for &other in &members {
+                if node != other && !self.nodes[node].listed.contains(&other) {
                     self.edit_list(node, other)?;
                 }
             }

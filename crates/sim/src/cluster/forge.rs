@@ -21,7 +21,8 @@ const OFF_MAX: u64 = 3;
 impl World {
     /// Somebody tries something forbidden in some group, on some tracker.
     pub(super) fn forge(&mut self) -> Result<(), Broken> {
-        let node = match (0..self.nodes.len()).find(|at| self.nodes[*at].lax) {
+        let lax = |at: &usize| self.nodes[*at].lax && self.nodes[*at].run.is_some();
+        let node = match (0..self.nodes.len()).find(lax) {
             Some(lax) if self.rng.chance(60) => lax,
             _ => self.any_node(),
         };

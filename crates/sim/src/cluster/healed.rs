@@ -2,6 +2,7 @@
 
 use ed25519_dalek::SigningKey;
 use peerage_ledger::{Body, Draft, Record};
+use peerage_replica::{Input, Ticket};
 use peerage_types::{Scope, Time, UserId};
 
 use super::checks::Checks;
@@ -15,17 +16,24 @@ use super::{Broken, Rule};
 const HEAL_MS_MAX: u64 = 180_000;
 /// Healed, the last failure is noticed within 3 s, the last lost pull within 5 s, and pulled again a second later.
 const RECOVER_MS: u64 = 10_000;
+/// So many rounds of comparisons repair everything that can be repaired.
+const ROUNDS_MAX: usize = 2;
 
 impl World {
     pub(super) fn healed(&mut self) -> Result<(), Broken> {
         self.settle()?;
         // Alive is more than equal: once everybody has heard from everybody, a write reaches all at once.
         self.rest(RECOVER_MS)?;
-        for node in 0..self.nodes.len() {
+        self.repair()?;
+        for node in self.members() {
             self.probe(node)?;
         }
         self.settle()?;
+        Checks::equal(&self.nodes)?;
         self.checks.kept(&self.nodes)?;
+        for at in self.members() {
+            self.checks.claims_what_it_has(at, self.nodes[at].disk.image())?;
+        }
         views::names_agree(&mut self.nodes)?;
         for at in 0..self.nodes.len() {
             self.look_at_all(at)?;
@@ -33,7 +41,28 @@ impl World {
         self.everybody_can_log_in()
     }
 
-    /// Lets time pass until all disks are equal, nobody waits and all outboxes are empty.
+    /// Each tracker compares itself with all others, as often as it may take.
+    fn repair(&mut self) -> Result<(), Broken> {
+        for _ in 0..ROUNDS_MAX {
+            for at in self.members() {
+                self.tickets += 1;
+                let ticket = Ticket(self.tickets);
+                self.handle(at, Input::CompareNow { ticket: Some(ticket), damaged: Vec::new() })?;
+                let deadline = Time(self.now.0 + HEAL_MS_MAX);
+                while !self.rounds.contains(&ticket) {
+                    if self.now > deadline {
+                        return Rule::Liveness
+                            .broken(format!("healed, yet tracker {at} does not finish a comparison"));
+                    }
+                    self.rest(100)?;
+                }
+            }
+        }
+        self.settle()?;
+        Checks::equal(&self.nodes)
+    }
+
+    /// Lets time pass until all vectors are equal, nobody waits and all outboxes are empty.
     pub(super) fn settle(&mut self) -> Result<(), Broken> {
         let deadline = Time(self.now.0 + HEAL_MS_MAX);
         loop {
@@ -69,7 +98,7 @@ impl World {
             self.rest(100)?;
         }
         match self.probed {
-            Some(durable_on) if durable_on as usize == self.nodes.len() => Ok(()),
+            Some(durable_on) if durable_on as usize == self.members().len() => Ok(()),
             answer => Rule::Liveness.broken(format!("healed, yet tracker {node} answered {answer:?}")),
         }
     }
@@ -99,7 +128,7 @@ impl World {
                 let Some(view) = self.account_at(at, self.people[person].user) else { continue };
                 let Some(name) = view.names.first().map(|claim| &claim.name) else { continue };
                 // A bundle may be torn when the only disk that has it dies before everything was passed on.
-                let lost = self.nodes.iter().any(|node| node.disk.generation > 0);
+                let lost = self.nodes.iter().any(|node| node.disk.generation + node.disk.harmed > 0);
                 if lost && (view.auth.is_none() || view.devices.is_empty()) {
                     continue;
                 }

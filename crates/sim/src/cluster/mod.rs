@@ -3,31 +3,37 @@
 //! The trackers run the real `replica` and settle the real `ledger`'s views; the clients keep real outboxes and act
 //! on what the tracker shows that they ask. Faults: loss, delay, duplication, reordering, one-way and two-way
 //! partitions, clogged links, slow and full disks, clocks off by up to an hour and jumping, crashes, power cuts that
-//! drop what was not synced, old backups put in place, disks lost for good, clients that crash, people who sign what
-//! they may not, and at times a tracker whose operator lets everything in. Checked at each step:
+//! drop what was not synced, old backups put in place, disks lost for good, records that vanish from a disk or change
+//! there behind its back, snapshots that break off on either side, trackers that join and leave, clients that crash,
+//! people who sign what they may not, and at times a tracker whose operator lets everything in. Checked at each step:
 //!
 //! 1. no disk loses what it acknowledged, and no answer claims more disks than hold the bundle;
 //! 2. equal vectors mean equal facts, and equal facts equal views, in whatever order they came;
 //! 3. a name has one winner, the first claim, and a loser is never promoted;
 //! 4. nobody who was kicked is in without a higher incarnation;
 //! 5. nothing that a view says lacks the word of somebody entitled to it;
+//! 6. digests say what can be read, and what comes from others is put where it belongs and lowers nothing;
+//! 7. a snapshot claims nothing that it did not bring, and nobody is served over what a log lacks;
 //!
 //! and beneath them: a log never has a gap, one place in it never means two records, stamps rise within an origin and
 //! across the restarts of one tracker, and a running replica answers about a second after its own disk at the latest.
 //!
-//! After healing everything converges: logs, records, digests and names are equal, outboxes are empty, nothing
-//! acknowledged is lost of which an acknowledging disk lives, what strangers forged has left no mark, and every
-//! tracker's next write is durable on all.
+//! After healing everything converges: vectors and names are equal, outboxes are empty, after two comparisons of each
+//! tracker records and digests are equal too, nothing acknowledged is lost of which an acknowledging disk lives, what
+//! strangers forged has left no mark, and every tracker's next write is durable on all.
 
 mod acts;
 mod admission;
 mod checks;
 mod clients;
+mod commits;
 mod disk;
 mod event;
+mod exchanges;
 mod faults;
 mod forge;
 mod healed;
+mod image;
 mod network;
 mod node;
 mod oracle;
@@ -61,6 +67,10 @@ pub enum Rule {
     Kicks,
     /// Nothing takes effect without authority.
     Authority,
+    /// What a disk lost comes back while another one has it, and digests say what can be read.
+    Repair,
+    /// A snapshot lowers nothing and claims nothing that it did not bring; what a log lacks it does not pass over.
+    Snapshots,
     /// Answers come, outboxes drain, trackers become equal.
     Liveness,
     /// The simulator itself met something impossible.
@@ -87,7 +97,7 @@ impl From<String> for Broken {
     }
 }
 
-/// A deliberate bug in the simulated tracker's shell, by which the checkers are tested. Production code knows nothing
+/// A deliberate bug in the simulated tracker's shell or store, by which the checkers are tested. Production code knows nothing
 /// of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Sabotage {
@@ -101,16 +111,31 @@ pub enum Sabotage {
     ForgottenKick,
     /// Admission and views take anybody's Accept.
     UncheckedAccept,
+    /// The vector of a snapshot is claimed before its pages are durable.
+    EarlyAdopt,
+    /// A snapshot takes the place of what the tracker had reached.
+    SnapshotReplaces,
+    /// Whoever asks below the floor is answered as if nothing were missing.
+    BelowFloor,
+    /// A digest is carried along and never made true to what can be read.
+    CarriedDigest,
+    /// What comes again from others counts as known, because the vector covers it.
+    DeafRepair,
 }
 
 impl Sabotage {
     /// All of them, each with the rule that it breaks and its name.
-    pub const ALL: [(Self, Rule, &'static str); 5] = [
+    pub const ALL: [(Self, Rule, &'static str); 10] = [
         (Self::AckBeforeSync, Rule::Durability, "ack-before-sync"),
         (Self::ArrivalOrder, Rule::EqualViews, "arrival-order"),
         (Self::NameByArrival, Rule::OneWinner, "name-by-arrival"),
         (Self::ForgottenKick, Rule::Kicks, "forgotten-kick"),
         (Self::UncheckedAccept, Rule::Authority, "unchecked-accept"),
+        (Self::EarlyAdopt, Rule::Snapshots, "early-adopt"),
+        (Self::SnapshotReplaces, Rule::Snapshots, "snapshot-replaces"),
+        (Self::BelowFloor, Rule::Snapshots, "below-floor"),
+        (Self::CarriedDigest, Rule::Repair, "carried-digest"),
+        (Self::DeafRepair, Rule::Repair, "deaf-repair"),
     ];
 }
 
@@ -161,6 +186,34 @@ pub struct Report {
     pub crashes: u64,
     /// Of these, by power cuts that took something not yet synced.
     pub torn: u64,
+    /// Trackers that joined the running cluster.
+    pub joined: u64,
+    /// Trackers that left it for good.
+    pub retired: u64,
+    /// Digests that were compared with another tracker's.
+    pub comparisons: u64,
+    /// Comparisons that came to nothing: the other tracker was out of reach, or left the list.
+    pub comparisons_failed: u64,
+    /// Comparisons that found a difference.
+    pub differed: u64,
+    /// Records that a disk had lost and that came back.
+    pub repaired: u64,
+    /// Digests of scopes that vouched for what was gone, and were put right.
+    pub corrected: u64,
+    /// Records that were harmed on a disk behind its back.
+    pub harmed: u64,
+    /// Snapshots that trackers began to take.
+    pub snapshots_begun: u64,
+    /// Snapshots that were complete, and their vector on the disk.
+    pub snapshots_adopted: u64,
+    /// Crashes of trackers in the middle of taking one.
+    pub snapshots_cut: u64,
+    /// Crashes of trackers of whom one was being taken.
+    pub sources_lost: u64,
+    /// Pulls that asked for something below the floor of a log.
+    pub floors: u64,
+    /// Origins that a pull could not be told on because a row was missing or damaged.
+    pub holes: u64,
     /// Different views that were judged by the simple rules.
     pub judged: u64,
     /// Views that two trackers made of equal facts.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use peerage_replica::{BatchId, LogRow, Vector};
+use peerage_replica::{Ask, BatchId, ExchangeId, LogRow, Told, Vector};
 
 use crate::rng::Rng;
 
@@ -12,7 +12,9 @@ pub(crate) enum Body {
     Push { batch: BatchId, rows: Vec<LogRow> },
     PushAnswer { batch: BatchId, vector: Vector },
     Pull { vector: Vector },
-    PullAnswer { rows: Vec<LogRow>, more: bool, vector: Vector, unix_ms: u64 },
+    PullAnswer { rows: Vec<LogRow>, more: bool, snapshot: bool, vector: Vector, unix_ms: u64 },
+    Ask { exchange: ExchangeId, ask: Ask },
+    Told { exchange: ExchangeId, told: Told },
 }
 
 /// One message under way.
@@ -29,19 +31,20 @@ impl Message {
     /// Who asked.
     pub(crate) fn asker(&self) -> usize {
         match self.body {
-            Body::Push { .. } | Body::Pull { .. } => self.from,
-            Body::PushAnswer { .. } | Body::PullAnswer { .. } => self.to,
+            Body::Push { .. } | Body::Pull { .. } | Body::Ask { .. } => self.from,
+            Body::PushAnswer { .. } | Body::PullAnswer { .. } | Body::Told { .. } => self.to,
         }
     }
 
     /// What the asking tracker is told when it learns that this got lost.
     pub(crate) fn failure(&self) -> Failure {
         let peer = if self.asker() == self.from { self.to } else { self.from };
-        let batch = match &self.body {
-            Body::Push { batch, .. } | Body::PushAnswer { batch, .. } => Some(*batch),
-            Body::Pull { .. } | Body::PullAnswer { .. } => None,
+        let request = match &self.body {
+            Body::Push { batch, .. } | Body::PushAnswer { batch, .. } => Request::Push(*batch),
+            Body::Pull { .. } | Body::PullAnswer { .. } => Request::Pull,
+            Body::Ask { exchange, .. } | Body::Told { exchange, .. } => Request::Ask(*exchange),
         };
-        Failure { node: self.asker(), life: self.life, peer, batch }
+        Failure { node: self.asker(), life: self.life, peer, request }
     }
 }
 
@@ -51,8 +54,15 @@ pub(crate) struct Failure {
     pub(crate) node: usize,
     pub(crate) life: u64,
     pub(crate) peer: usize,
-    /// The push; nothing for a pull.
-    pub(crate) batch: Option<BatchId>,
+    pub(crate) request: Request,
+}
+
+/// What one tracker wants of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Request {
+    Push(BatchId),
+    Pull,
+    Ask(ExchangeId),
 }
 
 /// What becomes of a message.

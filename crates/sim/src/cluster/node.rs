@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
-use peerage_replica::{BatchId, Config, Limits, PeerId, Replica, ReplyId, Ticket, Vector};
+use peerage_replica::{Ask, Config, Limits, PeerId, Replica, ReplyId, Ticket, Told, Vector};
 use peerage_types::{PublicKey, RecordId, Time, TrackerId};
 
 use super::admission::Lane;
-use super::disk::Disk;
-use super::network::Body;
+use super::disk::{Commit, Disk};
+use super::image::Pages;
+use super::network::Request;
 use super::serving::Serving;
 use super::submission::Submission;
 use super::{BUNDLE_ROWS_MAX, Sabotage};
@@ -31,6 +32,8 @@ pub(crate) struct Node {
     pub(crate) clock_offset_ms: i64,
     /// The others on this tracker's list.
     pub(crate) listed: BTreeSet<usize>,
+    /// Nobody's tracker any more: it is on no list and never starts again.
+    pub(crate) retired: bool,
     /// Takes whatever is a record, without asking whether it would take effect: an operator's own build.
     pub(crate) lax: bool,
 }
@@ -51,6 +54,8 @@ pub(crate) struct Run {
     pub(crate) held: BTreeMap<Ticket, BTreeSet<RecordId>>,
     /// Bundles that wait for lanes, first come first.
     pub(crate) queue: VecDeque<Submission>,
+    /// The deliberate bug of [`Sabotage::EarlyAdopt`]: pages that wait until their vector is claimed.
+    pub(crate) held_back: Vec<Commit>,
 }
 
 impl std::fmt::Debug for Run {
@@ -64,14 +69,9 @@ impl std::fmt::Debug for Run {
 pub(crate) struct Call {
     pub(crate) asker: usize,
     pub(crate) life: u64,
-    pub(crate) kind: CallKind,
-}
-
-/// What it wants.
-#[derive(Debug)]
-pub(crate) enum CallKind {
-    Push(BatchId),
-    Pull,
+    pub(crate) request: Request,
+    /// What it has, if it pulls.
+    pub(crate) vector: Vector,
 }
 
 impl Node {
@@ -84,6 +84,7 @@ impl Node {
             life: 0,
             clock_offset_ms: offset(rng, reach),
             listed,
+            retired: false,
             lax: false,
         }
     }
@@ -112,12 +113,19 @@ impl Node {
             lanes: BTreeMap::new(),
             held: BTreeMap::new(),
             queue: VecDeque::new(),
+            held_back: Vec::new(),
         });
     }
 
     /// The disk is lost with everything on it. Call it while nothing runs.
     pub(crate) fn wipe(&mut self, rng: &mut Rng) {
         self.disk.lose(tracker_id(rng));
+    }
+
+    /// Answers a question about the disk.
+    pub(crate) fn answer(&self, ask: &Ask, pages: &Pages) -> Told {
+        let run = self.run.as_ref().map_or(0, |run| run.replica.origin().incarnation);
+        self.disk.image().answer(run, ask, pages)
     }
 
     pub(crate) fn unix_ms(&self, now: Time) -> u64 {
@@ -136,6 +144,8 @@ pub(crate) struct Cluster {
     pub(crate) key: SigningKey,
     pub(crate) public_key: PublicKey,
     pub(crate) limits: Limits,
+    /// What one answer about a disk holds.
+    pub(crate) pages: Pages,
     pub(crate) sabotage: Option<Sabotage>,
 }
 
@@ -147,26 +157,25 @@ impl Cluster {
             pull_rows_max: rng.between(1, 60) as usize,
             tail_rows_max: rng.between(BUNDLE_ROWS_MAX, 30) as usize,
             recent_rows_max: rng.between(1, 50) as usize,
-            // Comparisons and snapshots are not simulated.
-            snapshot_rows_min_empty: u64::MAX,
-            snapshot_rows_min: u64::MAX,
-            compare_first: Duration::MAX,
+            // So soon that comparisons and snapshots happen all the time, and meet everything else.
+            snapshot_rows_min_empty: rng.between(0, 30),
+            snapshot_rows_min: rng.between(5, 80),
+            compare_first: pause(rng, 500, 10_000),
+            compare_interval: pause(rng, 1_000, 20_000),
+            compare_pause: pause(rng, 100, 5_000),
+            mend_pause: pause(rng, 100, 2_000),
+            exchange_timeout: pause(rng, 1_000, 6_000),
             ..Limits::default()
         };
+        let pages = Pages::new(rng);
         let key = SigningKey::from_bytes(&rng.bytes());
         let public_key = PublicKey(key.verifying_key().to_bytes());
-        Self { key, public_key, limits, sabotage }
+        Self { key, public_key, limits, pages, sabotage }
     }
 }
 
-impl CallKind {
-    pub(crate) fn of(body: &Body) -> Option<Self> {
-        match body {
-            Body::Push { batch, .. } => Some(Self::Push(*batch)),
-            Body::Pull { .. } => Some(Self::Pull),
-            Body::PushAnswer { .. } | Body::PullAnswer { .. } => None,
-        }
-    }
+fn pause(rng: &mut Rng, from_ms: u64, to_ms: u64) -> Duration {
+    Duration::from_millis(rng.between(from_ms, to_ms))
 }
 
 /// Up to `reach` milliseconds to either side.

@@ -200,8 +200,13 @@ impl<'a> Reading<'a> {
             }
             _ => return false,
         };
-        // What was done in a term that somebody else followed, a later revocation does not undo.
-        let stands = epoch < view.epoch || self.authentic(fact);
+        // What was done in a term that somebody else followed, or under a grant that was ended, a later revocation of
+        // the device does not undo.
+        let ended = match fact.record.body() {
+            Body::Accept { grant: Some(grant), .. } => self.grant_ended(grant),
+            _ => false,
+        };
+        let stands = epoch < view.epoch || ended || self.authentic(fact);
         whom == user && incarnation == wanted && author != *user && entitled && stands
     }
 
@@ -212,6 +217,11 @@ impl<'a> Reading<'a> {
                 if user == person && *epoch == term);
             fact.record.id() == *grant && names && self.may_own(term, &fact.record.author())
         })
+    }
+
+    fn grant_ended(&self, grant: &RecordId) -> bool {
+        let ends = |body: &Body| matches!(body, Body::AdminRevoke { grant: ended, .. } if ended == grant);
+        self.signed.iter().any(|fact| ends(fact.record.body()))
     }
 
     fn asked(&self, facts: &[&Fact], user: &UserId, wanted: u32) -> bool {
@@ -233,8 +243,17 @@ impl<'a> Reading<'a> {
                 false => self.asked(&self.acts, user, member.incarnation) && accepted(),
             };
             if !was_owner && !asked {
-                return Rule::Authority
-                    .broken(format!("{user:?} is in {:?} as {member:?}, let in by nobody", view.group));
+                let told = self.facts.iter().map(|fact| {
+                    let (signed, authentic) = (self.device(fact).is_some(), self.authentic(fact));
+                    format!("\n{:?} signed: {signed}, authentic: {authentic}", fact.record)
+                });
+                return Rule::Authority.broken(format!(
+                    "{user:?} is in {:?} as {member:?}, let in by nobody; owner {:?} in term {}; {}",
+                    view.group,
+                    view.owner,
+                    view.epoch,
+                    told.collect::<String>()
+                ));
             }
         }
         for request in &view.requests {
@@ -280,9 +299,7 @@ impl<'a> Reading<'a> {
         user: UserId,
         term: u32,
     ) -> bool {
-        let revoked = self.signed.iter().any(
-            |fact| matches!(fact.record.body(), Body::AdminRevoke { grant: ended, .. } if *ended == grant),
-        );
+        let revoked = self.grant_ended(&grant);
         let was_admin = self
             .signed
             .iter()

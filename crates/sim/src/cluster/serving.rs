@@ -14,7 +14,7 @@ use peerage_replica::{Digest, VerifiedRow};
 use peerage_types::{FoldedName, GroupId, RecordId, Scope, Stamp, UserId};
 
 use super::Sabotage;
-use super::disk::Image;
+use super::image::Image;
 
 /// A settled scope.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +39,8 @@ pub(crate) struct Entry {
 pub(crate) struct Serving {
     entries: BTreeMap<Scope, Entry>,
     arrivals: u64,
+    /// Records that were found damaged and that nobody has asked for yet.
+    pub(crate) damaged: BTreeSet<RecordId>,
     /// Which tracker this is.
     me: usize,
     sabotage: Option<Sabotage>,
@@ -58,7 +60,7 @@ impl Accounts for Known<'_> {
 
 impl Serving {
     pub(crate) fn new(me: usize, sabotage: Option<Sabotage>) -> Self {
-        Self { entries: BTreeMap::new(), arrivals: 0, me, sabotage }
+        Self { entries: BTreeMap::new(), arrivals: 0, damaged: BTreeSet::new(), me, sabotage }
     }
 
     pub(crate) fn sabotage(&self) -> Option<Sabotage> {
@@ -132,6 +134,7 @@ impl Serving {
     fn load(&mut self, scope: Scope, image: &Image) {
         if let btree_map::Entry::Vacant(free) = self.entries.entry(scope) {
             free.insert(Entry::default());
+            self.damaged.extend(image.damaged(&scope));
             for row in image.scope(&scope) {
                 self.insert(row);
             }

@@ -1,13 +1,13 @@
 //! The shell of each tracker around its replica: does what the replica wants, and feeds it what came of it.
 
-use peerage_replica::{BatchId, Input, LogRow, Output, ReplyId, Ticket, Vector, VerifiedRow};
-use peerage_types::{Stamp, Time};
+use peerage_replica::{Input, LogRow, Output, ReplyId, Ticket, Vector, VerifiedRow};
 
 use super::checks::Checks;
-use super::disk::Commit;
+use super::disk::Change;
 use super::event::Event;
-use super::network::{Body, Failure, Fate, Message};
-use super::node::{Call, CallKind, peer_id};
+use super::image::Page;
+use super::network::{Body, Failure, Fate, Message, Request};
+use super::node::{Call, peer_id};
 use super::person::CLUSTER;
 use super::submission::Answer;
 use super::world::World;
@@ -15,16 +15,19 @@ use super::{Broken, Rule, Sabotage};
 
 /// Of what need not be verified again, one in so many is.
 pub(crate) const VERIFIED_AGAIN_ONE_IN: u64 = 16;
-/// A full disk is tried again after so long.
-const FULL_RETRY_MS: u64 = 500;
-/// The slowest sync of what is written.
-const SYNC_MS_MAX: u64 = 40;
+/// The slowest answer of a store to a question.
+pub(crate) const READ_MS_MAX: u64 = 10;
 
 impl World {
     pub(super) fn handle(&mut self, at: usize, input: Input) -> Result<(), Broken> {
         let unix_ms = self.nodes[at].unix_ms(self.now);
         if let Some(run) = &mut self.nodes[at].run {
             run.replica.handle(self.now, unix_ms, input);
+            // Whoever reads a scope notices what cannot be read there.
+            let damaged: Vec<_> = std::mem::take(&mut run.serving.damaged).into_iter().collect();
+            if !damaged.is_empty() {
+                run.replica.handle(self.now, unix_ms, Input::CompareNow { ticket: None, damaged });
+            }
         }
         self.pump(at)
     }
@@ -50,7 +53,7 @@ impl World {
     }
 
     /// With disks that lie about syncs the process cannot know better.
-    fn trusting(&self) -> bool {
+    pub(super) fn trusting(&self) -> bool {
         self.options.sabotage == Some(Sabotage::AckBeforeSync)
     }
 
@@ -59,35 +62,47 @@ impl World {
     }
 
     fn output(&mut self, at: usize, output: Output) -> Result<(), Broken> {
-        let (life, unix_ms) = (self.nodes[at].life, self.nodes[at].unix_ms(self.now));
+        let life = self.nodes[at].life;
+        let send = |to: peerage_replica::PeerId, body| Message { from: at, to: to.0 as usize, life, body };
         match output {
-            Output::Persist { batch, rows, last_stamp } => self.commit(at, batch, rows, last_stamp),
-            Output::Push { peer, batch, rows } => {
-                let body = Body::Push { batch, rows };
-                self.send(Message { from: at, to: peer.0 as usize, life, body });
+            Output::Persist { batch, rows, last_stamp } => {
+                self.commit(at, batch, Change::Append(rows, last_stamp));
             }
+            Output::Keep { batch, rows } => self.commit(at, batch, Change::Keep(rows)),
+            Output::Adopt { batch, vector } => self.commit(at, batch, Change::Adopt(vector)),
+            Output::Push { peer, batch, rows } => self.send(send(peer, Body::Push { batch, rows })),
             Output::Pull { peer, vector } => {
                 self.claims(at, &vector)?;
-                self.send(Message { from: at, to: peer.0 as usize, life, body: Body::Pull { vector } });
+                self.send(send(peer, Body::Pull { vector }));
             }
             Output::LoadRows { reply, after, limit_rows, limit_bytes } => {
-                let delay = self.rng.between(0, 10);
+                let delay = self.rng.between(0, READ_MS_MAX);
                 let loaded = Event::Loaded { node: at, life, reply, after, limit_rows, limit_bytes };
                 self.schedule(delay, loaded);
             }
+            Output::Scrub { exchange, after } => {
+                let delay = self.rng.between(0, READ_MS_MAX);
+                self.schedule(delay, Event::Scrubbed { node: at, life, exchange, after });
+            }
+            Output::Look { exchange, ask } => {
+                let delay = self.rng.between(0, READ_MS_MAX);
+                self.schedule(delay, Event::Looked { node: at, life, exchange, ask });
+            }
+            Output::Ask { peer, exchange, ask } => {
+                self.asks(at, peer, &ask);
+                self.send(send(peer, Body::Ask { exchange, ask }));
+            }
+            Output::Compared { tickets, corrected, peers } => self.compared(at, &tickets, corrected, &peers),
             Output::PushReply { reply, vector } => {
                 self.claims(at, &vector)?;
-                self.reply(at, reply, |kind| match kind {
-                    CallKind::Push(batch) => Some(Body::PushAnswer { batch, vector }),
-                    CallKind::Pull => None,
+                self.reply(at, reply, |call| match call.request {
+                    Request::Push(batch) => Some(Body::PushAnswer { batch, vector }),
+                    _ => None,
                 })?;
             }
-            Output::PullReply { reply, rows, more, vector, .. } => {
+            Output::PullReply { reply, rows, more, snapshot, vector } => {
                 self.claims(at, &vector)?;
-                self.reply(at, reply, |kind| match kind {
-                    CallKind::Pull => Some(Body::PullAnswer { rows, more, vector, unix_ms }),
-                    CallKind::Push(_) => None,
-                })?;
+                self.pull_reply(at, reply, rows, more, snapshot, vector)?;
             }
             Output::Answer { ticket, stamp, durable_on, of, places } => {
                 self.claims(at, &places)?;
@@ -108,73 +123,29 @@ impl World {
                 return Rule::Log.broken(format!("tracker {at} saw two records for row {seq} of {origin:?}"));
             }
             Output::WakeAt(_) => {}
-            Output::Keep { .. }
-            | Output::Adopt { .. }
-            | Output::Scrub { .. }
-            | Output::Look { .. }
-            | Output::Ask { .. }
-            | Output::Compared { .. } => {
-                return Err(
-                    format!("tracker {at} compares or takes a snapshot, and its limits say never").into()
-                );
-            }
         }
         Ok(())
     }
 
-    fn commit(&mut self, at: usize, batch: BatchId, rows: Vec<VerifiedRow>, last_stamp: Stamp) {
-        let (life, slowest) = (self.nodes[at].life, self.nodes[at].disk.commit_ms_max);
-        let takes = self.rng.between(0, slowest);
-        self.trace.add("persist", &[self.now.0, at as u64, batch.0, rows.len() as u64, last_stamp.0]);
-        let Some(run) = &mut self.nodes[at].run else { return };
-        for row in rows.iter().filter(|row| row.receipt().origin == run.replica.origin()) {
-            self.verified.insert((row.receipt().origin, row.receipt().seq), row.clone());
-        }
-        // Group commit: batches wait for the one before, not for each other's full time.
-        let done = run.disk_free_at.max(Time(self.now.0 + takes));
-        run.disk_free_at = done;
-        self.nodes[at].disk.queue(Commit { batch, rows, last_stamp });
-        self.schedule(done.0 - self.now.0, Event::Written { node: at, life, batch });
-    }
-
-    /// The batches up to this one get written, unless there is no space.
-    pub(super) fn written(&mut self, at: usize, batch: BatchId) -> Result<(), Broken> {
-        let life = self.nodes[at].life;
-        if self.nodes[at].disk.full {
-            self.schedule(FULL_RETRY_MS, Event::Written { node: at, life, batch });
-            return Ok(());
-        }
-        while let Some(commit) = self.nodes[at].disk.next_queued(batch) {
-            let rows = commit.rows.clone();
-            self.checks.before_write(at, &self.nodes[at], &rows)?;
-            self.nodes[at].disk.write();
-        }
-        self.trace.add("written", &[self.now.0, at as u64, batch.0]);
-        let delay = self.rng.between(0, SYNC_MS_MAX);
-        self.schedule(delay, Event::Synced { node: at, life, batch });
-        if self.trusting() {
-            self.schedule(0, Event::Persisted { node: at, life, batch });
-        }
-        Ok(())
-    }
-
-    pub(super) fn synced(&mut self, at: usize, batch: BatchId) -> Result<(), Broken> {
-        let life = self.nodes[at].life;
-        self.nodes[at].disk.sync(batch)?;
-        self.views.disk(at, self.nodes[at].disk.image())?;
-        let delay = self.rng.between(0, 3);
-        if !self.trusting() {
-            self.schedule(delay, Event::Persisted { node: at, life, batch });
-        }
-        Ok(())
-    }
-
-    pub(super) fn persisted(&mut self, at: usize, batch: BatchId) -> Result<(), Broken> {
-        self.handle(at, Input::Persisted { batch })?;
-        for submission in self.waiting.values_mut().filter(|s| s.node == at && s.batch <= batch) {
-            submission.durable_at.get_or_insert(self.now);
-        }
-        Ok(())
+    /// What a pull is told fits what the asker has: nothing is left out in silence.
+    fn pull_reply(
+        &mut self,
+        at: usize,
+        reply: ReplyId,
+        rows: Vec<LogRow>,
+        more: bool,
+        snapshot: bool,
+        vector: Vector,
+    ) -> Result<(), Broken> {
+        let call = self.nodes[at].run.as_ref().and_then(|run| run.calls.get(&reply));
+        let asked = call.map(|call| call.vector.clone()).unwrap_or_default();
+        self.report.floors += u64::from(!self.nodes[at].disk.image().reaches_down_to(&asked));
+        Checks::served(at, self.nodes[at].disk.image(), &asked, &rows, snapshot, &vector)?;
+        let unix_ms = self.nodes[at].unix_ms(self.now);
+        self.reply(at, reply, |call| match call.request {
+            Request::Pull => Some(Body::PullAnswer { rows, more, snapshot, vector, unix_ms }),
+            _ => None,
+        })
     }
 
     pub(super) fn loaded(
@@ -185,8 +156,18 @@ impl World {
         limit_rows: usize,
         limit_bytes: usize,
     ) -> Result<(), Broken> {
-        let (rows, more) = self.nodes[at].disk.image().rows_after(after, limit_rows, limit_bytes);
-        self.handle(at, Input::RowsLoaded { reply, rows, more, snapshot: false })
+        let image = self.nodes[at].disk.image();
+        let page = match self.options.sabotage {
+            Some(Sabotage::BelowFloor) => image.rows_below_floors(after, limit_rows),
+            _ => image.rows_after(after, limit_rows, limit_bytes),
+        };
+        let Page { rows, more, snapshot, holes } = page;
+        self.report.holes += holes;
+        self.handle(at, Input::RowsLoaded { reply, rows, more, snapshot })?;
+        match holes {
+            0 => Ok(()),
+            _ => self.handle(at, Input::CompareNow { ticket: None, damaged: Vec::new() }),
+        }
     }
 
     pub(super) fn woken(&mut self, at: usize) -> Result<(), Broken> {
@@ -195,39 +176,51 @@ impl World {
     }
 
     pub(super) fn failed(&mut self, failure: Failure) -> Result<(), Broken> {
-        let Failure { node, peer, batch, .. } = failure;
+        let Failure { node, peer, request, .. } = failure;
         self.trace.add("fail", &[self.now.0, node as u64, peer as u64]);
         let peer = peer_id(peer);
-        let input = match batch {
-            Some(batch) => Input::PushFailed { peer, batch },
-            None => Input::PullFailed { peer },
+        let input = match request {
+            Request::Push(batch) => Input::PushFailed { peer, batch },
+            Request::Pull => Input::PullFailed { peer },
+            Request::Ask(exchange) => Input::Told { peer, exchange, told: None },
         };
         self.handle(node, input)
     }
 
     pub(super) fn arrive(&mut self, message: Message) -> Result<(), Broken> {
         self.trace.add("arrive", &[self.now.0, message.from as u64, message.to as u64]);
+        // Whoever is not on the list is answered all the same.
+        let listed = self.nodes[message.to].listed.contains(&message.from).then_some(peer_id(message.from));
         let Some(run) = &mut self.nodes[message.to].run else {
             // Nobody listens: the asking tracker is told at once.
             self.schedule(1, Event::Fail(message.failure()));
             return Ok(());
         };
         let Message { from, to, life, body } = message;
-        if let Some(kind) = CallKind::of(&body) {
+        let peer = peer_id(from);
+        let mut call = |request, vector| {
             run.reply_last += 1;
-            run.calls.insert(ReplyId(run.reply_last), Call { asker: from, life, kind });
-        } else if self.nodes[to].life != life {
-            return Ok(());
-        }
-        let (peer, reply) = (peer_id(from), ReplyId(self.nodes[to].run.as_ref().map_or(0, |r| r.reply_last)));
-        // Whoever is not on the list is answered all the same.
-        let listed = self.nodes[to].listed.contains(&from).then_some(peer);
+            run.calls.insert(ReplyId(run.reply_last), Call { asker: from, life, request, vector });
+            ReplyId(run.reply_last)
+        };
         let input = match body {
-            Body::Push { rows, .. } => Input::PushReceived { from: listed, rows: self.verify(rows)?, reply },
+            Body::Push { batch, rows } => {
+                let reply = call(Request::Push(batch), Vector::new());
+                Input::PushReceived { from: listed, rows: self.verify(rows)?, reply }
+            }
+            Body::Pull { vector } => {
+                let reply = call(Request::Pull, vector.clone());
+                Input::PullReceived { from: listed, vector, reply }
+            }
+            Body::Ask { exchange, ask } => return self.asked(to, from, life, exchange, ask),
+            _ if self.nodes[to].life != life => return Ok(()),
             Body::PushAnswer { batch, vector } => Input::PushAcked { peer, batch, vector },
-            Body::Pull { vector } => Input::PullReceived { from: listed, vector, reply },
-            Body::PullAnswer { rows, more, vector, unix_ms } => {
-                Input::PullAnswered { peer, rows: self.verify(rows)?, more, snapshot: false, vector, unix_ms }
+            Body::PullAnswer { rows, more, snapshot, vector, unix_ms } => {
+                Input::PullAnswered { peer, rows: self.verify(rows)?, more, snapshot, vector, unix_ms }
+            }
+            Body::Told { exchange, told } => {
+                let told = self.verify_told(told)?;
+                Input::Told { peer, exchange, told: Some(told) }
             }
         };
         self.handle(to, input)
@@ -235,34 +228,34 @@ impl World {
 
     /// Verifies rows as a tracker's shell does, each once; some again, and these in their encoding.
     fn verify(&mut self, rows: Vec<LogRow>) -> Result<Vec<VerifiedRow>, Broken> {
-        let mut verified = Vec::with_capacity(rows.len());
-        for row in rows {
-            let place = (row.receipt.origin, row.receipt.seq);
-            self.samples += 1;
-            let known = self.verified.get(&place).filter(|known| {
-                *known.receipt() == row.receipt
-                    && known.record().bytes() == &row.record[..]
-                    && !self.samples.is_multiple_of(VERIFIED_AGAIN_ONE_IN)
-            });
-            if let Some(known) = known {
-                verified.push(known.clone());
-                continue;
-            }
-            let bytes = minicbor::to_vec(&row).map_err(|e| e.to_string())?;
-            let row: LogRow = minicbor::decode(&bytes).map_err(|e| e.to_string())?;
-            let fresh = VerifiedRow::verify(&row, &CLUSTER, &self.cluster.public_key);
-            let fresh = fresh.map_err(|fault| Broken { rule: Rule::Log, what: fault.to_string() })?;
-            self.verified.insert(place, fresh.clone());
-            verified.push(fresh);
+        rows.into_iter().map(|row| self.verify_row(row)).collect()
+    }
+
+    pub(super) fn verify_row(&mut self, row: LogRow) -> Result<VerifiedRow, Broken> {
+        let place = (row.receipt.origin, row.receipt.seq);
+        self.samples += 1;
+        let known = self.verified.get(&place).filter(|known| {
+            *known.receipt() == row.receipt
+                && known.record().bytes() == &row.record[..]
+                && !self.samples.is_multiple_of(VERIFIED_AGAIN_ONE_IN)
+        });
+        if let Some(known) = known {
+            return Ok(known.clone());
         }
-        Ok(verified)
+        let bytes = minicbor::to_vec(&row).map_err(|e| e.to_string())?;
+        let row: LogRow = minicbor::decode(&bytes).map_err(|e| e.to_string())?;
+        let fresh = VerifiedRow::verify(&row, &CLUSTER, &self.cluster.public_key);
+        let fresh = fresh.map_err(|fault| Broken { rule: Rule::Log, what: fault.to_string() })?;
+        self.verified.insert(place, fresh.clone());
+        Ok(fresh)
     }
 
     /// Rows are on the disk: views change, and bundles that waited for that may go on.
     fn applied(&mut self, at: usize, rows: &[VerifiedRow]) -> Result<(), Broken> {
-        Checks::applied(at, &self.nodes[at], rows, self.trusting())?;
+        let trusting = self.trusting() || self.options.sabotage == Some(Sabotage::EarlyAdopt);
+        Checks::applied(at, &self.nodes[at], rows, trusting || self.nodes[at].disk.harmed > 0)?;
         let node = &mut self.nodes[at];
-        let (image, generation) = (node.disk.image(), node.disk.generation);
+        let (image, generation) = (node.disk.image(), node.disk.generation + node.disk.harmed);
         let Some(run) = &mut node.run else { return Ok(()) };
         let touched = run.serving.apply(rows, image);
         self.views.applied(at, &mut run.serving, image, &touched)?;
@@ -304,20 +297,20 @@ impl World {
         &mut self,
         at: usize,
         reply: ReplyId,
-        body: impl FnOnce(CallKind) -> Option<Body>,
+        body: impl FnOnce(&Call) -> Option<Body>,
     ) -> Result<(), Broken> {
         let call = self.nodes[at].run.as_mut().and_then(|run| run.calls.remove(&reply));
-        let Some(Call { asker, life, kind }) = call else {
+        let Some(call) = call else {
             return Rule::Liveness.broken(format!("tracker {at} answered {reply:?} twice"));
         };
-        let Some(body) = body(kind) else {
+        let Some(body) = body(&call) else {
             return Rule::Liveness.broken(format!("tracker {at} gave {reply:?} an answer of another kind"));
         };
-        self.send(Message { from: at, to: asker, life, body });
+        self.send(Message { from: at, to: call.asker, life: call.life, body });
         Ok(())
     }
 
-    fn send(&mut self, message: Message) {
+    pub(super) fn send(&mut self, message: Message) {
         match self.network.send(&mut self.rng, &message) {
             Fate::Held => {}
             Fate::Arrives(delays) => {

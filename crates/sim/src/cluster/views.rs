@@ -8,7 +8,7 @@ use peerage_ledger::{Body, Facts, GroupView, NameTable, Rank, Winner};
 use peerage_replica::{Digest, VerifiedRow};
 use peerage_types::{FoldedName, GroupId, RecordId, Scope, UserId};
 
-use super::disk::Image;
+use super::image::Image;
 use super::node::Node;
 use super::oracle;
 use super::serving::{Entry, Known, Serving, View};
@@ -49,8 +49,12 @@ impl ViewChecks {
         Ok(())
     }
 
-    /// A disk has changed: equal vectors mean equal facts.
-    pub(crate) fn disk(&mut self, at: usize, image: &Image) -> Result<(), Broken> {
+    /// A disk has changed: equal vectors mean equal facts, unless it holds some rows beyond its vector, or disks were
+    /// harmed.
+    pub(crate) fn disk(&mut self, at: usize, image: &Image, harmed: bool) -> Result<(), Broken> {
+        if harmed || image.is_ahead() {
+            return Ok(());
+        }
         let known = *self.roots.entry(image.vector_sum()).or_insert(image.root());
         match known == image.root() {
             true => Ok(()),
@@ -159,12 +163,16 @@ pub(crate) fn names_agree(nodes: &mut [Node]) -> Result<(), Broken> {
     for (at, node) in nodes.iter_mut().enumerate() {
         let image = node.disk.image();
         let Some(run) = &mut node.run else { continue };
-        let users: Winners =
+        let mut users: Winners =
             image.user_names().map(|name| (name.clone(), run.serving.user_named(name, image))).collect();
+        // A claim that is gone for good leaves its name behind.
+        users.retain(|_, winner| winner.is_some());
         let mut groups = Holders::new();
         for name in image.group_names() {
             group_name(at, &mut run.serving, image, name)?;
-            groups.insert(name.clone(), run.serving.group_named(name, image).map(|holder| holder.group));
+            if let Some(holder) = run.serving.group_named(name, image) {
+                groups.insert(name.clone(), Some(holder.group));
+            }
         }
         let mut table = NameTable::new();
         for row in image.scopes().flat_map(|scope| image.scope(scope)).collect::<Vec<_>>().into_iter().rev() {

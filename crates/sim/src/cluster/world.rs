@@ -14,14 +14,14 @@ use super::node::{Cluster, Node};
 use super::person::Person;
 use super::submission::Submission;
 use super::views::ViewChecks;
-use super::{Broken, Options, Report, Rule, Violation};
+use super::{Broken, Options, Report, Rule, Sabotage, Violation};
 use crate::rng::Rng;
 use crate::trace::Trace;
 
 /// More than this between two operations, and something goes in circles.
 const EVENTS_PER_REST_MAX: u64 = 200_000;
 /// Most trackers in one list.
-const TRACKERS_MAX: u64 = 7;
+pub(super) const TRACKERS_MAX: u64 = 7;
 
 pub(crate) struct World {
     pub(super) options: Options,
@@ -53,6 +53,10 @@ pub(crate) struct World {
     pub(super) decoded: BTreeMap<Arc<[u8]>, Arc<Record>>,
     /// Counts what is verified anew now and then although it need not be.
     pub(super) samples: u64,
+    /// Disks lose and flip what is on them.
+    pub(super) harmful: bool,
+    /// Rounds of comparisons that somebody waited for and that are over.
+    pub(super) rounds: BTreeSet<Ticket>,
     /// The answer to the last probe.
     pub(super) probed: Option<u32>,
 }
@@ -68,6 +72,9 @@ impl World {
             // The last one is nobody's friend.
             world.people.push(Person::new(&mut world.rng, at == people, home));
         }
+        // Views with these bugs are judged by what the disk holds.
+        let by_disk = matches!(options.sabotage, Some(Sabotage::ForgottenKick | Sabotage::ArrivalOrder));
+        world.harmful = world.rng.chance(50) && !by_disk;
         if world.rng.chance(50) {
             let at = world.any_node();
             world.nodes[at].lax = true;
@@ -103,6 +110,8 @@ impl World {
             verified: BTreeMap::new(),
             decoded: BTreeMap::new(),
             samples: 0,
+            harmful: false,
+            rounds: BTreeSet::new(),
             probed: None,
             rng,
         }
@@ -118,7 +127,7 @@ impl World {
         let result = match result {
             Ok(()) => Ok(Report {
                 elapsed: self.now,
-                rows: self.nodes.first().map_or(0, |node| node.disk.image().rows()),
+                rows: self.nodes.iter().map(|node| node.disk.image().rows()).max().unwrap_or(0),
                 judged: self.views.judged,
                 compared: self.views.compared,
                 trace: self.trace.hash(),
@@ -163,8 +172,14 @@ impl World {
             .broken(format!("{EVENTS_PER_REST_MAX} events in less than {ms} ms: something goes in circles"))
     }
 
+    /// Trackers that did not leave for good.
+    pub(super) fn members(&self) -> Vec<usize> {
+        (0..self.nodes.len()).filter(|at| !self.nodes[*at].retired).collect()
+    }
+
     pub(super) fn any_node(&mut self) -> usize {
-        self.rng.between(0, self.nodes.len() as u64 - 1) as usize
+        let members = self.members();
+        self.rng.pick(&members).copied().unwrap_or(0)
     }
 
     pub(super) fn schedule(&mut self, in_ms: u64, event: Event) {
@@ -186,6 +201,16 @@ impl World {
             Event::Loaded { node, life, reply, after, limit_rows, limit_bytes } if self.runs(node, life) => {
                 self.loaded(node, reply, &after, limit_rows, limit_bytes)
             }
+            Event::Scrubbed { node, life, exchange, after } if self.runs(node, life) => {
+                self.scrubbed(node, exchange, after.as_ref())
+            }
+            Event::Looked { node, life, exchange, ask } if self.runs(node, life) => {
+                self.looked(node, exchange, &ask)
+            }
+            Event::Answered { node, life, asker, asker_life, exchange, ask } if self.runs(node, life) => {
+                self.answers(node, asker, asker_life, exchange, &ask);
+                Ok(())
+            }
             Event::Wake { node, life } if self.runs(node, life) => self.woken(node),
             Event::Request(submission) => self.requested(submission),
             Event::Reply { person, attempt, answer } => {
@@ -202,6 +227,9 @@ impl World {
             | Event::Synced { .. }
             | Event::Persisted { .. }
             | Event::Loaded { .. }
+            | Event::Scrubbed { .. }
+            | Event::Looked { .. }
+            | Event::Answered { .. }
             | Event::Wake { .. }
             | Event::Rested => Ok(()),
         }

@@ -39,6 +39,31 @@ fn a_kick_that_is_forgotten() {
 }
 
 #[test]
+fn a_snapshot_that_is_claimed_before_it_is_there() {
+    found(Sabotage::EarlyAdopt);
+}
+
+#[test]
+fn a_snapshot_that_replaces_what_was_reached() {
+    found(Sabotage::SnapshotReplaces);
+}
+
+#[test]
+fn a_log_that_passes_over_what_it_lacks() {
+    found(Sabotage::BelowFloor);
+}
+
+#[test]
+fn a_digest_that_vouches_for_what_is_gone() {
+    found(Sabotage::CarriedDigest);
+}
+
+#[test]
+fn a_repair_that_puts_nothing_back() {
+    found(Sabotage::DeafRepair);
+}
+
+#[test]
 fn an_acceptance_that_nobody_checks() {
     found(Sabotage::UncheckedAccept);
     assert!(Sabotage::ALL.iter().all(|(_, rule, _)| *rule != Rule::Liveness));
