@@ -4,13 +4,14 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Instant;
 
 use peerage_drive::free_addresses;
 use peerage_local::command::Spec;
 use peerage_local::http::reply_schema;
 use serde_json::Value;
 
-use crate::world::{PROGRAM, World, assert_same};
+use crate::world::{PATIENCE, PROGRAM, World, assert_same};
 
 /// A node in the foreground; killed on drop.
 struct Node {
@@ -22,13 +23,16 @@ struct Node {
 
 impl Node {
     fn up(world: &World, name: &str) -> Self {
+        Self::start(world, name, &["--trackers", world.list.to_str().unwrap()])
+    }
+
+    fn start(world: &World, name: &str, args: &[&str]) -> Self {
         let data = world.path(&format!("{name}-data"));
         let [listen, page] = free_addresses(2).unwrap()[..] else { panic!("two addresses were asked for") };
         let mut process = Command::new(PROGRAM)
             .args(["up", "--no-open", "--data"])
             .arg(&data)
-            .arg("--trackers")
-            .arg(&world.list)
+            .args(args)
             .args(["--listen", &listen.to_string(), "--page", &page.to_string()])
             .stdout(Stdio::piped())
             .spawn()
@@ -135,6 +139,43 @@ fn a_file_goes_from_node_to_node() {
     assert_eq!(ada.json(&["audit", "lab"], "")["ok"], true);
     assert_eq!(ada.json(&["list_groups"], "")["items"][0]["standing"], "owner");
     assert_eq!(ada.json(&["list_devices"], "")["items"][0]["this"], true);
+}
+
+/// From nothing to a file on the other side, with an invite.
+#[test]
+fn an_invite_leads_to_the_group() {
+    let world = World::with_trackers(1);
+    let password = world.path("password");
+    std::fs::write(&password, "a-long-password\n").unwrap();
+    let with = |user| ["--new-user", user, "--password-file", password.to_str().unwrap()];
+    let ada = Node::start(
+        &world,
+        "ada",
+        &[&["--trackers", world.list.to_str().unwrap()], &with("ada")[..]].concat(),
+    );
+    until(|| ada.call(&["create_group", "lab"], "").status.success());
+    ada.must(&["share", world.file("note.bin", 100_000).to_str().unwrap(), "lab"], "");
+    let link = ada.json(&["invite", "lab"], "")["items"][0]["link"].as_str().unwrap().to_owned();
+    assert_eq!(ada.must(&["invite", "lab"], ""), format!("{link}\n"));
+
+    let ben = Node::start(&world, "ben", &[&[link.as_str()], &with("ben")[..]].concat());
+    until(|| ada.must(&["list_requests", "lab"], "") == "ben\n");
+    ada.must(&["accept_request", "lab", "ben"], "");
+    let copy = world.path("note-copy.bin");
+    ben.must(&["get", "lab", "note.bin", copy.to_str().unwrap(), "--wait"], "");
+    assert_same(&world.path("note.bin"), &copy);
+    assert_eq!(ben.json(&["join", &link], "")["error"], "You are already in this group!");
+    let cut = &link[..link.len() - 3];
+    let output = ben.call(&["join", cut], "");
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(2) && error.contains("not an invite"), "{error}");
+}
+
+fn until(done: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !done() {
+        assert!(began.elapsed() < PATIENCE, "it did not happen");
+    }
 }
 
 /// Refusals are one line with the way out, and the exit code says of which kind they are.

@@ -7,7 +7,7 @@ mod split;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use peerage_node::client::{GroupRef, Unsure, UserRef};
+use peerage_node::client::{GroupRef, Invite, Unsure, UserRef};
 use peerage_types::Name;
 
 pub use parse::{ParseError, command_word, from_object, parse};
@@ -30,6 +30,8 @@ pub enum Command {
     Whoami,
     CreateGroup { group: Name },
     JoinGroup { group: GroupRef },
+    Invite { group: GroupRef },
+    Join { invite: Invite },
     LeaveGroup { group: GroupRef },
     ListGroups,
     ListMembers { group: GroupRef },

@@ -186,6 +186,8 @@ fn command(spec: &'static Spec, words: &Words<'_>) -> Result<Command, ParseError
         ("whoami", []) => Command::Whoami,
         ("create_group", [g]) => Command::CreateGroup { group: new_name(g)? },
         ("join_group", [g]) => Command::JoinGroup { group: group(g)? },
+        ("invite", [g]) => Command::Invite { group: group(g)? },
+        ("join", [i]) => Command::Join { invite: i.parse().map_err(Refusal::NoInvite)? },
         ("leave_group", [g]) => Command::LeaveGroup { group: group(g)? },
         ("list_groups", []) => Command::ListGroups,
         ("list_members", [g]) => Command::ListMembers { group: group(g)? },

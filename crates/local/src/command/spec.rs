@@ -15,6 +15,8 @@ pub enum Kind {
     Path,
     /// A device of the account.
     Device,
+    /// A pasted invite.
+    Invite,
     /// A word that is chosen here.
     Word,
 }
@@ -111,6 +113,8 @@ specs! {
     "recover" "<user_id> <recovery_code> <new_passwd>" [user:User code:Password new:Password] "set a new password with the code"
     "create_group" "<group_id>" [group:Group] "create a group and own it"
     "join_group" "<group_id>" [group:Group] "ask the owner to let you in"
+    "invite" "<group_id>" [group:Group] "a line to paste to somebody, which leads them to the group"
+    "join" "<invite>" [invite:Invite] "ask the owner of the group that an invite leads to"
     "leave_group" "<group_id>" [group:Group] "leave; an owner's group passes on"
     "list_groups" "" [] "all groups"
     "list_members" "<group_id>" [group:Group] "who is in a group"

@@ -107,6 +107,7 @@ fn argument(arg: &Arg) -> Value {
         Kind::File => "a file of the group, as `list_files` names it",
         Kind::Path => "a path on the node's machine",
         Kind::Device => "a device: its tag or id, or the beginning of one",
+        Kind::Invite => "a line that begins with `peerage:`",
         Kind::Word => "a new name",
     };
     let mut schema = json!({ "type": "string", "description": description });
@@ -157,6 +158,7 @@ fn item(command: &str, schemas: &mut SchemaGenerator) -> Option<Schema> {
         "list_devices" => of::<model::Device>(schemas),
         "recovery_code" => of::<model::RecoveryCode>(schemas),
         "list_groups" => of::<model::Group>(schemas),
+        "invite" => of::<model::Invite>(schemas),
         "list_members" => of::<model::Member>(schemas),
         "list_requests" => of::<model::Request>(schemas),
         "audit" => of::<model::AuditEntry>(schemas),

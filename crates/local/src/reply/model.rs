@@ -117,6 +117,15 @@ impl From<&GroupLine> for Group {
     }
 }
 
+/// `invite`: a line that leads somebody to a group.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Invite {
+    /// To be pasted.
+    pub link: String,
+    /// The group.
+    pub group: String,
+}
+
 /// What a member may do.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -1,6 +1,6 @@
 //! Groups, who is in them, and who asks to be.
 
-use peerage_node::client::{GroupRef, Left, MemberLine, Node, Refusal, Role, UserRef};
+use peerage_node::client::{GroupRef, Invite, Left, MemberLine, Node, Refusal, Role, UserRef};
 use peerage_types::Name;
 
 use super::roles;
@@ -14,6 +14,20 @@ pub(super) async fn create(node: &Node, group: Name) -> Result<Done, Refusal> {
 pub(super) async fn join(node: &Node, group: &GroupRef) -> Result<Done, Refusal> {
     node.join_group(group).await?;
     Ok(Done::say("Join request sent").next("its owner has to accept; then `list_files <group_id>`"))
+}
+
+pub(super) async fn invite(node: &Node, group: &GroupRef) -> Result<Done, Refusal> {
+    let invite = node.invite(group).await?;
+    let link = invite.to_string();
+    let item = Item::new(link.clone(), None, &model::Invite { link, group: invite.name.to_string() });
+    let done = Done { items: Some(vec![item]), ..Done::say("Invite created") };
+    Ok(done.next("send it to them; they run `peerage up <invite>`, or `join <invite>`, and you accept"))
+}
+
+pub(super) async fn join_by(node: &Node, invite: &Invite) -> Result<Done, Refusal> {
+    node.join(invite).await?;
+    Ok(Done::say("Join request sent")
+        .next(format!("its owner has to accept; then `list_files {}`", invite.name)))
 }
 
 pub(super) async fn leave(node: &Node, group: &GroupRef) -> Result<Done, Refusal> {

@@ -56,6 +56,8 @@ async fn apply(node: &Node, command: Command, hashed: HashReport) -> Result<Done
         Command::Recover { user, code, password } => account::recover(node, &user, &code, &password).await,
         Command::CreateGroup { group } => groups::create(node, group).await,
         Command::JoinGroup { group } => groups::join(node, &group).await,
+        Command::Invite { group } => groups::invite(node, &group).await,
+        Command::Join { invite } => groups::join_by(node, &invite).await,
         Command::LeaveGroup { group } => groups::leave(node, &group).await,
         Command::ListGroups => groups::list(node).await,
         Command::ListMembers { group } => groups::list_members(node, &group).await,

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use peerage_link::recovery::CodeError;
 use peerage_types::{ContentId, NameError};
 
+use super::invite::InviteError;
+
 /// Why a command was refused. A refused command leaves everything as it was.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -103,6 +105,15 @@ pub enum Refusal {
     /// `join_group` by a member.
     #[error("You are already in this group!")]
     AlreadyMember,
+    /// `join` with an invite to another cluster's group.
+    #[error("The group `{group}` is kept by other trackers than these")]
+    OtherCluster {
+        /// What the invite calls the group.
+        group: String,
+    },
+    /// `join` with a text that is no invite.
+    #[error("This is not an invite: {0}")]
+    NoInvite(InviteError),
     /// `accept_request` or `reject_request` of somebody without a request.
     #[error("This user has not asked to join the group")]
     NotRequested,
@@ -309,6 +320,10 @@ impl Refusal {
                 "the owner of the group has to accept: `accept_request <group_id> <user_id>`"
             }
             Self::SeveralUsers { .. } => "name the one you mean with the tag that they tell you",
+            Self::OtherCluster { .. } => {
+                "each data folder belongs to one set of trackers: `peerage up --data DIR <invite>` with another folder"
+            }
+            Self::NoInvite(_) => "copy all of it, from `peerage:` to its end",
             Self::NotRequested => "`list_requests <group_id>` shows who has asked",
             Self::NoSuchPath { path } => {
                 return Some(format!("looked for `{}` in {}", path.display(), here()));
@@ -354,7 +369,7 @@ impl Refusal {
     /// 1 failed, 2 usage, 3 not logged in or not allowed, 4 no tracker reachable.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Name(_) | Self::NoCode(_) => 2,
+            Self::Name(_) | Self::NoCode(_) | Self::NoInvite(_) => 2,
             Self::NameLost { .. }
             | Self::WrongPasswordOfMany { .. }
             | Self::PasswordSuperseded

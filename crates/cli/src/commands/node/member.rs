@@ -1,14 +1,17 @@
 //! The shell's commands as subcommands, through the running node.
 
-use std::io::{self, BufRead as _, IsTerminal as _};
+use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use peerage_local::client::{Progress, Remote, Reply};
 use peerage_local::command::{Kind, Spec};
+use qrcode::QrCode;
+use qrcode::render::unicode::Dense1x2;
 use serde_json::{Map, Value};
 
 use super::remote;
+use super::secrets::Secrets;
 pub use super::subcommands::{Call, subcommands};
 use crate::progress::Bars;
 
@@ -22,6 +25,9 @@ pub async fn run(call: Call) -> anyhow::Result<ExitCode> {
     secrets(&call, &mut args)?;
     let reply = ask(&remote, call.spec, &args, call.json).await?;
     print(&reply, call.json);
+    if call.spec.name == "invite" && !call.json && io::stdout().is_terminal() {
+        draw_code(&reply);
+    }
     if !(call.wait && reply.ok) {
         return Ok(ExitCode::from(reply.exit_code));
     }
@@ -57,6 +63,14 @@ async fn ask(remote: &Remote, spec: &Spec, args: &Map<String, Value>, json: bool
     }
 }
 
+/// An invite as a picture, for the camera of another device.
+fn draw_code(reply: &Reply) {
+    let link = reply.lines.as_ref().and_then(|lines| lines.first());
+    // What is too long for a picture can still be pasted.
+    let Some(Ok(code)) = link.map(|shown| QrCode::new(shown.line.as_bytes())) else { return };
+    println!("{}", code.render::<Dense1x2>().build());
+}
+
 fn print(reply: &Reply, json: bool) {
     if json {
         println!("{}", reply.text);
@@ -80,6 +94,11 @@ fn print(reply: &Reply, json: bool) {
     }
 }
 
+/// Whether it is a password that is being set: then it is asked for twice.
+fn is_new(spec: &Spec, name: &str) -> bool {
+    name == "new" || (spec.name == "create_user" && name == "password")
+}
+
 /// Adds what must not stand on the command line.
 fn secrets(call: &Call, args: &mut Map<String, Value>) -> anyhow::Result<()> {
     let secret = |optional: bool| {
@@ -90,49 +109,9 @@ fn secrets(call: &Call, args: &mut Map<String, Value>) -> anyhow::Result<()> {
     if let (Some(arg), Ok(code)) = (secret(true).next(), std::env::var("PEERAGE_REGISTRATION_CODE")) {
         args.insert(arg.name.to_owned(), code.into());
     }
-    let mut source = Secrets::of(call)?;
+    let mut source = Secrets::of(call.password_file.as_deref())?;
     for arg in secret(false) {
-        args.insert(arg.name.to_owned(), source.next(arg.name)?.into());
+        args.insert(arg.name.to_owned(), source.next(arg.name, is_new(call.spec, arg.name))?.into());
     }
     Ok(())
-}
-
-/// Where secrets come from.
-enum Secrets {
-    /// They are asked for and not shown.
-    Terminal,
-    /// One a line.
-    Lines(Box<dyn Iterator<Item = io::Result<String>>>),
-}
-
-impl Secrets {
-    fn of(call: &Call) -> anyhow::Result<Self> {
-        Ok(match &call.password_file {
-            Some(path) => {
-                let file = std::fs::File::open(path);
-                let file = file.with_context(|| format!("the password file `{}`", path.display()))?;
-                Self::Lines(Box::new(io::BufReader::new(file).lines()))
-            }
-            None if io::stdin().is_terminal() => Self::Terminal,
-            None => Self::Lines(Box::new(io::stdin().lines())),
-        })
-    }
-
-    fn next(&mut self, name: &str) -> anyhow::Result<String> {
-        let label = match name {
-            "old" => "Old password",
-            "new" => "New password",
-            "code" => "Recovery code",
-            _ => "Password",
-        };
-        match self {
-            Self::Terminal => Ok(rpassword::prompt_password(format!("{label}: "))?),
-            Self::Lines(lines) => match lines.next() {
-                Some(line) => Ok(line?),
-                None => anyhow::bail!(
-                    "{label}: a line with it was expected on standard input or in --password-file"
-                ),
-            },
-        }
-    }
 }

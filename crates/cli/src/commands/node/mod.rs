@@ -2,6 +2,7 @@
 
 pub mod down;
 pub mod member;
+mod secrets;
 mod settings;
 pub mod status;
 mod subcommands;

@@ -7,13 +7,16 @@ use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use peerage_link::list::TrackerList;
+use peerage_local::command::{Spec, from_object};
 use peerage_local::home::Home;
 use peerage_local::http::Server;
-use peerage_local::reply::{close_lines, notice_line};
-use peerage_node::client::{Node, NodeConfig, data_folder};
+use peerage_local::reply::{close_lines, notice_line, plain};
+use peerage_node::client::{Invite, Node, NodeConfig, data_folder};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::refuse;
+use super::secrets::Secrets;
 use super::settings::Settings;
 use crate::signals;
 
@@ -25,6 +28,18 @@ const PAGE_PORT: u16 = 7610;
 /// Arguments of `peerage up`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// An invite: its trackers are used, and its group is asked for once somebody is logged in
+    #[arg(value_name = "INVITE")]
+    invite: Option<Invite>,
+    /// Log in to this account at the start; its password is asked for
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
+    /// Create this account and log in to it
+    #[arg(long, value_name = "USER", conflicts_with = "user")]
+    new_user: Option<String>,
+    /// Read the password from this file instead of asking
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
     /// The tracker list; needed the first time, then remembered
     #[arg(long, value_name = "TRACKER_INFO", env = "PEERAGE_TRACKERS")]
     trackers: Option<PathBuf>,
@@ -52,9 +67,12 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Err(error) => return Ok(refuse(&error)),
     };
     let settings = settings(&args, &folder)?;
+    let login = Login::of(&args)?;
     let Some(list) = settings.trackers.clone() else {
         eprintln!("error: no trackers are known yet");
-        eprintln!("hint: peerage up --trackers TRACKER_INFO, with the list that whoever runs them gave you");
+        eprintln!(
+            "hint: peerage up INVITE with a line that a member sent you, or peerage up --trackers TRACKER_INFO"
+        );
         return Ok(ExitCode::from(2));
     };
     let config = NodeConfig {
@@ -80,7 +98,12 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     settings.save(&folder)?;
     let page = server.running().page();
     println!("Peerage is running: {page}");
-    eprintln!("hint: open that address, or: peerage create_user <user_id>; `peerage down` ends it");
+    match login {
+        Some(login) => login.run(&node, args.invite).await,
+        None => {
+            eprintln!("hint: open that address, or: peerage create_user <user_id>; `peerage down` ends it");
+        }
+    }
     if !args.no_open && io::stdout().is_terminal() {
         open(&page);
     }
@@ -101,14 +124,54 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What to do before anybody asks.
+struct Login {
+    user: String,
+    password: String,
+    new: bool,
+}
+
+impl Login {
+    /// Asks for the password, before anything else is printed.
+    fn of(args: &Args) -> anyhow::Result<Option<Self>> {
+        let Some(user) = args.user.as_ref().or(args.new_user.as_ref()) else { return Ok(None) };
+        let new = args.new_user.is_some();
+        let password = Secrets::of(args.password_file.as_deref())?.next("password", new)?;
+        Ok(Some(Self { user: user.clone(), password, new }))
+    }
+
+    /// As if the commands had been typed; each says what came of it, and the node goes on.
+    async fn run(self, node: &Arc<Node>, invite: Option<Invite>) {
+        let code = std::env::var("PEERAGE_REGISTRATION_CODE").ok();
+        let account = [("user", Some(self.user)), ("password", Some(self.password))];
+        let create = account.clone().into_iter().chain([("code", code)]).collect::<Vec<_>>();
+        let mut steps = vec![("login", account.to_vec())];
+        if self.new {
+            steps.insert(0, ("create_user", create));
+        }
+        steps.extend(invite.map(|invite| ("join", vec![("invite", Some(invite.to_string()))])));
+        for (name, args) in steps {
+            let Some(spec) = Spec::find(name) else { return };
+            let args = args.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.into())));
+            let parsed = from_object(spec, &args.collect()).map(Some);
+            match peerage_local::run(node, parsed, Arc::new(|_| {})).await {
+                Some(outcome @ Ok(_)) => eprintln!("{name}: {}", plain(&outcome)),
+                Some(outcome @ Err(_)) => return eprintln!("error: {name}: {}", plain(&outcome)),
+                None => return,
+            }
+        }
+    }
+}
+
 /// What was given now, else what was given before.
 fn settings(args: &Args, folder: &Path) -> anyhow::Result<Settings> {
     let kept = Settings::load(folder)?;
-    let trackers = match &args.trackers {
-        Some(path) => {
+    let trackers = match (&args.trackers, &args.invite) {
+        (Some(path), _) => {
             Some(std::path::absolute(path).with_context(|| format!("tracker list `{}`", path.display()))?)
         }
-        None => kept.trackers,
+        (None, Some(invite)) => Some(list_of(invite, kept.trackers, folder)?),
+        (None, None) => kept.trackers,
     };
     Ok(Settings {
         trackers,
@@ -116,6 +179,28 @@ fn settings(args: &Args, folder: &Path) -> anyhow::Result<Settings> {
         announce: args.announce.or(kept.announce),
         page: args.page.or(kept.page),
     })
+}
+
+/// The list that is in use, if it is of the same trackers; else one that is made from the invite, if none is in use.
+fn list_of(invite: &Invite, kept: Option<PathBuf>, folder: &Path) -> anyhow::Result<PathBuf> {
+    let Some(kept) = kept else {
+        let path = folder.join("trackers.txt");
+        std::fs::write(&path, invite.list()).with_context(|| format!("`{}`", path.display()))?;
+        return Ok(path);
+    };
+    let list = TrackerList::load(&kept)?;
+    let same = list.pin.map_or_else(
+        || list.entries.iter().any(|entry| invite.trackers.contains(entry)),
+        |pin| pin == invite.key,
+    );
+    anyhow::ensure!(
+        same,
+        "`{}` is used with the trackers of `{}`, the invite to `{}` is of others; use another folder: peerage up --data DIR INVITE",
+        folder.display(),
+        kept.display(),
+        invite.name
+    );
+    Ok(kept)
 }
 
 /// At the address that was asked for, or else at the usual port, or any if that is taken.

@@ -10,6 +10,7 @@ mod create_group;
 mod create_user;
 mod download_file;
 mod hand_over;
+mod invite;
 mod join_group;
 mod leave_group;
 mod list_devices;

@@ -1,0 +1,165 @@
+//! Invites: one pasted line that leads somebody to a group.
+//!
+//! It holds what they would otherwise have to be told one by one: the trackers, the key to trust them by, and the group's
+//! id. None of it is secret, and it lets nobody in: the owner still decides. The group's id is the hash of what its
+//! founder signed, so no tracker can put another group in its place.
+
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+use data_encoding::BASE64URL_NOPAD;
+use minicbor::{Decode, Encode};
+use peerage_link::list::{TrackerEntry, TrackerList};
+use peerage_types::{GroupId, Name, PublicKey};
+
+/// Before the coded part, so that nobody takes it for anything else.
+const SCHEME: &str = "peerage:";
+/// Longest invite that is looked at; seven trackers with long names fit.
+const CHARS_MAX: usize = 4096;
+
+/// See the module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invite {
+    /// Where the trackers are.
+    pub trackers: Vec<TrackerEntry>,
+    /// Their key.
+    pub key: PublicKey,
+    /// The group.
+    pub group: GroupId,
+    /// What it is called, for people.
+    pub name: Name,
+}
+
+/// Why a text is no invite.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InviteError {
+    /// It does not begin like one.
+    #[error("an invite begins with `{SCHEME}`")]
+    Scheme,
+    /// It was cut short or changed.
+    #[error("a part of it is missing or was changed")]
+    Damaged,
+    /// A newer program made it.
+    #[error("it was made by a newer version of this program")]
+    Newer,
+}
+
+/// The coded part.
+#[derive(Encode, Decode)]
+#[cbor(array)]
+struct Coded {
+    #[n(0)]
+    version: u8,
+    /// A tracker list without its pin.
+    #[n(1)]
+    trackers: String,
+    #[n(2)]
+    key: PublicKey,
+    #[n(3)]
+    group: GroupId,
+    #[n(4)]
+    name: String,
+    /// The beginning of the hash of all before it: catches what was cut off or mistyped.
+    #[n(5)]
+    check: u32,
+}
+
+const VERSION: u8 = 1;
+
+impl Coded {
+    fn check(&self) -> u32 {
+        let mut hasher = blake3::Hasher::new_derive_key("peerage 2026 invite");
+        hasher.update(&[self.version]).update(&(self.trackers.len() as u64).to_be_bytes());
+        hasher.update(self.trackers.as_bytes()).update(&self.key.0).update(&self.group.0);
+        hasher.update(self.name.as_bytes());
+        let hash = hasher.finalize();
+        u32::from_be_bytes([hash.as_bytes()[0], hash.as_bytes()[1], hash.as_bytes()[2], hash.as_bytes()[3]])
+    }
+}
+
+impl Invite {
+    /// The tracker list as a file, pin included.
+    pub fn list(&self) -> String {
+        let lines = self.trackers.iter().enumerate().map(|(number, entry)| match number {
+            0 => format!("{entry} pin={}\n", self.key.to_hex()),
+            _ => format!("{entry}\n"),
+        });
+        lines.collect()
+    }
+}
+
+impl fmt::Display for Invite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let trackers = self.trackers.iter().map(|entry| format!("{entry}\n")).collect();
+        let (key, group, name) = (self.key, self.group, self.name.to_string());
+        let mut coded = Coded { version: VERSION, trackers, key, group, name, check: 0 };
+        coded.check = coded.check();
+        let bytes = minicbor::to_vec(&coded).map_err(|_| fmt::Error)?;
+        write!(f, "{SCHEME}{}", BASE64URL_NOPAD.encode(&bytes))
+    }
+}
+
+impl FromStr for Invite {
+    type Err = InviteError;
+
+    fn from_str(text: &str) -> Result<Self, InviteError> {
+        let coded = text.trim().strip_prefix(SCHEME).ok_or(InviteError::Scheme)?;
+        if coded.len() > CHARS_MAX {
+            return Err(InviteError::Damaged);
+        }
+        // Mail programs break long lines.
+        let coded: String = coded.chars().filter(|c| !c.is_whitespace()).collect();
+        let bytes = BASE64URL_NOPAD.decode(coded.as_bytes()).map_err(|_| InviteError::Damaged)?;
+        let coded: Coded = minicbor::decode(&bytes).map_err(|_| InviteError::Damaged)?;
+        if coded.version > VERSION {
+            return Err(InviteError::Newer);
+        }
+        if coded.check != coded.check() {
+            return Err(InviteError::Damaged);
+        }
+        let list =
+            TrackerList::parse(Path::new("invite"), &coded.trackers).map_err(|_| InviteError::Damaged)?;
+        let name = coded.name.parse().map_err(|_| InviteError::Damaged)?;
+        Ok(Self { trackers: list.entries, key: coded.key, group: coded.group, name })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn invite() -> Invite {
+        let list = TrackerList::parse(Path::new("x"), "tracker.example:7500\n[::1]:7501\n").unwrap();
+        let name = "lab".parse().unwrap();
+        Invite { trackers: list.entries, key: PublicKey([7; 32]), group: GroupId([9; 32]), name }
+    }
+
+    #[test]
+    fn there_and_back() {
+        let text = invite().to_string();
+        assert!(text.len() < 220, "{text}");
+        assert_eq!(text.parse::<Invite>().unwrap(), invite());
+        let broken: String =
+            text.as_bytes().chunks(60).map(|c| format!("{}\n", String::from_utf8_lossy(c))).collect();
+        assert_eq!(format!("  {broken} ").parse::<Invite>().unwrap(), invite());
+        let list = TrackerList::parse(Path::new("x"), &invite().list()).unwrap();
+        assert_eq!((list.entries, list.pin), (invite().trackers, Some(invite().key)));
+    }
+
+    #[test]
+    fn what_was_changed_is_noticed() {
+        let text = invite().to_string();
+        for cut in SCHEME.len()..text.len() {
+            assert_eq!(text[..cut].parse::<Invite>(), Err(InviteError::Damaged), "{cut}");
+        }
+        for at in SCHEME.len()..text.len() {
+            let mut changed = text.clone().into_bytes();
+            changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
+            let changed = String::from_utf8(changed).unwrap();
+            assert!(changed.parse::<Invite>().is_err(), "{at}");
+        }
+        assert_eq!("https://example.org".parse::<Invite>(), Err(InviteError::Scheme));
+        assert_eq!("".parse::<Invite>(), Err(InviteError::Scheme));
+    }
+}
