@@ -1,16 +1,14 @@
 //! Memory for bytes on their way: recycled buffers, and the piece that several connections fill together.
 //!
-//! A connection decrypts straight into the piece's buffer and hashes each block there while it is in the cache.
-//! The lock of a piece is only contended when several peers deliver the same piece at the same time.
+//! A connection copies what it has decrypted straight into the piece's buffer; a complete piece is taken out, hashed
+//! and written by another thread, so that one fast peer keeps more than one core busy. The lock of a piece is only
+//! contended when several peers deliver the same piece at the same time.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use peerage_swarm::PeerKey;
-use peerage_types::Sha256;
 use peerage_types::limits::BLOCK_BYTES;
-
-use super::hashes;
 
 /// Locks; what a panicking thread left behind is consistent enough, because every change here is one assignment.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -118,7 +116,7 @@ struct Filling {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Block {
     Free,
-    /// Being filled, or full and not hashed yet. Only this peer writes to it.
+    /// Being filled, or full and not reported yet. Only this peer writes to it.
     Filling(PeerKey),
     /// There, and not written to until it is freed.
     Filled,
@@ -164,40 +162,31 @@ impl PieceSlot {
         }
     }
 
-    /// These claimed blocks are complete: their leaf hashes, `None` where somebody else was done first.
-    pub(super) fn finish(&self, indices: &[usize], peer: PeerKey) -> Vec<Option<Sha256>> {
+    /// This claimed block is complete; false when somebody else was done first.
+    pub(super) fn finish(&self, index: usize, peer: PeerKey) -> bool {
         let mut filling = lock(&self.filling);
-        let filling = &mut *filling;
-        let mut leaves = vec![None; indices.len()];
-        let Some(buf) = &filling.buf else { return leaves };
-        let mut blocks = Vec::with_capacity(indices.len());
-        let mut places = Vec::with_capacity(indices.len());
-        for (place, index) in indices.iter().enumerate() {
-            let ours = filling.blocks.get(*index) == Some(&Block::Filling(peer));
-            if let Some(range) = filling.range(*index).filter(|_| ours) {
-                blocks.push(&buf[range]);
-                places.push(place);
+        let is_open = filling.buf.is_some();
+        match filling.blocks.get_mut(index) {
+            Some(block) if is_open && *block == Block::Filling(peer) => {
+                *block = Block::Filled;
+                true
             }
+            _ => false,
         }
-        for (place, leaf) in places.into_iter().zip(hashes::leaves(&blocks)) {
-            leaves[place] = Some(leaf);
-            filling.blocks[indices[place]] = Block::Filled;
-        }
-        leaves
     }
 
     /// A block that was collected aside is complete: as [`Self::finish`].
-    pub(super) fn commit(&self, index: usize, bytes: &[u8]) -> Option<Sha256> {
-        let leaf = hashes::leaves(&[bytes]).pop();
+    pub(super) fn commit(&self, index: usize, bytes: &[u8]) -> bool {
         let mut filling = lock(&self.filling);
         let filling = &mut *filling;
-        let range = filling.range(index)?;
+        let Some(range) = filling.range(index) else { return false };
+        let Some(buf) = filling.buf.as_mut() else { return false };
         if filling.blocks.get(index) == Some(&Block::Filled) || range.len() != bytes.len() {
-            return None;
+            return false;
         }
-        filling.buf.as_mut()?[range].copy_from_slice(bytes);
+        buf[range].copy_from_slice(bytes);
         filling.blocks[index] = Block::Filled;
-        leaf
+        true
     }
 
     /// `peer` will not finish what it has begun.
@@ -226,6 +215,11 @@ impl PieceSlot {
     pub(super) fn close(&self) -> Option<PooledBuf> {
         lock(&self.filling).buf.take()
     }
+
+    /// Puts a piece back that was taken out: some of it has to come again.
+    pub(super) fn reopen(&self, buf: PooledBuf) {
+        lock(&self.filling).buf = Some(buf);
+    }
 }
 
 impl Filling {
@@ -238,8 +232,6 @@ impl Filling {
 
 #[cfg(test)]
 mod tests {
-    use peerage_metainfo::merkle;
-
     use super::*;
 
     const A: PeerKey = PeerKey(1);
@@ -255,13 +247,16 @@ mod tests {
         assert_eq!(slot.claim(2, A), Claim::Direct);
         assert!(slot.write(2, A, 0, b"ab"));
         assert_eq!(slot.claim(2, B), Claim::Aside);
-        assert_eq!(slot.commit(2, b"hello"), Some(merkle::leaf(b"hello")));
+        assert!(!slot.commit(2, b"too long") && slot.commit(2, b"hello"));
         assert!(!slot.write(2, A, 2, b"xyz"), "the loser writes nowhere");
-        assert_eq!(slot.finish(&[2], A), [None]);
+        assert!(!slot.finish(2, A));
         assert_eq!(slot.claim(2, A), Claim::Discard);
-        assert_eq!(&slot.close().unwrap()[2 * BLOCK_BYTES as usize..][..5], b"hello");
+        let piece = slot.close().unwrap();
+        assert_eq!(&piece[2 * BLOCK_BYTES as usize..][..5], b"hello");
         assert_eq!(slot.claim(0, A), Claim::Discard);
         assert_eq!(slot.claim(9, A), Claim::Discard);
+        slot.reopen(piece);
+        assert_eq!((slot.claim(0, A), slot.claim(2, A)), (Claim::Direct, Claim::Discard));
     }
 
     #[test]
@@ -274,11 +269,12 @@ mod tests {
         assert_eq!(slot.claim(2, B), Claim::Direct);
         assert!(slot.write(2, B, 0, b"wrong"));
         assert_eq!(slot.claim(0, B), Claim::Direct);
-        assert!(slot.finish(&[1, 2, 9], B)[1].is_some(), "of these only 2 is B's");
+        assert_eq!([1, 2, 9].map(|index| slot.finish(index, B)), [false, true, false]);
         slot.free(2);
         assert_eq!(slot.claim(2, A), Claim::Direct);
         assert!(slot.write(2, A, 0, b"right"));
-        assert_eq!(slot.finish(&[2], A), [Some(merkle::leaf(b"right"))]);
+        assert!(slot.finish(2, A));
+        assert_eq!(&slot.close().unwrap()[2 * BLOCK_BYTES as usize..][..5], b"right");
     }
 
     #[test]

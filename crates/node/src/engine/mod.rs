@@ -2,14 +2,15 @@
 //! connect it asks a [`Roster`], where peers are it is told.
 //!
 //! ```text
-//! listen ─┐                       ┌─ conn (task per connection: TLS, framing, hashing)
+//! listen ─┐                       ┌─ conn (task per connection: TLS, framing)
 //! dial  ──┴─ handshake ─ torrent ─┤
-//!            (admission) (owner:  └─ blocking jobs (read, write, check, save)
+//!            (admission) (owner:  └─ blocking jobs (read, hash and write, check, save)
 //!                         Swarm)
 //! ```
 //!
-//! A block is decrypted into its piece's buffer and hashed there by the connection's own task; a complete piece is
-//! written with one call and then announced and served. Nothing on that path takes a lock that others contend for.
+//! A block is decrypted and copied into its piece's buffer by the connection's own task; a complete piece is hashed and
+//! written with one call by a blocking thread, and then announced and served. Nothing on that path takes a lock that
+//! others contend for.
 
 mod api;
 mod below;

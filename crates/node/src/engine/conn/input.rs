@@ -1,4 +1,4 @@
-//! What a peer sends: cut into messages, blocks copied to their pieces and hashed, the rest handed on.
+//! What a peer sends: cut into messages, blocks copied to their pieces, the rest handed on.
 //!
 //! Works on whatever slices the TLS layer has decrypted. Only the bytes of small messages are collected; a block's
 //! data goes from the slice to its place, whatever its size.
@@ -9,7 +9,6 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use peerage_metainfo::Metainfo;
 use peerage_swarm::PeerKey;
-use peerage_types::Sha256;
 use peerage_types::limits::{BLOCK_BYTES, WIRE_MESSAGE_BYTES_MAX};
 use peerage_wire::{
     BLOCK_BYTES_WIRE_MAX, Bitfield, BlockRef, Message, PIECE_HEADER_BYTES, RECORDS_BYTES_MAX, WireError,
@@ -52,17 +51,8 @@ struct Incoming {
     at: u32,
     /// Where those of the running 16 KiB go.
     claim: Claim,
-    /// Blocks that are complete, and where their bytes are: they are hashed together.
-    landed: Vec<(BlockRef, Landed)>,
-}
-
-/// What became of a block.
-#[derive(Clone, Copy, Debug)]
-enum Landed {
-    /// In its piece.
-    Placed,
-    /// In its piece, after it was collected aside, or nowhere.
-    Settled(Option<Sha256>),
+    /// Blocks that are complete, and whether their bytes are in the piece.
+    landed: Vec<(BlockRef, bool)>,
 }
 
 /// See the module.
@@ -129,7 +119,7 @@ impl Input {
                 if incoming.at == incoming.asked.block.len
                     && let Some(incoming) = self.incoming.take()
                 {
-                    incoming.report(self.peer, &mut self.events);
+                    incoming.report(&mut self.events);
                 }
                 continue;
             }
@@ -147,15 +137,10 @@ impl Input {
     /// The connection ends: what came of a request that is not complete is free again.
     pub(super) fn finish(&mut self) {
         let Some(incoming) = self.incoming.take() else { return };
-        let begun = (incoming.claim == Claim::Direct).then(|| incoming.index());
-        for index in incoming.placed().chain(begun) {
-            incoming.asked.slot.unclaim(index, self.peer);
+        if incoming.claim == Claim::Direct {
+            incoming.asked.slot.unclaim(incoming.index(), self.peer);
         }
-        for (block, landed) in incoming.landed {
-            if let Landed::Settled(leaf) = landed {
-                self.events.push(Event::Block { slot_id: incoming.asked.slot.id, block, leaf });
-            }
-        }
+        incoming.report(&mut self.events);
     }
 
     /// How many bytes belong to the message (of a block: to its header) that is being collected, as far as can be
@@ -289,37 +274,23 @@ impl Incoming {
             used += n;
             self.at += n as u32;
             if inside + n as u32 == len {
-                let landed = match self.claim {
-                    Claim::Direct => Landed::Placed,
-                    Claim::Aside => Landed::Settled(slot.commit(index, aside)),
-                    Claim::Discard => Landed::Settled(None),
+                let filled = match self.claim {
+                    Claim::Direct => slot.finish(index, peer),
+                    Claim::Aside => slot.commit(index, aside),
+                    Claim::Discard => false,
                 };
                 self.claim = Claim::Discard;
                 let block = BlockRef { piece: whole.piece, begin: whole.begin + start, len };
-                self.landed.push((block, landed));
+                self.landed.push((block, filled));
             }
         }
         used
     }
 
-    /// Indices of blocks that are in their piece and not hashed.
-    fn placed(&self) -> impl Iterator<Item = usize> {
-        let placed = self.landed.iter().filter(|(_, landed)| matches!(landed, Landed::Placed));
-        placed.map(|(block, _)| (block.begin / BLOCK_BYTES) as usize)
-    }
-
-    /// The request is complete: hashes its blocks while they are in the cache.
-    fn report(self, peer: PeerKey, events: &mut Vec<Event>) {
-        let slot = &self.asked.slot;
-        let placed: Vec<usize> = self.placed().collect();
-        let mut leaves = slot.finish(&placed, peer).into_iter();
-        for (block, landed) in self.landed {
-            let leaf = match landed {
-                Landed::Placed => leaves.next().flatten(),
-                Landed::Settled(leaf) => leaf,
-            };
-            events.push(Event::Block { slot_id: slot.id, block, leaf });
-        }
+    /// Tells of the blocks that are complete.
+    fn report(self, events: &mut Vec<Event>) {
+        let slot_id = self.asked.slot.id;
+        events.extend(self.landed.into_iter().map(|(block, filled)| Event::Block { slot_id, block, filled }));
     }
 }
 

@@ -94,9 +94,9 @@ pub(super) enum Event {
         /// The attempt at the piece that it was requested for.
         slot_id: u64,
         block: BlockRef,
-        /// Its hash if its bytes are in the piece's buffer now; `None` if they were dropped, because somebody
-        /// else's were there first.
-        leaf: Option<Sha256>,
+        /// Whether its bytes are in the piece's buffer now. If not they were dropped, because somebody else's were
+        /// there first.
+        filled: bool,
     },
     Hashes {
         range: HashRange,

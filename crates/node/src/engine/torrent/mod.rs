@@ -58,8 +58,8 @@ pub(super) enum Msg {
     AddPeer(PeerAddr),
     /// Somebody may not be a member any more.
     RosterChanged,
-    /// Verified pieces are on disk, or not.
-    Written(Vec<(pieces::WriteJob, io::Result<()>)>),
+    /// Complete pieces are checked and on disk, or not.
+    Written(Vec<(pieces::WriteJob, pieces::WriteResult)>),
     /// A piece that we have cannot be read.
     ReadFailed(io::Error),
     /// The pieces that were to be checked and are right.

@@ -297,7 +297,7 @@ impl Owner {
         for event in events {
             if self.peers.contains_key(&key) {
                 self.take_event(now, key, event);
-            } else if let Event::Block { slot_id, block, leaf: Some(_) } = event {
+            } else if let Event::Block { slot_id, block, filled: true } = event {
                 // It was dropped, and the swarm knows nothing of what it filled.
                 self.pieces.free_unless_arrived(slot_id, block);
             }
@@ -309,7 +309,7 @@ impl Owner {
 
     fn take_event(&mut self, now: Time, key: PeerKey, event: Event) {
         let input = match event {
-            Event::Block { slot_id, block, leaf } => return self.block(now, key, slot_id, block, leaf),
+            Event::Block { slot_id, block, filled } => return self.block(now, key, slot_id, block, filled),
             Event::Hashes { range, hashes } => return self.hashes(now, key, &range, hashes),
             Event::HashReject(range) => return self.hashes_refused(now, key, &range),
             Event::Records(payload) => return self.take_records(now, key, &payload),

@@ -1,9 +1,10 @@
 //! Pieces under way: their buffers, their hashes, who sent what, and what follows when something is wrong.
 //!
-//! Every block is hashed when it comes. If the piece's leaves are known by then, a wrong block is known, too; leaves
-//! are asked for ahead of a piece's first block, from the same peer. If nobody gives them, the hashes that were
-//! computed are held against the piece's own hash at the end. Should that fail and the leaves be nowhere to be had, all
-//! blocks come again, and whoever had sent one that differs from the right one is banned then.
+//! A piece whose blocks have all come is hashed, block by block, by the thread that then writes it; nothing is written
+//! before it is known to be right. Leaves are asked for ahead of a piece's first block, from the same peer: by them a
+//! wrong block and its sender are known, and only that block comes again. If nobody gives them, the hashes that were
+//! computed are held against the piece's own hash. Should that fail and the leaves be nowhere to be had, all blocks
+//! come again, and whoever had sent one that differs from the right one is banned then.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -27,12 +28,40 @@ const HASHES_WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(15);
 /// Failed pieces of which we remember who had sent what.
 const SUSPECT_PIECES_MAX: usize = 64;
 
-/// A verified piece on its way to the disk.
+/// A complete piece on its way to the disk.
 #[derive(Debug)]
 pub(in crate::engine) struct WriteJob {
     pub(super) piece: u32,
     pub(super) buf: PooledBuf,
+    /// What its leaves must be, if that is known.
+    pub(super) expected: Option<Vec<Sha256>>,
+    /// What they are; empty until it is checked.
     pub(super) leaves: Vec<Sha256>,
+}
+
+impl WriteJob {
+    /// Hashes the piece unless that is done; whether it is what the torrent says. Blocks for a while.
+    pub(super) fn check(&mut self, metainfo: &Metainfo) -> bool {
+        if !self.leaves.is_empty() {
+            // It was right the first time, or it would not have been kept.
+            return true;
+        }
+        let len = metainfo.piece_bytes(self.piece) as usize;
+        self.leaves = hashes::leaves(&self.buf[..len].chunks(BLOCK_BYTES as usize).collect::<Vec<_>>());
+        match &self.expected {
+            Some(expected) => *expected == self.leaves,
+            None => metainfo.verify_leaves(self.piece, &self.leaves),
+        }
+    }
+}
+
+/// What became of a complete piece.
+#[derive(Debug)]
+pub(in crate::engine) enum WriteResult {
+    Written,
+    /// It is not what the torrent says.
+    Wrong,
+    Failed(io::Error),
 }
 
 /// See the module.
@@ -44,13 +73,13 @@ pub(super) struct Pieces {
     suspects: BTreeMap<u32, Vec<Option<Sender>>>,
 }
 
-/// Who sent a block, and what its hash was.
+/// Who sent a block, and what its hash was, once it is known.
 #[derive(Clone, Copy, Debug)]
 struct Sender {
     peer: PeerKey,
     device: DeviceId,
     user: UserId,
-    leaf: Sha256,
+    leaf: Option<Sha256>,
 }
 
 #[derive(Debug)]
@@ -150,6 +179,11 @@ impl UnderWay {
         self.arrived_count == self.arrived.len()
     }
 
+    /// All blocks are there, were hashed, and are not all right.
+    fn is_wrong(&self) -> bool {
+        self.is_full() && self.arrived.iter().flatten().all(|sender| sender.leaf.is_some())
+    }
+
     /// All blocks are to come again; who had sent them.
     fn reset(&mut self) -> Vec<Option<Sender>> {
         self.slot.free_all();
@@ -168,52 +202,59 @@ impl UnderWay {
 
 impl Owner {
     /// A block of 16 KiB has come.
-    pub(super) fn block(
-        &mut self,
-        now: Time,
-        key: PeerKey,
-        slot_id: u64,
-        block: BlockRef,
-        leaf: Option<Sha256>,
-    ) {
+    pub(super) fn block(&mut self, now: Time, key: PeerKey, slot_id: u64, block: BlockRef, filled: bool) {
         let index = (block.begin / BLOCK_BYTES) as usize;
         let wanted = self.swarm.is_wanted(key, block);
         let under_way = self.pieces.under_way.get_mut(&block.piece);
         let under_way = under_way.filter(|under_way| under_way.slot.id == slot_id);
-        let (Some(under_way), Some(leaf), true) = (under_way, leaf, wanted) else {
+        let (Some(under_way), true, true) = (under_way, filled, wanted) else {
             self.pieces.free_unless_arrived(slot_id, block);
             // If the swarm still wants it, its bytes went nowhere (an earlier attempt at the piece, or the winner's
             // report is still on its way): the swarm must not count it as here.
             let answer = if wanted { Input::Rejected } else { Input::BlockArrived };
             return self.feed_from(now, key, answer(key, block));
         };
-        if under_way.leaves.as_ref().is_some_and(|leaves| leaves[index] != leaf) {
-            under_way.slot.free(index);
-            self.feed_from(now, key, Input::BlockBad(key, block));
-            self.ban_peer(now, key, "it sent a wrong block");
-            return self.drop_abandoned();
-        }
         let Some(peer) = self.peers.get_mut(&key) else { return };
         peer.bytes_from += u64::from(block.len);
         self.report.received(block.len);
-        under_way.arrived[index] = Some(Sender { peer: key, device: peer.device, user: peer.user, leaf });
+        under_way.arrived[index] =
+            Some(Sender { peer: key, device: peer.device, user: peer.user, leaf: None });
         under_way.arrived_count += 1;
         let full = under_way.is_full();
         self.feed_from(now, key, Input::BlockArrived(key, block));
         if full {
-            self.piece_full(now, block.piece);
+            self.piece_full(block.piece);
         }
     }
 
-    /// All blocks of the piece are there, and none is known to be wrong.
-    fn piece_full(&mut self, now: Time, piece: u32) {
+    /// All blocks of the piece are there.
+    fn piece_full(&mut self, piece: u32) {
         let Some(under_way) = self.pieces.under_way.get_mut(&piece) else { return };
-        let computed: Vec<Sha256> = under_way.arrived.iter().flatten().map(|sender| sender.leaf).collect();
-        let right = under_way.leaves.is_some() || self.shared.metainfo.verify_leaves(piece, &computed);
-        if right {
-            let Some(buf) = under_way.slot.close() else { return };
-            return self.write(WriteJob { piece, buf, leaves: computed });
+        // It may be on its way already.
+        let Some(buf) = under_way.slot.close() else { return };
+        let expected = under_way.leaves.clone();
+        self.write(WriteJob { piece, buf, expected, leaves: Vec::new() });
+    }
+
+    /// A complete piece is not what the torrent says.
+    fn piece_wrong(&mut self, now: Time, job: WriteJob) {
+        let piece = job.piece;
+        let Some(under_way) = self.pieces.under_way.get_mut(&piece) else { return };
+        under_way.slot.reopen(job.buf);
+        for (sender, leaf) in under_way.arrived.iter_mut().zip(job.leaves) {
+            if let Some(sender) = sender {
+                sender.leaf = Some(leaf);
+            }
         }
+        match under_way.leaves.is_some() {
+            true => self.blame(now, piece),
+            false => self.find_out(now, piece),
+        }
+    }
+
+    /// The piece is wrong, and nobody has told its leaves yet.
+    fn find_out(&mut self, now: Time, piece: u32) {
+        let Some(under_way) = self.pieces.under_way.get_mut(&piece) else { return };
         if let Some(device) = under_way.only_sender() {
             self.piece_failed(now, piece);
             return self.ban(now, device, "all of a wrong piece came from it");
@@ -255,11 +296,19 @@ impl Owner {
         };
         let Some(under_way) = self.pieces.under_way.get_mut(&piece) else { return };
         under_way.asked = None;
-        let is_bad = |(index, sender): &(usize, Sender)| leaves[*index] != sender.leaf;
+        under_way.leaves = Some(leaves);
+        self.blame(now, piece);
+    }
+
+    /// The leaves are known: blocks whose hashes are known, too, and differ come again, without their senders.
+    fn blame(&mut self, now: Time, piece: u32) {
+        let Some(under_way) = self.pieces.under_way.get_mut(&piece) else { return };
+        let Some(leaves) = &under_way.leaves else { return };
+        let is_bad =
+            |(index, sender): &(usize, Sender)| sender.leaf.is_some_and(|leaf| leaves[*index] != leaf);
         let arrived =
             under_way.arrived.iter().enumerate().filter_map(|(index, sender)| Some((index, (*sender)?)));
         let bad: Vec<_> = arrived.filter(is_bad).collect();
-        under_way.leaves = Some(leaves);
         for (index, _) in &bad {
             under_way.slot.free(*index);
             under_way.arrived[*index] = None;
@@ -280,7 +329,7 @@ impl Owner {
         }
         self.drop_abandoned();
         if self.pieces.under_way.get(&piece).is_some_and(UnderWay::is_full) {
-            self.piece_full(now, piece);
+            self.piece_full(piece);
         }
     }
 
@@ -314,8 +363,8 @@ impl Owner {
         let Some(under_way) = self.pieces.under_way.get_mut(&piece) else { return };
         under_way.asked = None;
         under_way.refused.insert(key);
-        if under_way.is_full() && under_way.leaves.is_none() {
-            self.piece_full(now, piece);
+        if under_way.is_wrong() && under_way.leaves.is_none() {
+            self.find_out(now, piece);
         }
     }
 
@@ -339,17 +388,18 @@ impl Owner {
     }
 
     /// Pieces are on disk, or not.
-    pub(super) fn written(&mut self, now: Time, results: Vec<(WriteJob, io::Result<()>)>) {
+    pub(super) fn written(&mut self, now: Time, results: Vec<(WriteJob, WriteResult)>) {
         self.work.write_ended();
         let mut full = None;
         for (job, result) in results {
             match result {
-                Ok(()) => self.piece_done(now, &job),
-                Err(error) if disk::is_full(&error) => {
+                WriteResult::Written => self.piece_done(now, &job),
+                WriteResult::Wrong => self.piece_wrong(now, job),
+                WriteResult::Failed(error) if disk::is_full(&error) => {
                     full = Some(error.to_string());
                     self.work.keep(job);
                 }
-                Err(error) => {
+                WriteResult::Failed(error) => {
                     let path = self.work.place().display().to_string();
                     self.fail(now, format!("cannot write `{path}`: {error}"), download_failed);
                 }
@@ -379,7 +429,7 @@ impl Owner {
         let leaves = leaves.as_ref().unwrap_or(&job.leaves);
         let suspects = self.pieces.suspects.remove(&piece).unwrap_or_default();
         for (sender, leaf) in suspects.into_iter().zip(leaves) {
-            if let Some(sender) = sender.filter(|sender| sender.leaf != *leaf) {
+            if let Some(sender) = sender.filter(|sender| sender.leaf.is_some_and(|sent| sent != *leaf)) {
                 self.ban(now, sender.device, "it had sent a wrong block");
             }
         }

@@ -11,7 +11,7 @@ use peerage_swarm::Swarm;
 use peerage_types::Time;
 use peerage_wire::Bitfield;
 
-use super::pieces::WriteJob;
+use super::pieces::{WriteJob, WriteResult};
 use super::{Msg, Owner, download_failed, share_broken};
 use crate::engine::api::{EngineEvent, TorrentState};
 use crate::engine::files::{describe, index};
@@ -195,7 +195,7 @@ impl Owner {
         self.shared.storage.files().place_of(self.shared.metainfo.piece_file(wrong).file)
     }
 
-    /// A verified piece goes to disk.
+    /// A complete piece is checked and goes to disk.
     pub(super) fn write(&mut self, job: WriteJob) {
         self.work.queue.push_back(job);
         if self.work.stuck.is_empty() {
@@ -230,10 +230,13 @@ impl Owner {
             self.work.writers += 1;
             let shared = Arc::clone(&self.shared);
             tokio::task::spawn_blocking(move || {
-                let write = |job: WriteJob| {
+                let write = |mut job: WriteJob| {
+                    if !job.check(&shared.metainfo) {
+                        return (job, WriteResult::Wrong);
+                    }
                     let len = shared.metainfo.piece_bytes(job.piece) as usize;
                     let result = shared.storage.write_piece(job.piece, &job.buf[..len], &job.leaves);
-                    (job, result)
+                    (job, result.map_or_else(WriteResult::Failed, |()| WriteResult::Written))
                 };
                 let results = jobs.into_iter().map(write).collect();
                 shared.tell(Msg::Written(results));
