@@ -7,10 +7,10 @@ use crate::process;
 
 /// A program that tests use, and the package that holds it.
 pub struct Package {
-    program: &'static str,
-    probe: &'static str,
-    package: &'static str,
-    why: &'static str,
+    pub program: &'static str,
+    pub probe: &'static str,
+    pub package: &'static str,
+    pub why: &'static str,
 }
 
 /// What `cargo xtask test` wants to have.

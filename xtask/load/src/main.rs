@@ -1,4 +1,5 @@
-//! What `cargo xtask bench tracker` starts: the load generator, the bare programs it compares with, and the report.
+//! What `cargo xtask bench tracker` starts: the load generator, the bare programs it compares with, and the report;
+//! and the bare program of `cargo xtask bench peers`.
 //!
 //! A package of its own, because it needs the release profile and half of the workspace, which the other tasks of
 //! `cargo xtask` should not wait for. Everything runs on loopback and on this one machine: the trackers, the bare
@@ -11,6 +12,7 @@ mod cluster;
 mod hello;
 mod lag;
 mod lean;
+mod limit;
 mod people;
 mod report;
 mod startup;
@@ -42,6 +44,10 @@ enum Task {
     Tracker(TrackerBench),
     /// The bare program for announces; started by the measurement.
     Hello,
+    /// The bare program for transfers: serves a file to whoever connects.
+    LimitSend { source: PathBuf },
+    /// The other side of it.
+    LimitReceive { from: std::net::SocketAddr, target: PathBuf },
 }
 
 #[derive(clap::Args)]
@@ -108,6 +114,8 @@ fn main() -> Result<()> {
     match Args::parse().task {
         Task::Tracker(bench) => bench.run(),
         Task::Hello => hello::serve(),
+        Task::LimitSend { source } => limit::send(&source),
+        Task::LimitReceive { from, target } => limit::receive(from, &target),
     }
 }
 

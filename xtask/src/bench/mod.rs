@@ -1,8 +1,8 @@
 //! Benchmarks: real processes, figures printed, nothing asserted. Machines are shared and noisy, so compare
 //! figures of one run, and CPU seconds as well as rates.
 
+mod peers;
 mod tracker;
-mod transfer;
 mod usage;
 
 use anyhow::Result;
@@ -13,8 +13,8 @@ use clap::Subcommand;
 pub enum Bench {
     /// Durable writes, announces, replication lag, memory and start-up of real trackers, beside bare programs.
     Tracker(tracker::Tracker),
-    /// One seeder, one leecher over loopback, through the real program.
-    Transfer(transfer::Transfer),
+    /// Transfers, beside libtorrent, rqbit, aria2, transmission, sendme and a bare program; installs what is missing.
+    Peers(Box<peers::Peers>),
 }
 
 impl Bench {
@@ -22,7 +22,7 @@ impl Bench {
     pub fn run(&self) -> Result<()> {
         match self {
             Self::Tracker(tracker) => tracker.run(),
-            Self::Transfer(transfer) => transfer.run(),
+            Self::Peers(peers) => peers.run(),
         }
     }
 }
