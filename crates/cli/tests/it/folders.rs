@@ -223,3 +223,120 @@ fn path_tricks_are_refused() {
         assert!(ben.must("show_downloads").unwrap().items().is_empty());
     }
 }
+
+/// Some files of a folder, more of them later, over a restart; what is not wanted is neither fetched nor made.
+#[test]
+fn some_files_of_a_folder() {
+    let mut world = World::with_trackers(1);
+    let (mut ada, [mut ben, mut cem]) = world.group("ada", ["ben", "cem"]);
+    let album = album(&world, 3_000_000);
+    say(&mut ada, &format!("upload_file {} lab", arg(&album)), "File shared successfully");
+    listed(&mut ben, "album");
+    let (to, options) = (world.folder("to"), world.options("ben"));
+    let get = |only: &str| format!("download_file lab album {} {only}", arg(&to));
+    let reply = ben.ask(&get("--only flim.bin")).unwrap();
+    assert_eq!(reply.text(), "No file in the folder matches `flim.bin`");
+    assert!(reply.json["hint"].as_str().unwrap().starts_with("there is `film.bin`, "), "{}", reply.json);
+    assert!(ben.must("show_downloads").unwrap().items().is_empty());
+
+    let some = |wanted: &[&str]| -> Tree {
+        expected(&album).into_iter().filter(|(path, _)| wanted.iter().any(|w| path.starts_with(w))).collect()
+    };
+    say(&mut ben, &get("--only notes --only .hidden"), "Download started");
+    ben.must("wait lab album --timeout 120").unwrap();
+    assert!(read(&to.join("album")) == some(&["notes", ".hidden"]));
+    assert!(!to.join("album.part").exists());
+    let shown = ben.must("show_downloads").unwrap();
+    assert_eq!((shown.column("state"), &shown.items()[0]["bytes_total"]), (vec!["C"], &11.into()));
+    let fetched = |r: &Reply| r.items()[0]["sources"][0]["bytes"].as_u64();
+    assert_eq!(fetched(&shown), Some(11), "nothing else was fetched");
+    assert_eq!(ben.must("list_files lab").unwrap().items()[0]["sharers"], 1, "some files do not count");
+
+    // What one has is served, and still after the next login.
+    // (Not with success: a command was refused.)
+    ben.close(PATIENCE).unwrap();
+    let mut ben = Client::start("ben", &options).unwrap();
+    say(&mut ben, "login ben pw-ben", "Logged in successfully");
+    let serves = |r: &Reply| r.column("user").contains(&"ben");
+    until(&mut cem, "list_peers lab album", "ben serves what he has", serves);
+    say(&mut ben, &get("--only */*name.txt"), "Download started");
+    ben.must("wait lab album --timeout 120").unwrap();
+    assert!(read(&to.join("album")) == some(&["notes", ".hidden", "caf"]));
+    say(&mut ben, &get(""), "Download started");
+    ben.must("wait lab album --timeout 120").unwrap();
+    assert!(read(&to.join("album")) == expected(&album));
+    until(&mut cem, "list_files lab", "now ben counts", |r| r.items()[0]["sharers_online"] == 2);
+    assert!(!to.join("album.part").exists());
+}
+
+/// Other content at the place is refused with its name, and overwritten when that was asked for.
+#[test]
+fn what_lies_there_is_overwritten_on_request() {
+    let mut world = World::with_trackers(1);
+    let (mut ada, [mut ben]) = world.group("ada", ["ben"]);
+    let album = album(&world, 1_000_000);
+    say(&mut ada, &format!("upload_file {} lab", arg(&album)), "File shared successfully");
+    listed(&mut ben, "album");
+    let to = world.folder("to");
+    fs::create_dir(to.join("album")).unwrap();
+    fs::write(to.join("album/film.bin"), "an older film").unwrap();
+    fs::write(to.join("album/mine.txt"), "mine").unwrap();
+    let get = format!("download_file lab album {} --preview", arg(&to));
+    let reply = ben.ask(&get).unwrap();
+    let place = to.join("album/film.bin").canonicalize().unwrap();
+    assert_eq!(
+        reply.text(),
+        format!("`{}` exists already (it has 13 bytes, expected 1000000)", place.display())
+    );
+    assert!(reply.json["hint"].as_str().unwrap().contains("--into-existing"));
+    assert_eq!(fs::read_to_string(&place).unwrap(), "an older film");
+    say(&mut ben, &format!("{get} --into-existing"), "Download started");
+    ben.must("wait lab album --timeout 120").unwrap();
+    let mut whole = expected(&album);
+    whole.insert("mine.txt".into(), b"mine".to_vec());
+    assert!(read(&to.join("album")) == whole);
+}
+
+/// Paused, over a restart, resumed; and another one cancelled, which leaves nothing behind.
+#[test]
+fn downloads_are_paused_resumed_and_cancelled() {
+    let mut world = World::with_trackers(1);
+    let (mut ada, [mut ben]) = world.group("ada", ["ben"]);
+    let album = album(&world, 1_000_000);
+    say(&mut ada, &format!("upload_file {} lab", arg(&album)), "File shared successfully");
+    listed(&mut ben, "album");
+    let (to, ada_options, options) = (world.folder("to"), world.options("ada"), world.options("ben"));
+    // She counts as online for a while, but nothing comes from her.
+    ada.kill();
+    say(&mut ben, &format!("download_file lab album {}", arg(&to)), "Download started");
+    say(&mut ben, "pause_download lab album", "Download paused");
+    say(&mut ben, "pause_download lab album", "This download is paused already");
+    let is_paused = |r: &Reply| r.items()[0]["note"] == "paused" && r.items()[0]["state"] == "D";
+    assert!(is_paused(&ben.must("show_downloads").unwrap()));
+    ben.kill();
+    let mut ben = Client::start("ben", &options).unwrap();
+    say(&mut ben, "login ben pw-ben", "Logged in successfully");
+    assert!(is_paused(&ben.must("show_downloads").unwrap()));
+    let reply = ben.ask("wait lab album").unwrap();
+    assert_eq!(reply.text(), "[lab] album: paused");
+    let mut ada = Client::start("ada", &ada_options).unwrap();
+    say(&mut ada, "login ada pw-ada", "Logged in successfully");
+    say(&mut ben, "resume_download lab album", "Download resumed");
+    ben.must("wait lab album --timeout 120").unwrap();
+    assert!(read(&to.join("album")) == expected(&album));
+    say(&mut ben, "cancel_download lab album", "This download is complete");
+    say(&mut ben, "stop_share lab album", "Stopped sharing this file");
+
+    // Half of it is there, as an earlier attempt leaves it.
+    until(&mut ben, "list_files lab", "ada is online", |r| r.items()[0]["sharers_online"] == 1);
+    ada.kill();
+    let other = world.folder("other");
+    let part = other.join("album.part");
+    fs::create_dir_all(part.join("notes")).unwrap();
+    fs::copy(album.join("notes/one.txt"), part.join("notes/one.txt")).unwrap();
+    fs::write(part.join("film.bin"), vec![0; 1_000_000]).unwrap();
+    say(&mut ben, &format!("download_file lab album {}", arg(&other)), "Download started");
+    say(&mut ben, "cancel_download lab album", "Download cancelled");
+    assert_eq!(fs::read_dir(&other).unwrap().count(), 0, "nothing is left");
+    say(&mut ben, "cancel_download lab nothing", "No such download");
+}

@@ -7,7 +7,7 @@ mod split;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use peerage_node::client::{GroupRef, Invite, Unsure, UserRef};
+use peerage_node::client::{DownloadOptions, GroupRef, Invite, Unsure, UserRef};
 use peerage_types::Name;
 
 pub use parse::{ParseError, command_word, from_object, parse};
@@ -47,7 +47,10 @@ pub enum Command {
     ListFiles { group: GroupRef },
     UploadFile { path: PathBuf, group: GroupRef },
     StopShare { group: GroupRef, file: String },
-    DownloadFile { group: GroupRef, file: String, destination: String },
+    DownloadFile { group: GroupRef, file: String, destination: String, options: DownloadOptions },
+    PauseDownload { group: GroupRef, file: String },
+    ResumeDownload { group: GroupRef, file: String },
+    CancelDownload { group: GroupRef, file: String },
     ShowDownloads,
     ListPeers { group: GroupRef, file: String },
     Wait { what: Option<(GroupRef, String)>, timeout: Option<Duration> },

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use peerage_node::client::{GroupRef, Refusal, Unsure, UserRef};
+use peerage_node::client::{DownloadOptions, GroupRef, Refusal, Unsure, UserRef};
 use peerage_types::Name;
 use serde_json::{Map, Value};
 
@@ -149,6 +149,12 @@ impl<'a> Words<'a> {
         self.options.iter().any(|(option, _)| *option == name)
     }
 
+    /// All values that were given for an option.
+    fn values(&self, name: &str) -> Vec<String> {
+        let given = self.options.iter().filter(|(option, _)| *option == name);
+        given.filter_map(|(_, value)| value.map(str::to_owned)).collect()
+    }
+
     /// The last value that was given for an option.
     fn value(&self, name: &str) -> Option<&'a str> {
         self.options.iter().rev().find(|(option, _)| *option == name).and_then(|(_, value)| *value)
@@ -212,8 +218,16 @@ fn command(spec: &'static Spec, words: &Words<'_>) -> Result<Command, ParseError
         ("upload_file", [p, g]) => Command::UploadFile { path: p.into(), group: group(g)? },
         ("stop_share", [g, f]) => Command::StopShare { group: group(g)?, file: file(f) },
         ("download_file", [g, f, d]) => {
-            Command::DownloadFile { group: group(g)?, file: file(f), destination: (*d).into() }
+            let options = DownloadOptions {
+                only: words.values("only"),
+                into_existing: words.has("into-existing"),
+                preview: words.has("preview"),
+            };
+            Command::DownloadFile { group: group(g)?, file: file(f), destination: (*d).into(), options }
         }
+        ("pause_download", [g, f]) => Command::PauseDownload { group: group(g)?, file: file(f) },
+        ("resume_download", [g, f]) => Command::ResumeDownload { group: group(g)?, file: file(f) },
+        ("cancel_download", [g, f]) => Command::CancelDownload { group: group(g)?, file: file(f) },
         ("show_downloads", []) => Command::ShowDownloads,
         ("list_peers", [g, f]) => Command::ListPeers { group: group(g)?, file: file(f) },
         ("wait", what @ ([] | [_, _])) => {
@@ -286,7 +300,9 @@ mod tests {
         check("logout 'x", expect!["error: Cannot read this line: the quote ' is not closed"]);
         check(
             r#"download_file g "my file.txt" /tmp/x"#,
-            expect![[r#"DownloadFile { group: GroupRef("g"), file: "my file.txt", destination: "/tmp/x" }"#]],
+            expect![[
+                r#"DownloadFile { group: GroupRef("g"), file: "my file.txt", destination: "/tmp/x", options: DownloadOptions { only: [], into_existing: false, preview: false } }"#
+            ]],
         );
     }
 
@@ -322,6 +338,12 @@ mod tests {
     #[test]
     fn waiting() {
         check("wait", expect!["Wait { what: None, timeout: None }"]);
+        check(
+            "download_file g album/ /to --only *.jpg --preview --only=a/b",
+            expect![[
+                r#"DownloadFile { group: GroupRef("g"), file: "album", destination: "/to", options: DownloadOptions { only: ["*.jpg", "a/b"], into_existing: false, preview: true } }"#
+            ]],
+        );
         check("wait --timeout 2.5", expect!["Wait { what: None, timeout: Some(2.5s) }"]);
         check(
             "wait g f.txt --timeout=9",

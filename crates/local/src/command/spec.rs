@@ -82,7 +82,7 @@ impl Spec {
 macro_rules! specs {
     ($($name:literal $usage:literal
         [$($arg:ident:$kind:ident)* $(| $($may:ident:$may_kind:ident)*)?]
-        $({$($option:ident $($value:ident)?),*})?
+        $({$($option:literal $($value:ident)?),*})?
         $summary:literal)*) => {
         /// All commands, in the order of `help`.
         pub static SPECS: &[Spec] = &[$(Spec {
@@ -93,7 +93,7 @@ macro_rules! specs {
                 $(Arg { name: stringify!($arg), kind: Kind::$kind, optional: false },)*
                 $($(Arg { name: stringify!($may), kind: Kind::$may_kind, optional: true },)*)?
             ],
-            options: &[$($(Opt { name: stringify!($option), value: specs!(@value $($value)?) }),*)?],
+            options: &[$($(Opt { name: $option, value: specs!(@value $($value)?) }),*)?],
         }),*];
     };
     (@value) => { None };
@@ -108,7 +108,7 @@ specs! {
     "change_password" "<old_passwd> <new_passwd>" [old:Password new:Password] "change the password on every tracker"
     "claim_name" "<name> <passwd>" [name:Word password:Password] "another name, for example after yours went to somebody else"
     "list_devices" "" [] "where this account has logged in"
-    "revoke_device" "<device_id> <passwd> [--force]" [device:Device password:Password] {force} "put a device out of the account for good; --force: although a tracker is away"
+    "revoke_device" "<device_id> <passwd> [--force]" [device:Device password:Password] {"force"} "put a device out of the account for good; --force: although a tracker is away"
     "recovery_code" "<passwd>" [password:Password] "a new code that sets a new password; shown once"
     "recover" "<user_id> <recovery_code> <new_passwd>" [user:User code:Password new:Password] "set a new password with the code"
     "create_group" "<group_id>" [group:Group] "create a group and own it"
@@ -130,10 +130,13 @@ specs! {
     "list_files" "<group_id>" [group:Group] "every file of a group"
     "upload_file" "<file_path> <group_id>" [path:Path group:Group] "share a file or a folder where it lies"
     "stop_share" "<group_id> <file_name>" [group:Group file:File] "stop sharing a file"
-    "download_file" "<group_id> <file_name> <destination_path>" [group:Group file:File destination:Path] "download to a folder or file name"
+    "download_file" "<group_id> <file_name> <destination_path> [--only PATTERN]... [--into-existing] [--preview]" [group:Group file:File destination:Path] {"only" PATTERN, "into-existing", "preview"} "download to a folder or file name; of a folder only some files, over what lies there, both ends of each file first"
+    "pause_download" "<group_id> <file_name>" [group:Group file:File] "stop a download until it is resumed"
+    "resume_download" "<group_id> <file_name>" [group:Group file:File] "let a paused download go on"
+    "cancel_download" "<group_id> <file_name>" [group:Group file:File] "end a download and remove what has arrived of it"
     "show_downloads" "" [] "what is running [D] and complete [C]"
     "list_peers" "<group_id> <file_name>" [group:Group file:File] "who has how much of a file"
-    "wait" "[<group_id> <file_name>] [--timeout SECONDS]" [| group:Group file:File] {timeout SECONDS} "until the download, or all, are complete"
+    "wait" "[<group_id> <file_name>] [--timeout SECONDS]" [| group:Group file:File] {"timeout" SECONDS} "until the download, or all, are complete"
     "help" "" [] "this list"
     "exit" "" [] "log out and end"
 }

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use peerage_node::client::{DownloadLine, FileLine, GroupRef, HashReport, Node, PeerLine, Refusal};
+use peerage_node::client::{
+    Cancelled, DownloadLine, DownloadOptions, FileLine, GroupRef, HashReport, Node, PeerLine, Refusal,
+};
 
 use crate::command::quote;
 use crate::reply::{Done, Item, human, model};
@@ -51,12 +53,34 @@ pub(super) async fn download(
     group: &GroupRef,
     file: &str,
     destination: &str,
+    options: &DownloadOptions,
 ) -> Result<Done, Refusal> {
-    let reply = node.download_file(group, file, destination).await?;
+    let reply = node.download_file(group, file, destination, options).await?;
     let (size, path) = (human::bytes(reply.size), reply.path.display());
     let from = human::count(reply.peers as u64, "peer");
     Ok(Done::say("Download started")
         .next(format!("{size} from {from} to {path}; `wait` shows progress and returns when it is complete")))
+}
+
+pub(super) async fn pause(node: &Node, group: &GroupRef, file: &str) -> Result<Done, Refusal> {
+    node.pause_download(group, file).await?;
+    Ok(Done::say("Download paused").next(format!("resume_download {group} {}", quote(file))))
+}
+
+pub(super) async fn resume(node: &Node, group: &GroupRef, file: &str) -> Result<Done, Refusal> {
+    node.resume_download(group, file).await?;
+    Ok(Done::say("Download resumed"))
+}
+
+pub(super) async fn cancel(node: &Node, group: &GroupRef, file: &str) -> Result<Done, Refusal> {
+    let kept = match node.cancel_download(group, file).await? {
+        Cancelled::Removed => None,
+        Cancelled::Kept(folder) => Some(format!(
+            "what has arrived is kept as `.part` in `{}`: it may hold files of yours",
+            folder.display()
+        )),
+    };
+    Ok(Done::say("Download cancelled").note(kept))
 }
 
 pub(super) async fn show_downloads(node: &Node) -> Result<Done, Refusal> {

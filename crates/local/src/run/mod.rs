@@ -73,9 +73,12 @@ async fn apply(node: &Node, command: Command, hashed: HashReport) -> Result<Done
         Command::ListFiles { group } => files::list(node, &group).await,
         Command::UploadFile { path, group } => files::upload(node, &path, &group, hashed).await,
         Command::StopShare { group, file } => files::stop_share(node, &group, &file).await,
-        Command::DownloadFile { group, file, destination } => {
-            files::download(node, &group, &file, &destination).await
+        Command::DownloadFile { group, file, destination, options } => {
+            files::download(node, &group, &file, &destination, &options).await
         }
+        Command::PauseDownload { group, file } => files::pause(node, &group, &file).await,
+        Command::ResumeDownload { group, file } => files::resume(node, &group, &file).await,
+        Command::CancelDownload { group, file } => files::cancel(node, &group, &file).await,
         Command::ShowDownloads => files::show_downloads(node).await,
         Command::ListPeers { group, file } => files::list_peers(node, &group, &file).await,
         Command::Wait { what, timeout } => files::wait(node, what.as_ref(), timeout).await,

@@ -134,7 +134,8 @@ fn candidates(listen: SocketAddr, found: impl Iterator<Item = IpAddr>) -> Vec<St
 
 fn item(status: &TorrentStatus, addresses: &[String]) -> Option<AnnounceItem> {
     let (state, want) = match &status.state {
-        TorrentState::Seeding => (SwarmState::Seeding, 0),
+        TorrentState::Seeding if status.piece_map.is_full() => (SwarmState::Seeding, 0),
+        TorrentState::Seeding => (SwarmState::Leeching, 0),
         TorrentState::Downloading | TorrentState::Paused { .. } => (SwarmState::Leeching, WANT),
         TorrentState::Checking | TorrentState::Failed { .. } => return None,
     };

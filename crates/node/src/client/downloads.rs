@@ -2,8 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
+use peerage_metainfo::Metainfo;
 use peerage_types::{FileName, GroupId, MetainfoId, RecordId};
+use peerage_wire::Bitfield;
 
 use super::kept::Kept;
 
@@ -50,6 +53,18 @@ pub struct DownloadEntry {
     /// Bytes received from each member, once it is complete.
     #[n(11)]
     pub sources: Vec<(String, u64)>,
+    /// Of a folder: which files are wanted, by their number in the metainfo, as in a bitfield message. Nothing for all.
+    #[n(12)]
+    pub wanted: Option<ByteVec>,
+    /// Stopped by the user until they let it go on.
+    #[n(13)]
+    pub paused: bool,
+    /// The beginning and the end of each file come first.
+    #[n(14)]
+    pub preview: bool,
+    /// Files of other content at its place are overwritten.
+    #[n(15)]
+    pub into_existing: bool,
 }
 
 /// How far a download is.
@@ -70,6 +85,13 @@ impl DownloadEntry {
     /// Where the complete file is or will be.
     pub fn path(&self) -> PathBuf {
         Path::new(&self.folder).join(self.file_name.as_str())
+    }
+
+    /// The wanted files of a folder; `None`: all. What does not fit the metainfo wants nothing.
+    pub fn wanted(&self, metainfo: &Metainfo) -> Option<Bitfield> {
+        let files = u32::try_from(metainfo.files().len()).unwrap_or(u32::MAX);
+        let wanted = self.wanted.as_ref()?;
+        Some(Bitfield::from_wire(wanted, files).unwrap_or_else(|_| Bitfield::new(files)))
     }
 
     /// How messages name it.
@@ -99,6 +121,10 @@ mod tests {
             started_unix_ms: 5,
             took_ms: None,
             sources: vec![("ada".into(), 5)],
+            wanted: Some(vec![0x80].into()),
+            paused: false,
+            preview: true,
+            into_existing: false,
         };
         let downloads = Downloads::open(dir.path().to_owned(), "download").unwrap();
         downloads.put(key, entry.clone()).unwrap();

@@ -48,6 +48,8 @@ mod unlock;
 mod usernames;
 
 pub use cluster::{StartError, Trusted, trust};
+pub use commands::download_file::DownloadOptions;
+pub use commands::pause_download::Cancelled;
 pub use commands::revoke_device::Unsure;
 pub use commands::upload_file::{HashReport, HashStep};
 pub use folder::{FolderError, data_folder};

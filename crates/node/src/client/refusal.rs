@@ -186,6 +186,26 @@ pub enum Refusal {
         /// How we know that it is something else.
         why: String,
     },
+    /// `download_file --only` of a single file.
+    #[error("This is a single file, not a folder")]
+    NotAFolder,
+    /// `download_file --only` of a pattern that picks nothing.
+    #[error("No file in the folder matches `{pattern}`")]
+    NoMatch {
+        /// The pattern as given.
+        pattern: String,
+        /// Paths that come near.
+        close: Vec<String>,
+    },
+    /// `pause_download` of what is paused.
+    #[error("This download is paused already")]
+    AlreadyPaused,
+    /// `pause_download`, `resume_download` or `cancel_download` of what is complete.
+    #[error("This download is complete")]
+    DownloadComplete {
+        /// Where it lies.
+        path: PathBuf,
+    },
     /// The destination's folder does not exist.
     #[error("No such folder: `{}`", .path.display())]
     NoSuchFolder {
@@ -337,7 +357,16 @@ impl Refusal {
             Self::AlreadyDownloading { path } => {
                 return Some(format!("to `{}`; `wait` returns when it is complete", path.display()));
             }
-            Self::DestinationTaken { .. } => "choose another file name, or move the existing one away",
+            Self::DestinationTaken { .. } => {
+                "choose another file name, move the existing one away, or let `--into-existing` overwrite it"
+            }
+            Self::NotAFolder => "leave `--only` out",
+            Self::NoMatch { close, .. } => {
+                let close: Vec<String> = close.iter().map(|path| format!("`{path}`")).collect();
+                return Some(format!("there is {}", close.join(", ")));
+            }
+            Self::AlreadyPaused => "`resume_download <group_id> <file_name>` lets it go on",
+            Self::DownloadComplete { .. } => "`stop_share <group_id> <file_name>` stops sharing it",
             Self::NoSuchFolder { .. } => "create the folder first",
             Self::NoSuchDownload => "`show_downloads` shows what there is",
             Self::WaitTimeout { .. } => {

@@ -59,14 +59,19 @@ impl Session {
         Ok(true)
     }
 
-    async fn resume_download(&self, entry: &DownloadEntry) -> Result<bool, String> {
-        if entry.state != DownloadState::Running || !self.takes_part(&entry.group) {
+    pub(super) async fn resume_download(&self, entry: &DownloadEntry) -> Result<bool, String> {
+        // What is complete is a share, unless it is only some files of a folder.
+        let running = entry.state == DownloadState::Running;
+        if entry.paused || !(running || entry.wanted.is_some()) || !self.takes_part(&entry.group) {
             return Ok(false);
         }
         let metainfo =
             self.metainfo.get(&entry.metainfo).ok_or("what is known about it is damaged; start it again")?;
+        if !running && !is_there(entry, &metainfo) {
+            return Ok(false);
+        }
         self.fetch(entry, metainfo).await.map_err(|e| e.to_string())?;
-        Ok(true)
+        Ok(running)
     }
 
     fn takes_part(&self, group: &GroupId) -> bool {
@@ -90,8 +95,9 @@ impl Session {
         let source = Source::Download {
             folder,
             file_name: entry.file_name.clone(),
-            wanted: None,
-            into_existing: false,
+            wanted: entry.wanted(&metainfo),
+            preview: entry.preview,
+            into_existing: entry.into_existing,
         };
         self.add(entry.group, metainfo, source).await
     }
@@ -116,6 +122,8 @@ impl Session {
                 d.took_ms = Some(took);
                 d.sources = sources;
             });
+        }
+        if entry.state == DownloadState::Running && entry.wanted.is_none() {
             let share = ShareEntry {
                 group: entry.group,
                 name: entry.name.clone(),
@@ -129,7 +137,10 @@ impl Session {
                 )));
             }
         }
-        if let Err(error) = self.publish_share(entry.group, &info_hash, entry.manifest).await {
+        // Who has only some files serves them, but does not count as a sharer.
+        if entry.wanted.is_none()
+            && let Err(error) = self.publish_share(entry.group, &info_hash, entry.manifest).await
+        {
             tracing::info!(%error, "the completed file is not listed as shared by us");
         }
         self.change_download(&info_hash, |d| d.state = DownloadState::Complete);
@@ -229,7 +240,11 @@ impl Session {
 
     /// Why an unfinished download stands still.
     pub(super) fn why_not_running(&self, entry: &DownloadEntry) -> String {
-        let why = if self.takes_part(&entry.group) { "not running" } else { "you are not in this group" };
+        let why = match (self.takes_part(&entry.group), entry.paused) {
+            (false, _) => "you are not in this group",
+            (true, true) => "paused",
+            (true, false) => "not running",
+        };
         why.to_owned()
     }
 
@@ -247,6 +262,17 @@ impl Session {
             }
         }
     }
+}
+
+/// Whether the files that a finished download wanted still lie there: what the user took away is not fetched again.
+fn is_there(entry: &DownloadEntry, metainfo: &Metainfo) -> bool {
+    let (wanted, place) = (entry.wanted(metainfo), entry.path());
+    let files = (0_u32..).zip(metainfo.files());
+    let mut wanted = files.filter(|(file, _)| wanted.as_ref().is_none_or(|wanted| wanted.get(*file)));
+    wanted.all(|(_, file)| {
+        let meta = file.path.under(&place).symlink_metadata();
+        meta.is_ok_and(|meta| meta.is_file() && meta.len() == file.size)
+    })
 }
 
 /// Our place among the members: each starts with other pieces.

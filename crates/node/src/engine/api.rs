@@ -144,6 +144,8 @@ pub enum Source {
         file_name: FileName,
         /// By the number of a file in the metainfo: which ones to fetch. Nothing for all.
         wanted: Option<Bitfield>,
+        /// The beginning and the end of each file come first.
+        preview: bool,
         /// Files that lie at the place and have other content are taken over: what is right in them is kept, the rest
         /// overwritten. Without it they are in the way.
         into_existing: bool,
@@ -178,6 +180,10 @@ pub struct TorrentStatus {
     pub bytes_done: u64,
     /// Bytes of the content.
     pub bytes_total: u64,
+    /// As [`Self::bytes_done`], of the files that are wanted.
+    pub wanted_done: u64,
+    /// Bytes of these.
+    pub wanted_total: u64,
     /// Received content, bytes per second over the last few seconds.
     pub bytes_per_second_down: u64,
     /// Sent content, bytes per second over the last few seconds.
@@ -203,6 +209,8 @@ impl TorrentStatus {
             state: TorrentState::Checking,
             bytes_done: 0,
             bytes_total: metainfo.total_bytes(),
+            wanted_done: 0,
+            wanted_total: metainfo.total_bytes(),
             bytes_per_second_down: 0,
             bytes_per_second_up: 0,
             sources: BTreeMap::new(),
@@ -220,7 +228,7 @@ pub enum TorrentState {
     Checking,
     /// Pieces are missing.
     Downloading,
-    /// Complete and served.
+    /// All that is wanted is there, and served.
     Seeding,
     /// Waits for something that the user can change, such as room on the disk; goes on by itself.
     Paused {

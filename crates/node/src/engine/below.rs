@@ -47,6 +47,11 @@ pub(super) fn rename_over(from: &Path, to: &Path, path: &Parts<'_>) -> io::Resul
     system::rename_over(from, to, path)
 }
 
+/// Removes a file.
+pub(super) fn remove(root: &Path, path: &Parts<'_>) -> io::Result<()> {
+    system::remove(root, path)
+}
+
 /// Gives a folder another name, which is free.
 pub(super) fn rename_folder(from: &Path, to: &Path) -> io::Result<()> {
     system::rename_folder(from, to)
@@ -98,6 +103,11 @@ mod system {
     pub(super) fn rename_over(from: &Path, to: &Path, path: &Parts<'_>) -> io::Result<()> {
         let ((from, name), (to, _)) = (parent(from, path, false)?, parent(to, path, true)?);
         Ok(renameat(&from, name, &to, name)?)
+    }
+
+    pub(super) fn remove(root: &Path, path: &Parts<'_>) -> io::Result<()> {
+        let (folder, name) = parent(root, path, false)?;
+        Ok(unlinkat(&folder, name, AtFlags::empty())?)
     }
 
     #[cfg(any(target_os = "linux", target_vendor = "apple"))]
@@ -207,6 +217,11 @@ mod system {
             from.join(path.iter().collect::<std::path::PathBuf>()),
             to.join(path.iter().collect::<std::path::PathBuf>()),
         )
+    }
+
+    pub(super) fn remove(root: &Path, path: &Parts<'_>) -> io::Result<()> {
+        parent(root, path, false)?;
+        fs::remove_file(root.join(path.iter().collect::<std::path::PathBuf>()))
     }
 
     pub(super) fn rename_folder(from: &Path, to: &Path) -> io::Result<()> {

@@ -43,7 +43,7 @@ use std::time::Duration;
 use ed25519_dalek::SigningKey;
 use peerage_metainfo::Metainfo;
 use peerage_swarm::Rank;
-use peerage_types::{GroupId, InfoHash, InfoHashV1};
+use peerage_types::{FileName, GroupId, InfoHash, InfoHashV1};
 use peerage_wire::{Bitfield, CERT_BYTES_MAX};
 use tokio::net::TcpListener;
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -184,7 +184,7 @@ impl Engine {
         rank: Option<Rank>,
         seed: u64,
     ) -> Result<(), AddError> {
-        let Prepared { storage, have, check, kind, place, sources, wanted } = prepared;
+        let Prepared { storage, have, check, kind, place, sources, wanted, priorities } = prepared;
         let info_hash = metainfo.info_hash();
         let is_download = matches!(kind, Kind::Part { .. });
         let (owner, inbox) = mpsc::unbounded_channel();
@@ -221,6 +221,7 @@ impl Engine {
             place,
             sources,
             wanted,
+            priorities,
             rank,
             seed,
             partial_bytes_max,
@@ -254,6 +255,26 @@ impl Engine {
             // Fails only when the runtime ends.
             let _ = tokio::task::spawn_blocking(move || saved::forget(&state_dir, info_hash)).await;
         }
+    }
+
+    /// Ends a download that is not to go on, and removes what has arrived of it but the files that are complete.
+    ///
+    /// # Errors
+    /// When something cannot be removed; the download has ended all the same.
+    pub async fn discard(
+        &self,
+        metainfo: &Arc<Metainfo>,
+        folder: PathBuf,
+        file_name: FileName,
+    ) -> std::io::Result<()> {
+        self.remove(metainfo.info_hash()).await;
+        let (metainfo, state_dir) = (Arc::clone(metainfo), self.shared.state_dir.clone());
+        let job = tokio::task::spawn_blocking(move || {
+            saved::forget(&state_dir, metainfo.info_hash());
+            prepare::discard(&metainfo, &folder, &file_name)
+        });
+        // Fails only when the runtime ends.
+        job.await.unwrap_or(Ok(()))
     }
 
     /// The roster of `group` has changed: connections of whoever is not a member any more end at once.

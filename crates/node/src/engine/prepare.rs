@@ -1,24 +1,28 @@
 //! Looks at the disk before a torrent starts: what is there, what may be trusted, what has to be checked, and
 //! whether something else is in the way. Blocking.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use peerage_metainfo::Metainfo;
+use peerage_swarm::Priority;
 use peerage_types::limits::FILE_NAME_BYTES_MAX;
 use peerage_types::{FileName, InfoHash, Sha256, UserId};
 use peerage_wire::Bitfield;
 
 use super::api::{AddError, Source};
+use super::below;
 use super::disk::{self, DataFile, FileStamp};
 use super::files::{Files, changed, describe, index};
 use super::saved::{self, Saved};
 use super::storage::Storage;
 
 const PART: &str = ".part";
+/// What a player or viewer looks at first, at each end of a file.
+const PREVIEW_BYTES: u32 = 1024 * 1024;
 
 /// What a torrent starts from.
 #[derive(Debug)]
@@ -35,6 +39,8 @@ pub(super) struct Prepared {
     pub(super) sources: BTreeMap<UserId, u64>,
     /// Files that are to be fetched; nothing for all.
     pub(super) wanted: Option<Bitfield>,
+    /// Of each piece; empty if all are alike.
+    pub(super) priorities: Vec<Priority>,
 }
 
 /// What lies at the place.
@@ -62,7 +68,7 @@ pub(super) fn prepare(
 ) -> Result<Prepared, AddError> {
     match source {
         Source::Seed { path, leaves } => prepare_seed(metainfo, path, leaves, state_dir),
-        Source::Download { folder, file_name, wanted, into_existing } => {
+        Source::Download { folder, file_name, wanted, preview, into_existing } => {
             let error = |error| AddError::Io { what: "use the folder", path: folder.clone(), error };
             let folder = folder.canonicalize().map_err(error)?;
             let place = folder.join(file_name.as_str());
@@ -80,6 +86,7 @@ pub(super) fn prepare(
                 files,
                 saved,
                 wanted,
+                preview,
                 into_existing,
                 have: Bitfield::new(pieces),
                 check: Bitfield::new(pieces),
@@ -130,7 +137,7 @@ fn prepare_seed(
     let (all, none) = (Bitfield::full(metainfo.piece_count()), Bitfield::new(metainfo.piece_count()));
     let (have, check) = if kind == Kind::Complete { (all, none) } else { (none, all) };
     let storage = with_sidecar(metainfo, files, state_dir);
-    Ok(Prepared { storage, have, check, kind, place: path, sources, wanted: None })
+    Ok(Prepared { storage, have, check, kind, place: path, sources, wanted: None, priorities: Vec::new() })
 }
 
 /// A download, while the disk is being looked at.
@@ -141,6 +148,7 @@ struct Download<'a> {
     files: Files,
     saved: Option<Saved>,
     wanted: Option<Bitfield>,
+    preview: bool,
     into_existing: bool,
     have: Bitfield,
     check: Bitfield,
@@ -176,6 +184,7 @@ impl Download<'_> {
             kind,
             place: self.place,
             sources: self.saved.map(|saved| saved.sources).unwrap_or_default(),
+            priorities: priorities(self.metainfo, self.wanted.as_ref(), self.preview),
             wanted: self.wanted,
         })
     }
@@ -268,6 +277,53 @@ impl Download<'_> {
         }
         Ok(())
     }
+}
+
+/// Unwanted files are skipped. For a preview both ends of each wanted file come first.
+fn priorities(metainfo: &Metainfo, wanted: Option<&Bitfield>, preview: bool) -> Vec<Priority> {
+    if wanted.is_none() && !preview {
+        return Vec::new();
+    }
+    let mut priorities = vec![Priority::Skip; metainfo.piece_count() as usize];
+    let ends = PREVIEW_BYTES.div_ceil(metainfo.piece_length());
+    for file in 0..metainfo.files().len() {
+        if wanted.is_some_and(|wanted| !wanted.get(index(file))) {
+            continue;
+        }
+        let pieces = metainfo.file_pieces(file);
+        for piece in pieces.clone() {
+            let at_an_end = piece - pieces.start < ends || pieces.end - piece <= ends;
+            if let Some(priority) = priorities.get_mut(piece as usize) {
+                *priority = if preview && at_an_end { Priority::First } else { Priority::Normal };
+            }
+        }
+    }
+    priorities
+}
+
+/// Removes what a download left that is not to go on. Only files of the share, and folders that are empty then.
+pub(super) fn discard(metainfo: &Metainfo, folder: &Path, file_name: &FileName) -> io::Result<()> {
+    let part = folder.join(part_name(file_name, metainfo.info_hash()));
+    let gone = |result: io::Result<()>| match result {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(())
+        }
+        result => result,
+    };
+    if metainfo.is_single_file() {
+        return gone(fs::remove_file(part));
+    }
+    let mut folders = BTreeSet::from([part.clone()]);
+    for entry in metainfo.files() {
+        gone(below::remove(&part, &below::parts(&entry.path)))?;
+        let place = entry.path.under(&part);
+        folders.extend(place.ancestors().skip(1).take(entry.path.components().len()).map(Path::to_owned));
+    }
+    // Innermost first. What holds something else stays.
+    for folder in folders.iter().rev() {
+        let _ = fs::remove_dir(folder);
+    }
+    Ok(())
 }
 
 /// The plain file at `path`, `None` if there is nothing.

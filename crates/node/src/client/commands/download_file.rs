@@ -10,6 +10,7 @@ use peerage_link::api::path;
 use peerage_metainfo::Metainfo;
 use peerage_types::InfoHash;
 use peerage_types::limits::METAINFO_BYTES_MAX;
+use peerage_wire::Bitfield;
 
 use super::super::destination::Destination;
 use super::super::downloads::{DownloadEntry, DownloadState};
@@ -18,44 +19,81 @@ use super::super::session::Session;
 use super::super::snapshot::{GroupState, unix_ms};
 use super::super::transfers::refuse_add;
 use super::super::{GroupRef, Node, Refusal};
+use super::select::select;
 use super::upload_file::folder_files;
 
 /// Trackers tell each other every second who is online.
 const PRESENCE_TRIES: u32 = 5;
 const PRESENCE_PAUSE: Duration = Duration::from_millis(300);
 
+/// How to download.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DownloadOptions {
+    /// Patterns of files inside of a folder; all files if there are none. See `select`.
+    pub only: Vec<String>,
+    /// Overwrite files of other content that lie at the place.
+    pub into_existing: bool,
+    /// Fetch the beginning and the end of each file first.
+    pub preview: bool,
+}
+
 impl Node {
-    /// Starts a download. `destination` is a folder or a file name.
+    /// Starts a download, or adds files to one of some files of a folder. `destination` is a folder or a file name.
     pub async fn download_file(
         &self,
         group: &GroupRef,
         file: &str,
         destination: &str,
+        options: &DownloadOptions,
     ) -> Result<Started, Refusal> {
         let session = self.inner.session()?;
         let state = session.my_group(group).await?;
         let file = listed(&state, file).ok_or(Refusal::FileUnknown)?;
-        not_here(&session, &file.info_hash)?;
         let place = Destination::resolve(destination, &file.name)?;
+        let before = session.downloads.get(&file.info_hash);
+        let before = before.filter(|entry| entry.wanted.is_some() && entry.path() == place.path());
+        if before.is_none() {
+            not_here(&session, &file.info_hash)?;
+        }
         somebody_offers(&session, &state, file).await?;
         let metainfo = metainfo(&session, file).await?;
+        let mut wanted = select(&metainfo, &options.only)?;
+        if let Some(before) = &before {
+            wanted = joined(wanted, before.wanted(&metainfo));
+        }
+        let files = (0_u32..).zip(metainfo.files());
+        let files = files.filter(|(file, _)| wanted.as_ref().is_none_or(|wanted| wanted.get(*file)));
+        let size = files.map(|(_, file)| file.size).sum();
         let entry = DownloadEntry {
             group: state.view.group,
             group_name: group.to_string(),
             name: file.shown.clone(),
             metainfo: file.metainfo,
             manifest: file.manifest,
-            size: file.size,
+            size,
             folder: unicode(&place.folder)?,
             file_name: place.file_name.clone(),
             state: DownloadState::Running,
             started_unix_ms: unix_ms(),
             took_ms: None,
             sources: Vec::new(),
+            wanted: wanted.map(|wanted| wanted.to_wire().to_vec().into()),
+            paused: false,
+            preview: options.preview,
+            into_existing: options.into_existing,
         };
         let peers = start(&session, file.info_hash, entry, metainfo).await?;
-        Ok(Started { name: file.shown.clone(), size: file.size, path: place.path(), peers })
+        Ok(Started { name: file.shown.clone(), size, path: place.path(), peers })
     }
+}
+
+/// Both selections; all files if one is all.
+fn joined(a: Option<Bitfield>, b: Option<Bitfield>) -> Option<Bitfield> {
+    let (mut a, b) = (a?, b?);
+    for file in b.iter_set() {
+        a.set(file);
+    }
+    (!a.is_full()).then_some(a)
 }
 
 /// The file that a command names: as it is shown, in any Unicode form.
@@ -128,7 +166,7 @@ async fn start(
     session.engine.remove(info_hash).await;
     session.downloads.put(info_hash, entry.clone()).map_err(local)?;
     if let Err(error) = session.fetch(&entry, metainfo).await {
-        restore(session, info_hash, before).map_err(local)?;
+        restore(session, info_hash, before).await.map_err(local)?;
         return Err(refuse_add(error));
     }
     if session.is_seeding(&info_hash) {
@@ -146,22 +184,25 @@ async fn start(
         Ok(Some(peers)) if peers > 0 => Ok(peers),
         refused => {
             session.engine.remove(info_hash).await;
-            restore(session, info_hash, before).map_err(local)?;
+            restore(session, info_hash, before).await.map_err(local)?;
             session.announce_anew().await;
             Err(refused.err().unwrap_or(Refusal::NobodySharing))
         }
     }
 }
 
-fn restore(
+/// As it was before; what was running goes on.
+async fn restore(
     session: &Session,
     info_hash: InfoHash,
     before: Option<DownloadEntry>,
 ) -> Result<(), super::super::folder::FolderError> {
-    match before {
-        Some(entry) => session.downloads.put(info_hash, entry),
-        None => session.downloads.remove(&info_hash).map(|_| ()),
+    let Some(entry) = before else { return session.downloads.remove(&info_hash).map(|_| ()) };
+    session.downloads.put(info_hash, entry.clone())?;
+    if let Err(error) = session.resume_download(&entry).await {
+        tracing::info!(%error, "the earlier download does not go on");
     }
+    Ok(())
 }
 
 fn unicode(path: &Path) -> Result<String, Refusal> {

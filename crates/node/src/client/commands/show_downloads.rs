@@ -35,7 +35,7 @@ fn line(session: &Session, entry: &DownloadEntry, status: Option<&TorrentStatus>
     let checking = running.is_some_and(|s| s.state == TorrentState::Checking);
     let bytes_done = match running {
         _ if entry.state != DownloadState::Running => entry.size,
-        Some(s) if !checking => s.bytes_done,
+        Some(s) if !checking => s.wanted_done,
         _ => 0,
     };
     let took_ms = entry.took_ms.unwrap_or_else(|| unix_ms().saturating_sub(entry.started_unix_ms));

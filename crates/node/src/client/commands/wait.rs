@@ -54,7 +54,11 @@ impl Node {
 }
 
 /// The download that a command names, the latest of several.
-fn named(session: &Session, group: &GroupRef, file: &str) -> Result<(InfoHash, DownloadEntry), Refusal> {
+pub(super) fn named(
+    session: &Session,
+    group: &GroupRef,
+    file: &str,
+) -> Result<(InfoHash, DownloadEntry), Refusal> {
     let fits = |d: &DownloadEntry| {
         d.name == file
             && d.group_name

@@ -224,8 +224,13 @@ impl Node {
 
     pub async fn try_download(&self, shared: &Shared, folder: &Path) -> Result<(), AddError> {
         let file_name = "file.bin".parse().unwrap();
-        let source =
-            Source::Download { folder: folder.to_owned(), file_name, wanted: None, into_existing: false };
+        let source = Source::Download {
+            folder: folder.to_owned(),
+            file_name,
+            wanted: None,
+            preview: false,
+            into_existing: false,
+        };
         self.add(shared, source).await
     }
 

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
-use peerage_swarm::{Config, Input, Layout, Limits, Output, PeerKey, Rank, Swarm};
+use peerage_swarm::{Config, Input, Layout, Limits, Output, PeerKey, Priority, Rank, Swarm};
 use peerage_types::{DeviceId, Time, UserId};
 use peerage_wire::Bitfield;
 use tokio::sync::{mpsc, oneshot};
@@ -99,6 +99,7 @@ pub(super) struct Start {
     pub(super) place: std::path::PathBuf,
     pub(super) sources: BTreeMap<UserId, u64>,
     pub(super) wanted: Option<Bitfield>,
+    pub(super) priorities: Vec<Priority>,
     pub(super) rank: Option<Rank>,
     pub(super) seed: u64,
     /// Our share of the memory for unfinished pieces.
@@ -132,6 +133,9 @@ pub(super) struct Owner {
     pieces: Pieces,
     work: Work,
     report: Report,
+    /// Verified bytes of wanted files, and bytes of these.
+    wanted_done: u64,
+    wanted_total: u64,
     downloads: Option<Running>,
     next_tick: Time,
     stop: Option<oneshot::Sender<()>>,
@@ -149,6 +153,7 @@ impl Owner {
             place,
             sources,
             wanted,
+            priorities,
             rank,
             seed,
             partial_bytes_max,
@@ -160,7 +165,7 @@ impl Owner {
         let partial_bytes_max = partial_bytes_max.max(PARTIAL_BYTES_MIN);
         let limits =
             Limits { partial_bytes_target: partial_bytes_max / 2, partial_bytes_max, ..Limits::default() };
-        let swarm_config = Config { layout, have, priorities: Vec::new(), rank, seed, limits };
+        let swarm_config = Config { layout, have, priorities, rank, seed, limits };
         let now = shared.engine.now();
         let (events_in, events) = mpsc::channel(EVENT_BATCHES_MAX);
         let mut owner = Self {
@@ -178,6 +183,8 @@ impl Owner {
             pieces: Pieces::new(&shared.metainfo, partial_bytes_max),
             work: Work::new(place, kind, wanted, now),
             report: Report::new(sources, now),
+            wanted_done: 0,
+            wanted_total: 0,
             downloads: Some(downloads),
             next_tick: now,
             stop: None,

@@ -423,7 +423,9 @@ impl Owner {
             }
         }
         self.shared.have.set(piece);
-        self.report.done(self.shared.metainfo.piece_bytes(piece));
+        let bytes = self.shared.metainfo.piece_bytes(piece);
+        self.report.done(bytes);
+        self.wanted_done += if self.is_wanted_piece(piece) { u64::from(bytes) } else { 0 };
         self.feed(now, Input::PieceDone(piece));
         let leaves = under_way.and_then(|under_way| under_way.leaves);
         let leaves = leaves.as_ref().unwrap_or(&job.leaves);

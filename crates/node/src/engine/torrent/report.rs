@@ -122,6 +122,8 @@ impl Owner {
             state: self.state.clone(),
             bytes_done: if checking { checked } else { self.report.bytes_done },
             bytes_total: shared.metainfo.total_bytes(),
+            wanted_done: if checking { checked } else { self.wanted_done },
+            wanted_total: self.wanted_total,
             bytes_per_second_down: down,
             bytes_per_second_up: up,
             sources: self.report.sources.clone(),

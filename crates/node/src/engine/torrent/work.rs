@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use peerage_swarm::Swarm;
+use peerage_swarm::{Priority, Swarm};
 use peerage_types::Time;
 use peerage_wire::Bitfield;
 
@@ -153,6 +153,13 @@ impl Owner {
         self.shared.have.set_all(have);
         let bytes = have.iter_set().map(|piece| u64::from(self.shared.metainfo.piece_bytes(piece))).sum();
         self.report.set_done(bytes);
+        let wanted = (0..self.shared.metainfo.piece_count()).filter(|piece| self.is_wanted_piece(*piece));
+        let bytes = |piece: u32| u64::from(self.shared.metainfo.piece_bytes(piece));
+        let (done, total) = wanted.fold((0, 0), |(done, total), piece| {
+            let here = if have.get(piece) { bytes(piece) } else { 0 };
+            (done + here, total + bytes(piece))
+        });
+        (self.wanted_done, self.wanted_total) = (done, total);
         self.state = match self.work.kind {
             Kind::Part { .. } => TorrentState::Downloading,
             Kind::Complete | Kind::Share => {
@@ -163,6 +170,11 @@ impl Owner {
         if self.state == TorrentState::Downloading && self.swarm.is_complete() {
             self.rename();
         }
+    }
+
+    pub(super) fn is_wanted_piece(&self, piece: u32) -> bool {
+        let priority = self.swarm_config.priorities.get(piece as usize);
+        priority.is_none_or(|priority| *priority != Priority::Skip)
     }
 
     /// Files that were found at the place have been checked: those that are the content stay, others are refused, or
@@ -176,7 +188,9 @@ impl Owner {
             }
             let place = files.place_of(file).display().to_string();
             if !*into_existing {
-                return Err(format!("`{place}` exists already and has other content"));
+                return Err(format!(
+                    "`{place}` exists already and has other content: move it away or overwrite it with --into-existing"
+                ));
             }
             files.adopt(file).map_err(|error| format!("cannot take over `{place}`: {}", describe(&error)))?;
         }
