@@ -342,7 +342,7 @@ impl Presence {
     }
 
     /// At most `limit` others in a swarm. In a small one they follow on the asking device, and wrap around. In a large
-    /// one they are a few who follow at each of [`PLACES`] places that depend on the asking device: so everyone gets
+    /// one they are a few who follow at each of `PLACES` places that depend on the asking device: so everyone gets
     /// another part of it, and a piece gets from anybody to anybody in a few steps. (With followers alone it travels
     /// once around the ring: docs/performance.md, "Swarms, simulated".)
     pub fn peers_of(

@@ -9,7 +9,7 @@
 //! | `GET /openapi.json` | all of this, described |
 //! | `GET /…` | the page |
 //!
-//! It listens on loopback only. [`guard`] says who may ask.
+//! It listens on loopback only. `guard` says who may ask.
 
 mod answer;
 mod commands;

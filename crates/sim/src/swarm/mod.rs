@@ -4,7 +4,7 @@
 //! # What is modelled
 //!
 //! * Every message of the engine, with the delay of two access lines; every block of 16 KiB. Between an uplink and the
-//!   receiver's downlink a connection has at most [`transfer`]'s window under way, so a slow receiver does not block
+//!   receiver's downlink a connection has at most `transfer`'s window under way, so a slow receiver does not block
 //!   others. An uplink sends one block of each connection in turn: what TCP connections do that share a bottleneck.
 //! * What `node` does around the engine: whom a tracker names, dialling, the cap on connections, parting of complete
 //!   peers, hashing and writing, leaves that come late, bans, a request queue for each connection that knows nothing of
