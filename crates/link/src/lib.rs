@@ -7,6 +7,7 @@
 pub mod api;
 pub mod armor;
 mod file;
+pub mod files;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod http;

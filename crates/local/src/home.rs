@@ -97,7 +97,11 @@ impl Home {
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path);
         let lock = lock.map_err(fail)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) => {
+                // What a killed one left is no longer true.
+                let _ = fs::remove_file(path.join(RUNNING));
+                Ok(Self { path: path.to_owned(), _lock: lock })
+            }
             Err(TryLockError::WouldBlock) => {
                 let page = read(path).ok().flatten().map(|running| format!("http://{}/", running.api));
                 Err(HomeError::Taken { path: path.to_owned(), page })
@@ -138,11 +142,19 @@ impl Drop for Home {
 pub fn find(path: &Path) -> Result<Running, HomeError> {
     let not_running = || HomeError::NotRunning(path.to_owned());
     let running = read(path)?.ok_or_else(not_running)?;
-    // Left behind by one that was killed?
-    match Home::take(path) {
-        Ok(_) => Err(not_running()),
-        Err(HomeError::Taken { .. }) => Ok(running),
-        Err(error) => Err(error),
+    let lock_path = path.join(LOCK);
+    let fail = |source| HomeError::Io { path: lock_path.clone(), source };
+    let lock = match File::open(&lock_path) {
+        Ok(lock) => lock,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(not_running()),
+        Err(error) => return Err(fail(error)),
+    };
+    // Several may look at once; only a node holds it alone.
+    match lock.try_lock_shared() {
+        // Left behind by one that was killed.
+        Ok(()) => Err(not_running()),
+        Err(TryLockError::WouldBlock) => Ok(running),
+        Err(TryLockError::Error(source)) => Err(fail(source)),
     }
 }
 
@@ -190,6 +202,7 @@ mod tests {
         let running = Running::new("127.0.0.1:7610".parse().unwrap()).unwrap();
         fs::write(folder.path().join(RUNNING), serde_json::to_vec(&running).unwrap()).unwrap();
         assert!(matches!(find(folder.path()), Err(HomeError::NotRunning(_))));
-        assert!(!folder.path().join(RUNNING).exists(), "and what it left is cleared away");
+        drop(Home::take(folder.path()).unwrap());
+        assert!(!folder.path().join(RUNNING).exists(), "and what it left is cleared away by the next one");
     }
 }

@@ -237,7 +237,7 @@ impl Swarm {
                 self.check_piece(piece)?;
                 self.asked(slot, piece);
             }
-            Input::Uploaded(..) => self.uploaded(slot),
+            Input::Uploaded(_, bytes) => self.uploaded(slot, bytes),
             Input::BlockArrived(_, block) => return self.block_arrived(slot, block),
             Input::BlockBad(..)
             | Input::Connected { .. }

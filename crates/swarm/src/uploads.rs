@@ -42,6 +42,8 @@ pub(crate) struct Upload {
     pub(crate) turn: Turn,
     /// Bytes of pieces that it has begun to ask for in this turn.
     asked_bytes: u64,
+    /// Bytes that have left for it in this turn.
+    sent_bytes: u64,
     /// Pieces that it asks for and has not got yet.
     taken: Vec<u32>,
     /// What we suggested in this turn and it has not asked for.
@@ -70,6 +72,8 @@ impl Upload {
 impl Swarm {
     /// A connection begins.
     pub(crate) fn upload_to(&mut self, slot: Slot) {
+        // Behind everybody who waits: else whoever connects anew after each turn is always first.
+        self.peers[slot].upload.served = self.turns;
         let crowded = self.peers.len() > self.limits.upload_slots as usize;
         if !crowded {
             self.unchoke(slot);
@@ -108,9 +112,18 @@ impl Swarm {
         }
     }
 
-    /// Bytes have left for the peer.
-    pub(crate) fn uploaded(&mut self, slot: Slot) {
-        self.peers[slot].upload.progress = self.now;
+    /// Bytes have left for the peer. Whoever takes more than its turn, by asking for the same piece again and again or
+    /// for pieces that it says it has, loses it while others wait.
+    pub(crate) fn uploaded(&mut self, slot: Slot, bytes: u64) {
+        let most = self.limits.upload_turn_bytes.saturating_add(2 * u64::from(self.layout.piece_length()));
+        let crowded = self.is_crowded();
+        let upload = &mut self.peers[slot].upload;
+        upload.progress = self.now;
+        upload.sent_bytes = upload.sent_bytes.saturating_add(bytes);
+        if upload.turn == Turn::Serving && upload.sent_bytes > most && crowded {
+            self.end_turn(slot);
+            self.assign_slots();
+        }
     }
 
     /// The peer has one more piece.
@@ -209,7 +222,7 @@ impl Swarm {
 
     fn unchoke(&mut self, slot: Slot) {
         let upload = &mut self.peers[slot].upload;
-        (upload.turn, upload.asked_bytes) = (Turn::Serving, 0);
+        (upload.turn, upload.asked_bytes, upload.sent_bytes) = (Turn::Serving, 0, 0);
         (upload.progress, upload.begun) = (self.now, false);
         self.suggest_some(slot);
         self.outputs.push_back(Output::Unchoke(self.peers[slot].key));

@@ -16,7 +16,6 @@ mod body;
 mod clock;
 mod config;
 mod error;
-mod files;
 mod folder;
 mod gate;
 mod ground;

@@ -83,6 +83,8 @@ pub(crate) const METAINFO_GRACE: Duration = Duration::from_secs(10);
 pub(crate) const METAINFO_CHUNK_BYTES: usize = 64 * 1024;
 /// Metainfo files that are fetched from other trackers at once.
 pub(crate) const METAINFO_FETCHES_MAX: usize = 2;
+/// Of these, of one account, waiting ones included: so no account keeps others from them.
+pub(crate) const METAINFO_FETCHES_OF_USER_MAX: usize = 2;
 /// Groups of which one answer shows a device's last records.
 pub(crate) const HEADS_PAGE_GROUPS: usize = 32;
 

@@ -20,9 +20,10 @@ use tokio::time::timeout;
 
 use crate::error::Failure;
 use crate::limits::{
-    METAINFO_CHUNK_BYTES, METAINFO_FETCHES_MAX, METAINFO_GRACE, METAINFO_IN_FLIGHT_BYTES_MAX,
-    METAINFO_IN_FLIGHT_OF_USER_MAX, METAINFO_RATE_MIN, METAINFO_WAIT_MAX,
+    METAINFO_CHUNK_BYTES, METAINFO_FETCHES_MAX, METAINFO_FETCHES_OF_USER_MAX, METAINFO_GRACE,
+    METAINFO_IN_FLIGHT_BYTES_MAX, METAINFO_IN_FLIGHT_OF_USER_MAX, METAINFO_RATE_MIN, METAINFO_WAIT_MAX,
 };
+use crate::places::Places;
 
 /// What is counted in: small files cost little, and the counts fit into a semaphore.
 const UNIT_BYTES: usize = METAINFO_CHUNK_BYTES;
@@ -43,6 +44,8 @@ pub(crate) struct MetainfoSlots {
     pub(crate) reads: Lane,
     /// Files that are fetched from other trackers.
     pub(crate) fetches: Semaphore,
+    /// Of these, of one account.
+    pub(crate) fetching: Places<UserId>,
 }
 
 /// Room for one file.
@@ -54,7 +57,12 @@ pub(crate) struct Slot {
 
 impl Default for MetainfoSlots {
     fn default() -> Self {
-        Self { uploads: Lane::new(), reads: Lane::new(), fetches: Semaphore::new(METAINFO_FETCHES_MAX) }
+        Self {
+            uploads: Lane::new(),
+            reads: Lane::new(),
+            fetches: Semaphore::new(METAINFO_FETCHES_MAX),
+            fetching: Places::new(METAINFO_FETCHES_OF_USER_MAX),
+        }
     }
 }
 

@@ -21,7 +21,7 @@ use crate::config::{Started, TrackerConfig, TrackerError};
 use crate::folder::DataFolder;
 use crate::ground::{Earlier, Ground};
 use crate::lanes::Lanes;
-use crate::limits::EVENT_STREAMS_PER_DEVICE_MAX;
+use crate::limits::{EVENT_STREAMS_PER_DEVICE_MAX, OPEN_FILES};
 use crate::metainfo_slots::MetainfoSlots;
 use crate::metrics::Metrics;
 use crate::monitor::{self, Life};
@@ -35,7 +35,7 @@ use crate::state::{Shared, State};
 use crate::verifier::{self, Verifier};
 use crate::views::Views;
 use crate::writer::{self, Commit, Signals, Written};
-use crate::{accept, files, keeper, mend, reload, routes};
+use crate::{accept, keeper, mend, reload, routes};
 
 /// Runs one tracker until `shutdown` is ready: then it finishes what is in flight and returns. It prints nothing;
 /// `started` is called once, as soon as connections are accepted. A drill
@@ -62,7 +62,7 @@ pub async fn run_behind(
     started: impl FnOnce(&Started),
     before: impl Fn(axum::Router) -> axum::Router,
 ) -> Result<(), TrackerError> {
-    files::allow();
+    peerage_link::files::allow(OPEN_FILES);
     let watched = Watched::start(config.metrics).await?;
     let mut shutdown = pin!(shutdown);
     let mut started = Some(started);

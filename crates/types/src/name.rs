@@ -91,6 +91,9 @@ impl FromStr for FileName {
             "." | ".." => refuse("it names a folder"),
             _ if text.len() > FILE_NAME_BYTES_MAX => refuse("it is longer than 255 bytes"),
             _ if text.contains(['/', '\\']) => refuse("it contains a path separator"),
+            _ if text.contains(':') => {
+                refuse("it contains a colon, which names a drive or a stream on Windows")
+            }
             _ if text.chars().any(is_hidden) => refuse("it contains a control character"),
             _ if !is_nfc(text) => refuse("it is not in Unicode NFC"),
             _ if is_device(text) => refuse("it is a device on Windows"),

@@ -39,9 +39,10 @@ impl Node {
             .unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let (_, url) = line.trim().split_once("http://").unwrap_or_else(|| panic!("{line}"));
-        let (api, token) = url.split_once("/#token=").unwrap();
-        Self { process, data, api: api.parse().unwrap(), token: token.to_owned() }
+        assert!(line.contains("http://") && !line.contains("token"), "no secret goes to a pipe: {line}");
+        let running: Value = serde_json::from_slice(&std::fs::read(data.join("node.json")).unwrap()).unwrap();
+        let field = |name: &str| running[name].as_str().unwrap().to_owned();
+        Self { process, data, api: field("api").parse().unwrap(), token: field("token") }
     }
 
     /// Runs a subcommand with this on its standard input.

@@ -37,7 +37,16 @@ pub(super) async fn command(
         Some(hashing) => hashing.report(),
         None => Arc::new(|_| {}),
     };
-    let Some(outcome) = run(&api.node, parsed.map(Some), report).await else {
+    // These two may take as long as they like, and change nothing when they are given up.
+    let may_wait = matches!(parsed, Ok(Command::Wait { .. } | Command::UploadFile { .. }));
+    let mut ending = api.ending.clone();
+    let outcome = tokio::select! {
+        outcome = run(&api.node, parsed.map(Some), report) => outcome,
+        _ = ending.wait_for(|ending| *ending), if may_wait => {
+            return answer::error(StatusCode::SERVICE_UNAVAILABLE, "the node is being ended");
+        }
+    };
+    let Some(outcome) = outcome else {
         return answer::error(StatusCode::BAD_REQUEST, "nothing to do");
     };
     let reply = shown(spec.name, &outcome, headers.contains_key(LINES));

@@ -23,6 +23,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, State};
 use axum::middleware;
@@ -42,6 +43,8 @@ pub use self::openapi::{document, reply_schema};
 
 /// Where the API is, below the address.
 pub const API: &str = "/api/v1";
+/// How long requests under way may take when the node ends.
+const CLOSE_MAX: Duration = Duration::from_secs(3);
 /// Largest request; far above any command with two paths in it.
 const REQUEST_BYTES_MAX: usize = 64 * 1024;
 
@@ -132,14 +135,15 @@ impl Server {
         }
     }
 
-    /// Ends all streams, answers what has begun, and closes.
-    pub async fn close(self) {
+    /// Ends all streams and commands that wait, and closes; what has not ended then is cut off.
+    pub async fn close(mut self) {
         // Nobody listening means that it has ended already.
         let _ = self.ending.send(true);
-        match self.serving.await {
-            Ok(Ok(())) => {}
+        match tokio::time::timeout(CLOSE_MAX, &mut self.serving).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => tracing::warn!(%error, "the local API ended badly"),
             Ok(Err(error)) => tracing::warn!(%error, "the local API ended badly"),
-            Err(error) => tracing::warn!(%error, "the local API ended badly"),
+            Err(_) => self.serving.abort(),
         }
     }
 }

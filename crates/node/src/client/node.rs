@@ -18,6 +18,8 @@ use super::{GroupRef, Refusal};
 
 /// Notices that wait for a slow reader; older ones are dropped.
 const NOTICES_MAX: usize = 256;
+/// Files and sockets of a busy node: connections of its torrents, and files of shared folders.
+const OPEN_FILES: u64 = 16_384;
 /// How often accounts that nobody is logged in to get their outboxes emptied.
 const OUTBOX_INTERVAL: Duration = Duration::from_secs(10);
 /// How long `exit` waits for the outbox.
@@ -64,6 +66,7 @@ impl Node {
     /// Checks the configuration: the list can be read, the address can be listened on, the folder can be written.
     /// Contacts no tracker yet.
     pub async fn start(config: NodeConfig) -> Result<Self, StartError> {
+        peerage_link::files::allow(OPEN_FILES);
         let list = TrackerList::load(&config.list)?;
         let listen = listen_address(&config.listen).await?;
         let root = DataRoot::resolve(config.data.as_deref()).map_err(|e| {

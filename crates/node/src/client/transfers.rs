@@ -70,7 +70,7 @@ impl Session {
         if !running && !is_there(entry, &metainfo) {
             return Ok(false);
         }
-        self.fetch(entry, metainfo).await.map_err(|e| e.to_string())?;
+        self.fetch(entry, metainfo, true).await.map_err(|e| e.to_string())?;
         Ok(running)
     }
 
@@ -89,15 +89,21 @@ impl Session {
         self.add(group, metainfo, Source::Seed { path, leaves }).await
     }
 
-    /// Starts or continues a download.
-    pub(super) async fn fetch(&self, entry: &DownloadEntry, metainfo: Arc<Metainfo>) -> Result<(), AddError> {
+    /// Starts a download, or continues it when `continued`: what the user has put into its place since then is never
+    /// overwritten.
+    pub(super) async fn fetch(
+        &self,
+        entry: &DownloadEntry,
+        metainfo: Arc<Metainfo>,
+        continued: bool,
+    ) -> Result<(), AddError> {
         let folder = PathBuf::from(&entry.folder);
         let source = Source::Download {
             folder,
             file_name: entry.file_name.clone(),
             wanted: entry.wanted(&metainfo),
             preview: entry.preview,
-            into_existing: entry.into_existing,
+            into_existing: entry.into_existing && !continued,
         };
         self.add(entry.group, metainfo, source).await
     }

@@ -84,7 +84,12 @@ pub(crate) async fn fetch(
             (bytes.ok_or_else(nowhere)?, slot)
         }
         (None, None) => return Err(nowhere()),
-        (None, Some(_)) => {
+        (None, Some(by)) => {
+            let Some(_of_user) = state.metainfo.fetching.take(by) else {
+                let message =
+                    "this account asks for more files at once that other trackers must be asked for";
+                return Err(Failure::new(ErrorCode::TooMany, message).hint("try again in a moment"));
+            };
             let _few = state.metainfo.fetches.acquire().await.map_err(|_| Failure::stopping())?;
             let bytes = keeper::fetch(&state, id).await.ok_or_else(nowhere)?;
             let slot = state.metainfo.reads.room(user, bytes.len()).await?;

@@ -1,15 +1,16 @@
 //! `peerage up`: the node of this machine, in the foreground.
 
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use peerage_link::list::TrackerList;
 use peerage_local::command::{Spec, from_object};
-use peerage_local::home::Home;
+use peerage_local::home::{Home, HomeError};
 use peerage_local::http::Server;
 use peerage_local::reply::{close_lines, notice_line, plain};
 use peerage_node::client::{Invite, Node, NodeConfig, data_folder};
@@ -22,6 +23,9 @@ use crate::signals;
 
 /// Where peers connect to, unless said otherwise.
 const LISTEN: &str = "0.0.0.0:7600";
+/// How often, and how long after one another, it is tried to take the data folder.
+const TAKE_TRIES: u32 = 20;
+const TAKE_WAIT: Duration = Duration::from_millis(10);
 /// Port of the page, unless said otherwise or taken.
 const PAGE_PORT: u16 = 7610;
 
@@ -62,7 +66,7 @@ pub struct Args {
 /// Runs the node until it is asked to end.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let folder = data_folder(args.which.data.as_deref())?;
-    let home = match Home::take(&folder) {
+    let home = match take(&folder).await {
         Ok(home) => home,
         Err(error) => return Ok(refuse(&error)),
     };
@@ -97,7 +101,11 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     // Only what works is remembered.
     settings.save(&folder)?;
     let page = server.running().page();
-    println!("Peerage is running: {page}");
+    match io::stdout().is_terminal() {
+        true => println!("Peerage is running: {page}"),
+        // A journal or a log file is no place for what opens it.
+        false => println!("Peerage is running: http://{}/", server.running().api),
+    }
     match login {
         Some(login) => login.run(&node, args.invite).await,
         None => {
@@ -105,7 +113,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
     }
     if !args.no_open && io::stdout().is_terminal() {
-        open(&page);
+        open(&folder, &page);
     }
     let notices = tokio::spawn(say_notices(node.notices()));
     let mut stop = signals::shutdown();
@@ -185,7 +193,14 @@ fn settings(args: &Args, folder: &Path) -> anyhow::Result<Settings> {
 fn list_of(invite: &Invite, kept: Option<PathBuf>, folder: &Path) -> anyhow::Result<PathBuf> {
     let Some(kept) = kept else {
         let path = folder.join("trackers.txt");
-        std::fs::write(&path, invite.list()).with_context(|| format!("`{}`", path.display()))?;
+        let text = invite.list();
+        let there = std::fs::read_to_string(&path).is_ok_and(|there| there == text);
+        if !there {
+            let file = std::fs::File::create_new(&path);
+            let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
+            written
+                .with_context(|| format!("`{}` is there already, or cannot be written", path.display()))?;
+        }
         return Ok(path);
     };
     let list = TrackerList::load(&kept)?;
@@ -230,8 +245,20 @@ async fn say_notices(mut notices: tokio::sync::broadcast::Receiver<peerage_node:
     }
 }
 
-/// Opens the page where there is a desktop; without one there is nothing to do.
-fn open(page: &str) {
+/// Takes the folder, even if somebody else looks at its lock at this moment.
+async fn take(folder: &Path) -> Result<Home, HomeError> {
+    for _ in 0..TAKE_TRIES {
+        match Home::take(folder) {
+            Err(HomeError::Taken { .. }) => tokio::time::sleep(TAKE_WAIT).await,
+            taken => return taken,
+        }
+    }
+    Home::take(folder)
+}
+
+/// Opens the page where there is a desktop; without one there is nothing to do. The browser is given a file that leads
+/// there: anybody on the machine can read the arguments of a program.
+fn open(folder: &Path, page: &str) {
     let has_desktop = cfg!(not(all(unix, not(target_os = "macos"))))
         || ["DISPLAY", "WAYLAND_DISPLAY"]
             .iter()
@@ -239,13 +266,26 @@ fn open(page: &str) {
     if !has_desktop {
         return;
     }
+    let path = folder.join("open.html");
+    let leads = format!(
+        "<!doctype html><meta http-equiv=\"refresh\" content=\"0;url={page}\"><a href=\"{page}\">Peerage</a>\n"
+    );
+    // Readable by its owner only, like every temporary file.
+    let written = tempfile::NamedTempFile::new_in(folder).and_then(|mut file| {
+        file.write_all(leads.as_bytes())?;
+        Ok(file.persist(&path)?)
+    });
+    if let Err(error) = written {
+        tracing::info!(%error, "the page cannot be opened by itself");
+        return;
+    }
     let mut command = if cfg!(windows) {
         let mut command = Command::new("cmd");
-        command.args(["/c", "start", "", page]);
+        command.args(["/c", "start", ""]).arg(&path);
         command
     } else {
         let mut command = Command::new(if cfg!(target_os = "macos") { "open" } else { "xdg-open" });
-        command.arg(page);
+        command.arg(&path);
         command
     };
     let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());

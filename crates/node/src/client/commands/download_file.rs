@@ -165,7 +165,7 @@ async fn start(
     // What failed earlier may still be there.
     session.engine.remove(info_hash).await;
     session.downloads.put(info_hash, entry.clone()).map_err(local)?;
-    if let Err(error) = session.fetch(&entry, metainfo).await {
+    if let Err(error) = session.fetch(&entry, metainfo, false).await {
         restore(session, info_hash, before).await.map_err(local)?;
         return Err(refuse_add(error));
     }

@@ -49,7 +49,7 @@ pub(super) struct Serve {
     gate: Arc<Gate>,
     choking: bool,
     /// Pieces that are served even so.
-    allowed: Vec<u32>,
+    allowed: Vec<Allowed>,
     /// The piece of the last request.
     asked_piece: Option<u32>,
     requests: VecDeque<BlockRef>,
@@ -57,6 +57,13 @@ pub(super) struct Serve {
     job: Option<Job>,
     /// How many runs the next read takes.
     runs: usize,
+}
+
+/// A piece that is served to a choked peer.
+struct Allowed {
+    piece: u32,
+    /// What it may still ask of it.
+    bytes_left: u64,
 }
 
 impl Serve {
@@ -81,7 +88,7 @@ impl Serve {
         if choking {
             let allowed = &self.allowed;
             self.requests.retain(|block| {
-                let keep = allowed.contains(&block.piece);
+                let keep = allowed.iter().any(|allowed| allowed.piece == block.piece);
                 if !keep {
                     out.push(&Message::Reject(*block));
                 }
@@ -94,7 +101,10 @@ impl Serve {
 
     /// Goes on answering for this piece while the peer is choked.
     pub(super) fn allow(&mut self, piece: u32) {
-        self.allowed.push(piece);
+        // Once more for blocks that have to be sent again; not for ever.
+        let bytes_left = 2 * u64::from(self.shared.metainfo.piece_bytes(piece));
+        self.allowed.retain(|allowed| allowed.piece != piece);
+        self.allowed.push(Allowed { piece, bytes_left });
     }
 
     /// The peer wants a block. Gives the piece when it begins to ask for another one.
@@ -105,7 +115,7 @@ impl Serve {
         if !inside || block.len == 0 || block.len > BLOCK_BYTES_WIRE_MAX {
             return Err(Closed::Fault("it asked for a block that does not exist"));
         }
-        let refused = (self.choking && !self.allowed.contains(&block.piece))
+        let refused = !self.may_ask(block)
             || self.requests.len() >= REQUESTS_REJECT
             || self.shared.broken.load(Ordering::Relaxed)
             || !self.shared.have.get(block.piece);
@@ -116,6 +126,21 @@ impl Serve {
         self.requests.push_back(block);
         let before = self.asked_piece.replace(block.piece);
         Ok((before != Some(block.piece)).then_some(block.piece))
+    }
+
+    /// Whether a block is among what we serve this peer now; of allowed pieces only so much.
+    fn may_ask(&mut self, block: BlockRef) -> bool {
+        if !self.choking {
+            return true;
+        }
+        let allowed = self.allowed.iter_mut().find(|allowed| allowed.piece == block.piece);
+        allowed.is_some_and(|allowed| match allowed.bytes_left.checked_sub(u64::from(block.len)) {
+            Some(left) => {
+                allowed.bytes_left = left;
+                true
+            }
+            None => false,
+        })
     }
 
     /// The peer does not want a block any more. What is being read comes all the same.
@@ -206,7 +231,8 @@ impl Serve {
                 None => Message::HashReject(range),
             });
         }
-        if let Some(error) = served.error {
+        // Too many open files says nothing about this one: the blocks are rejected, and asked for again.
+        if let Some(error) = served.error.filter(|error| !is_shortage(error)) {
             self.shared.broken.store(true, Ordering::Relaxed);
             self.shared.tell(Msg::ReadFailed(error));
         }
@@ -240,6 +266,20 @@ struct SentBuf {
 impl AsRef<[u8]> for SentBuf {
     fn as_ref(&self) -> &[u8] {
         &self.buf[..self.len]
+    }
+}
+
+/// Whether the process or the system has no descriptor left.
+fn is_shortage(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::io::Errno;
+        matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = error;
+        false
     }
 }
 
