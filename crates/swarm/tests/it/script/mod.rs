@@ -79,6 +79,7 @@ fn inputs(who: &str, verb: &str, rest: &[&str]) -> Vec<Input> {
         "wants-ours" => vec![Input::RemoteInterested(peer, true)],
         "has-enough" => vec![Input::RemoteInterested(peer, false)],
         "asks" => pieces().map(|piece| Input::Asked(peer, piece)).collect(),
+        "takes" => pieces().map(|bytes| Input::Uploaded(peer, u64::from(bytes))).collect(),
         "chokes" => vec![Input::Choked(peer)],
         "unchokes" => vec![Input::Unchoked(peer)],
         "suggests" => pieces().map(|piece| Input::Suggest(peer, piece)).collect(),

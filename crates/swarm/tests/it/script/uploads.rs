@@ -131,3 +131,53 @@ fn a_slot_is_not_kept_by_who_asks_for_nothing_or_takes_nothing() {
     "#]],
     );
 }
+
+#[test]
+fn a_turn_ends_too_for_who_asks_for_what_it_says_it_has_again_and_again() {
+    let steps = "a joins; b joins; c joins; a wants-ours; b wants-ours; c wants-ours; a gets 0; a asks 0; a takes 60000;
+                 a takes 60000";
+    check(
+        seeder(|c| c.limits.suggest = false),
+        steps,
+        expect![[r#"
+        a joins: a unchoke,
+        b joins: b unchoke,
+        c joins:
+        a wants-ours:
+        b wants-ours:
+        c wants-ours:
+        a gets 0:
+        a asks 0:
+        a takes 60000:
+        a takes 60000: a choke, c unchoke,
+    "#]],
+    );
+}
+
+#[test]
+fn who_connects_anew_waits_behind_the_others() {
+    let steps = "a joins; b joins; c joins; d joins; a wants-ours; b wants-ours; c wants-ours; d wants-ours; a asks 0; a leaves;
+                 a joins; a wants-ours; b asks 1; b gets 1; c asks 2; c gets 2";
+    check(
+        seeder(|c| c.limits.suggest = false),
+        steps,
+        expect![[r#"
+        a joins: a unchoke,
+        b joins: b unchoke,
+        c joins:
+        d joins:
+        a wants-ours:
+        b wants-ours:
+        c wants-ours:
+        d wants-ours:
+        a asks 0: a allow 0, a choke,
+        a leaves: c unchoke,
+        a joins:
+        a wants-ours:
+        b asks 1: b allow 1, b choke,
+        b gets 1: d unchoke,
+        c asks 2: c allow 2, c choke,
+        c gets 2: a unchoke,
+    "#]],
+    );
+}
