@@ -123,10 +123,17 @@ impl World {
 
     /// Whoever lost a name goes on as `name#tag`: each account is complete, and what people type leads to it.
     pub(super) fn everybody_can_log_in(&mut self) -> Result<(), Broken> {
-        for at in 0..self.nodes.len() {
+        // Nobody mends the disk of a tracker that has left.
+        for at in self.members() {
             for person in 0..self.people.len() {
                 let Some(view) = self.account_at(at, self.people[person].user) else { continue };
-                let Some(name) = view.names.first().map(|claim| &claim.name) else { continue };
+                let Some(claim) = view.names.first() else { continue };
+                let name = &claim.name;
+                // What the last disk that had it lost is nowhere, although some still remember it.
+                let held = |at: &usize| self.nodes[*at].disk.image().get(&claim.record).is_some();
+                if self.checks.is_harmed() && !self.members().iter().any(held) {
+                    continue;
+                }
                 // A bundle may be torn when the only disk that has it dies before everything was passed on.
                 let lost = self.nodes.iter().any(|node| node.disk.generation + node.disk.harmed > 0);
                 if lost && (view.auth.is_none() || view.devices.is_empty()) {
@@ -145,7 +152,7 @@ impl World {
                 let users: std::collections::BTreeSet<_> = tagged.map(|claim| claim.user).collect();
                 if winner.is_none() || users.len() != 1 || !users.contains(&person.user) {
                     return Rule::OneWinner.broken(format!(
-                        "nobody finds {:?} as `{}` on tracker {at}",
+                        "nobody finds {:?} as `{}` on tracker {at}: winner {winner:?}, by tag {users:?} of {claims:?}",
                         person.user,
                         name.as_str()
                     ));
