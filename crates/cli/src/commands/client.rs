@@ -4,10 +4,10 @@ use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
-use peerage_node::client::{Node, NodeConfig};
+use peerage_node::client::NodeConfig;
 
+use super::start_node;
 use crate::shell::{pipe, terminal};
 
 /// Arguments of `peerage client`.
@@ -39,15 +39,9 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         list: args.list,
         data: args.data,
     };
-    let node = match Node::start(config).await {
-        Ok(node) => Arc::new(node),
-        Err(error) => {
-            eprintln!("error: {error}");
-            if let Some(hint) = error.hint() {
-                eprintln!("hint: {hint}");
-            }
-            return Ok(ExitCode::from(error.exit_code()));
-        }
+    let node = match start_node(config).await {
+        Ok(node) => node,
+        Err(code) => return Ok(code),
     };
     if args.json || !std::io::stdin().is_terminal() {
         Ok(pipe::run(node, args.json).await)

@@ -5,3 +5,19 @@ pub mod cluster;
 pub mod node;
 pub mod tracker;
 pub mod trust;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use peerage_node::client::{Node, NodeConfig};
+
+/// Starts a node; else what to end the program with, said already.
+async fn start_node(config: NodeConfig) -> Result<Arc<Node>, ExitCode> {
+    Node::start(config).await.map(Arc::new).map_err(|error| {
+        eprintln!("error: {error}");
+        if let Some(hint) = error.hint() {
+            eprintln!("hint: {hint}");
+        }
+        ExitCode::from(error.exit_code())
+    })
+}

@@ -18,7 +18,7 @@ pub(crate) struct Schema {
 /// lie that a snapshot brought before its vector.
 pub(crate) const LOG: Schema = Schema {
     application_id: 0x5045_4552,
-    version: 1,
+    version: 2,
     create: "
         CREATE TABLE meta (
             key TEXT PRIMARY KEY NOT NULL,

@@ -19,6 +19,7 @@ use tokio::sync::broadcast::error::RecvError;
 use super::refuse;
 use super::secrets::Secrets;
 use super::settings::Settings;
+use crate::commands::start_node;
 use crate::signals;
 
 /// Where peers connect to, unless said otherwise.
@@ -86,15 +87,9 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         list,
         data: Some(folder.clone()),
     };
-    let node = match Node::start(config).await {
-        Ok(node) => Arc::new(node),
-        Err(error) => {
-            eprintln!("error: {error}");
-            if let Some(hint) = error.hint() {
-                eprintln!("hint: {hint}");
-            }
-            return Ok(ExitCode::from(error.exit_code()));
-        }
+    let node = match start_node(config).await {
+        Ok(node) => node,
+        Err(code) => return Ok(code),
     };
     let mut server = serve(&node, settings.page).await?;
     home.announce(server.running())?;
