@@ -42,6 +42,20 @@ pub enum StoreError {
         /// The highest that we can read.
         known: i64,
     },
+    /// Environment: written by an older program, before the first release; there is nothing that carries it over.
+    #[error(
+        "`{}` has schema version {found}, this program needs {known}: move it away, and the tracker takes everything from \
+         the other trackers",
+        .path.display()
+    )]
+    Older {
+        /// The database.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// The one that we read.
+        known: i64,
+    },
     /// Environment: some other program's database.
     #[error("`{}` is not a database of this program (application id {found:#x})", .path.display())]
     Foreign {

@@ -141,6 +141,9 @@ pub(crate) fn recognise(db: &Connection, path: &Path, schema: &Schema) -> Result
     if version < 1 || tables == 0 {
         return Err(Fault::Damaged(format!("it says that it has schema version {version}")));
     }
+    if version < schema.version {
+        return Err(StoreError::Older { path, found: version, known: schema.version }.into());
+    }
     Ok(version)
 }
 

@@ -123,8 +123,18 @@ fn refuses_what_it_cannot_read() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("newer.db");
     drop(SqliteStore::open(&path).unwrap());
-    Connection::open(&path).unwrap().pragma_update(None, "user_version", 2).unwrap();
-    assert!(matches!(refused(&path), StoreError::Newer { found: 2, known: 1, .. }));
+    let known: i64 =
+        Connection::open(&path).unwrap().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    let set = |version: i64| {
+        Connection::open(&path).unwrap().pragma_update(None, "user_version", version).unwrap();
+        refused(&path)
+    };
+    assert!(
+        matches!(set(known + 1), StoreError::Newer { found, known: k, .. } if (found, k) == (known + 1, known))
+    );
+    assert!(
+        matches!(set(known - 1), StoreError::Older { found, known: k, .. } if (found, k) == (known - 1, known))
+    );
 
     let path = folder.path().join("foreign.db");
     Connection::open(&path).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
