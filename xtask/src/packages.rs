@@ -14,7 +14,7 @@ pub struct Package {
 }
 
 /// What `cargo xtask test` wants to have.
-pub const FOR_TESTS: [Package; 2] = [
+pub const FOR_TESTS: [Package; 4] = [
     Package {
         program: "tcpdump",
         probe: "--version",
@@ -26,6 +26,18 @@ pub const FOR_TESTS: [Package; 2] = [
         probe: "--version",
         package: "strace",
         why: "the trace tests, which show that a write is on the disk before it is acknowledged",
+    },
+    Package {
+        program: "chromium",
+        probe: "--version",
+        package: "chromium",
+        why: "the tests of the page in a browser",
+    },
+    Package {
+        program: "chromedriver",
+        probe: "--version",
+        package: "chromium-driver",
+        why: "the tests of the page in a browser",
     },
 ];
 

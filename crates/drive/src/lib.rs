@@ -1,9 +1,10 @@
 //! Drives `peerage` processes through their pipes, as a user's script does.
 //!
 //! The demo, the end-to-end tests and the benchmarks all stand outside the program and look at it through the
-//! same door: `peerage tracker …` and `peerage client --json …`. Blocking, one thread per pipe, no runtime.
+//! same door: `peerage tracker …` and `peerage client --json …`, and at the page through a browser. Blocking, one thread per pipe, no runtime.
 //! Every process is killed when its handle is dropped.
 
+pub mod browser;
 mod client;
 mod mesh;
 mod pipe;

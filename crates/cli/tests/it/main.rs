@@ -14,6 +14,7 @@ mod hostile;
 mod membership;
 mod node;
 mod operators;
+mod page;
 mod partition;
 mod reach;
 mod refusals;

@@ -14,15 +14,15 @@ use serde_json::Value;
 use crate::world::{PATIENCE, PROGRAM, World, assert_same};
 
 /// A node in the foreground; killed on drop.
-struct Node {
+pub struct Node {
     process: Child,
     data: PathBuf,
-    api: SocketAddr,
-    token: String,
+    pub api: SocketAddr,
+    pub token: String,
 }
 
 impl Node {
-    fn up(world: &World, name: &str) -> Self {
+    pub fn up(world: &World, name: &str) -> Self {
         Self::start(world, name, &["--trackers", world.list.to_str().unwrap()])
     }
 
