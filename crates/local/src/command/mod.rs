@@ -1,13 +1,14 @@
 //! Commands: which there are, and how words become one of them.
 
 mod parse;
+mod rate;
 mod spec;
 mod split;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use peerage_node::client::{DownloadOptions, GroupRef, Invite, Unsure, UserRef};
+use peerage_node::client::{DownloadOptions, GroupRef, Invite, LimitChange, Unsure, UserRef};
 use peerage_types::Name;
 
 pub use parse::{ParseError, command_word, from_object, parse};
@@ -51,6 +52,8 @@ pub enum Command {
     PauseDownload { group: GroupRef, file: String },
     ResumeDownload { group: GroupRef, file: String },
     CancelDownload { group: GroupRef, file: String },
+    SetLimits { group: Option<GroupRef>, change: LimitChange },
+    ShowLimits,
     ShowDownloads,
     ListPeers { group: GroupRef, file: String },
     Wait { what: Option<(GroupRef, String)>, timeout: Option<Duration> },

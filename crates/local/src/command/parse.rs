@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use peerage_node::client::{DownloadOptions, GroupRef, Refusal, Unsure, UserRef};
+use peerage_node::client::{DownloadOptions, GroupRef, LimitChange, Refusal, Unsure, UserRef};
 use peerage_types::Name;
 use serde_json::{Map, Value};
 
 use super::spec::Spec;
 use super::split::{SplitError, split};
-use super::{Command, Password};
+use super::{Command, Password, rate};
 
 /// Why a line is no command.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -228,6 +228,17 @@ fn command(spec: &'static Spec, words: &Words<'_>) -> Result<Command, ParseError
         ("pause_download", [g, f]) => Command::PauseDownload { group: group(g)?, file: file(f) },
         ("resume_download", [g, f]) => Command::ResumeDownload { group: group(g)?, file: file(f) },
         ("cancel_download", [g, f]) => Command::CancelDownload { group: group(g)?, file: file(f) },
+        ("set_limits", of @ ([] | [_])) => {
+            let rate = |option: &str| words.value(option).map(|text| rate::parse(option, text));
+            let (down, up) = (rate("down").transpose(), rate("up").transpose());
+            let change =
+                LimitChange { down: down.map_err(ParseError::Field)?, up: up.map_err(ParseError::Field)? };
+            if change == LimitChange::default() {
+                return Err(ParseError::Usage(spec));
+            }
+            Command::SetLimits { group: of.first().map(|g| group(g)).transpose()?, change }
+        }
+        ("show_limits", []) => Command::ShowLimits,
         ("show_downloads", []) => Command::ShowDownloads,
         ("list_peers", [g, f]) => Command::ListPeers { group: group(g)?, file: file(f) },
         ("wait", what @ ([] | [_, _])) => {
@@ -332,6 +343,27 @@ mod tests {
             "wait",
             serde_json::json!({ "timeout": 2.5 }),
             expect!["Wait { what: None, timeout: Some(2.5s) }"],
+        );
+    }
+
+    #[test]
+    fn limits() {
+        check(
+            "set_limits --down 2M --up none",
+            expect![
+                "SetLimits { group: None, change: LimitChange { down: Some(Some(2097152)), up: Some(None) } }"
+            ],
+        );
+        check(
+            "set_limits lab --up=500K",
+            expect![[
+                r#"SetLimits { group: Some(GroupRef("lab")), change: LimitChange { down: None, up: Some(Some(512000)) } }"#
+            ]],
+        );
+        check("set_limits lab", expect!["error: Usage: set_limits [<group_id>] [--down RATE] [--up RATE]"]);
+        check(
+            "set_limits --up fast",
+            expect!["error: `--up fast` is no rate: give 500K, 2M or 1.5M (a second), or none"],
         );
     }
 

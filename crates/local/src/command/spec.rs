@@ -134,6 +134,8 @@ specs! {
     "pause_download" "<group_id> <file_name>" [group:Group file:File] "stop a download until it is resumed"
     "resume_download" "<group_id> <file_name>" [group:Group file:File] "let a paused download go on"
     "cancel_download" "<group_id> <file_name>" [group:Group file:File] "end a download and remove what has arrived of it"
+    "set_limits" "[<group_id>] [--down RATE] [--up RATE]" [| group:Group] {"down" RATE, "up" RATE} "how fast everything, or a group, may be: 500K, 2M (a second), or none"
+    "show_limits" "" [] "how fast everything and single groups may be"
     "show_downloads" "" [] "what is running [D] and complete [C]"
     "list_peers" "<group_id> <file_name>" [group:Group file:File] "who has how much of a file"
     "wait" "[<group_id> <file_name>] [--timeout SECONDS]" [| group:Group file:File] {"timeout" SECONDS} "until the download, or all, are complete"

@@ -61,6 +61,10 @@ pub struct Status {
     pub listen: String,
     /// Who is logged in.
     pub user: Option<String>,
+    /// Received bytes per second at most, of everything together; nothing for no limit.
+    pub limit_down: Option<u64>,
+    /// Sent bytes per second at most; the same.
+    pub limit_up: Option<u64>,
     /// The page, without what opens it.
     pub page: String,
 }
@@ -167,12 +171,15 @@ fn router(api: Arc<Api>) -> Router {
 }
 
 async fn status(State(api): State<Arc<Api>>) -> Response {
+    let limits = api.node.limits_now();
     let status = Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
         data: api.node.data_path().to_owned(),
         listen: api.node.listen().to_string(),
         user: api.node.user_name(),
+        limit_down: limits.down,
+        limit_up: limits.up,
         page: format!("http://{}/", api.running.api),
     };
     answer::json(StatusCode::OK, &status)

@@ -17,6 +17,11 @@ pub fn bytes(count: u64) -> String {
     format!("{value:.digits$} {}", UNITS[unit])
 }
 
+/// A rate limit, if there is one: `1.50 MiB/s`.
+pub fn limit(bytes_per_second: Option<u64>) -> String {
+    bytes_per_second.map_or_else(|| "unlimited".to_owned(), |rate| format!("{}/s", bytes(rate)))
+}
+
 /// `one` or `n` of something.
 pub fn count(n: u64, noun: &str) -> String {
     if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }

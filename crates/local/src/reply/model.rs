@@ -3,7 +3,8 @@
 //! Bytes are whole numbers; ids and hashes are lower-case hexadecimal; names are as commands take them.
 
 use peerage_node::client::{
-    AuditLine, DeviceLine, DownloadLine, FileLine, GroupLine, MemberLine, MyStanding, PeerLine, Role, Whoami,
+    AuditLine, DeviceLine, DownloadLine, FileLine, GroupLine, LimitLine, MemberLine, MyStanding, PeerLine,
+    Role, Whoami,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -309,6 +310,23 @@ impl From<&DownloadLine> for Download {
             path: d.path.to_string_lossy().into_owned(),
             note: d.note.clone(),
         }
+    }
+}
+
+/// `set_limits`, `show_limits`: how fast everything or a group may be.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Limit {
+    /// The group; nothing for everything together.
+    pub group: Option<String>,
+    /// Received bytes per second at most; nothing for no limit.
+    pub down: Option<u64>,
+    /// Sent bytes per second at most; nothing for no limit.
+    pub up: Option<u64>,
+}
+
+impl From<&LimitLine> for Limit {
+    fn from(l: &LimitLine) -> Self {
+        Self { group: l.group.clone(), down: l.rates.down, up: l.rates.up }
     }
 }
 

@@ -3,6 +3,7 @@
 mod account;
 mod files;
 mod groups;
+mod limits;
 mod roles;
 
 use peerage_node::client::{HashReport, Node, Refusal};
@@ -79,6 +80,8 @@ async fn apply(node: &Node, command: Command, hashed: HashReport) -> Result<Done
         Command::PauseDownload { group, file } => files::pause(node, &group, &file).await,
         Command::ResumeDownload { group, file } => files::resume(node, &group, &file).await,
         Command::CancelDownload { group, file } => files::cancel(node, &group, &file).await,
+        Command::SetLimits { group, change } => limits::set(node, group.as_ref(), change).await,
+        Command::ShowLimits => limits::show(node).await,
         Command::ShowDownloads => files::show_downloads(node).await,
         Command::ListPeers { group, file } => files::list_peers(node, &group, &file).await,
         Command::Wait { what, timeout } => files::wait(node, what.as_ref(), timeout).await,

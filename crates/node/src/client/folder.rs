@@ -9,6 +9,7 @@
 //! ROOT/CLUSTER/USER/account          the account's own records
 //! ROOT/CLUSTER/USER/seen             how much of the trackers' logs was seen
 //! ROOT/CLUSTER/USER/outbox           bundles that are not yet on two trackers
+//! ROOT/CLUSTER/USER/limits           rate limits
 //! ROOT/CLUSTER/USER/passwords        sealed password records that were made here
 //! ROOT/CLUSTER/USER/outbox.refused   bundles that a tracker lost and that all refuse now
 //! ROOT/CLUSTER/USER/groups/          kept snapshots

@@ -47,8 +47,10 @@ mod transfers;
 mod unlock;
 mod usernames;
 
+pub use crate::engine::{RATE_MIN, Rates};
 pub use cluster::{StartError, Trusted, trust};
 pub use commands::download_file::DownloadOptions;
+pub use commands::limits::{LimitChange, LimitLine};
 pub use commands::pause_download::Cancelled;
 pub use commands::revoke_device::Unsure;
 pub use commands::upload_file::{HashReport, HashStep};

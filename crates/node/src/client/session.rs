@@ -28,13 +28,14 @@ use super::reply::{Decision, Notice};
 use super::shares::Shares;
 use super::snapshot::{GroupState, Groups, RefreshError};
 use super::trackers::{Trackers, TrackersError};
-use crate::engine::{Engine, TorrentState};
+use crate::engine::{Engine, RateLimits, TorrentState};
 
 /// Longest wait for the tracker to hear that we are gone.
 const WITHDRAW_MAX: Duration = Duration::from_secs(1);
 /// Longest wait for transfers to stop.
 const ENGINE_MAX: Duration = Duration::from_secs(5);
 const PINNED_FILE: &str = "names";
+const LIMITS_FILE: &str = "limits";
 
 /// Everything that exists from login to logout.
 pub(super) struct Session {
@@ -70,6 +71,7 @@ pub(super) struct Session {
     pub(super) announce_soon: Notify,
     /// Where group names led when they were first used.
     pub(super) pinned: Mutex<BTreeMap<String, GroupId>>,
+    pub(super) limits: Mutex<RateLimits>,
     pub(super) tasks: Mutex<JoinSet<()>>,
 }
 
@@ -298,6 +300,36 @@ impl Session {
     pub(super) fn load_pinned(folder: &AccountFolder) -> BTreeMap<String, GroupId> {
         let bytes = read_file(&folder.path().join(PINNED_FILE)).ok().flatten().unwrap_or_default();
         minicbor::decode(&bytes).unwrap_or_default()
+    }
+
+    /// Reads the rate limits; none if there are none.
+    pub(super) fn load_limits(folder: &AccountFolder) -> Result<RateLimits, String> {
+        let path = folder.path().join(LIMITS_FILE);
+        let Some(bytes) = read_file(&path).map_err(|error| error.to_string())? else {
+            return Ok(RateLimits::default());
+        };
+        let fix =
+            |error| format!("`{}` is damaged ({error}): remove it and set the limits again", path.display());
+        minicbor::decode(&bytes).map_err(fix)
+    }
+
+    /// The rate limits of this moment.
+    pub(super) fn limits(&self) -> RateLimits {
+        self.limits.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Keeps rate limits and goes by them from now on.
+    pub(super) fn keep_limits(&self, limits: &RateLimits) -> Result<(), String> {
+        let bytes = minicbor::to_vec(limits).map_err(|error| error.to_string())?;
+        let path = self.folder.path().join(LIMITS_FILE);
+        write_atomic(&path, &bytes).map_err(|error| error.to_string())?;
+        self.engine.set_limits(limits);
+        Ok(())
+    }
+
+    /// What a group was called when it was first used, for when nothing else is known of it.
+    pub(super) fn pinned_name(&self, group: &GroupId) -> Option<String> {
+        self.pinned().iter().find(|(_, id)| *id == group).map(|(name, _)| name.clone())
     }
 
     fn pinned_path(&self) -> PathBuf {

@@ -22,6 +22,7 @@ mod doors;
 mod files;
 mod handshake;
 mod hashes;
+mod limits;
 mod listen;
 mod prepare;
 mod saved;
@@ -54,6 +55,7 @@ pub use self::api::{
 };
 use self::buffer::lock;
 use self::hashes::ByRoot;
+pub use self::limits::{RATE_MIN, RateLimits, Rates};
 use self::prepare::{Kind, Prepared};
 use self::shared::{AtomicBits, EngineShared, TorrentShared};
 use self::torrent::{Msg, Owner, Start};
@@ -196,6 +198,7 @@ impl Engine {
             have: AtomicBits::new(&Bitfield::new(metainfo.piece_count())),
             status: Mutex::new(Arc::new(TorrentStatus::before(&metainfo, &place))),
             by_root: ByRoot::new(&metainfo),
+            limits: self.shared.limits.of(group),
             metainfo,
             broken: false.into(),
             owner,
@@ -275,6 +278,11 @@ impl Engine {
         });
         // Fails only when the runtime ends.
         job.await.unwrap_or(Ok(()))
+    }
+
+    /// How fast everything together and single groups may be, from now on.
+    pub fn set_limits(&self, limits: &RateLimits) {
+        self.shared.limits.set(limits);
     }
 
     /// The roster of `group` has changed: connections of whoever is not a member any more end at once.

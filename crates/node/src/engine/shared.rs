@@ -17,6 +17,7 @@ use super::api::{EngineConfig, EngineEvent, Roster, TorrentStatus};
 use super::buffer::{Pool, lock};
 use super::doors::Doors;
 use super::hashes::ByRoot;
+use super::limits::{Limits, TorrentLimits};
 use super::storage::Storage;
 use super::tls;
 use super::torrent::Msg;
@@ -57,6 +58,7 @@ pub(super) struct EngineShared {
     /// Attempts to connect, of all torrents.
     pub(super) dials: Semaphore,
     pub(super) downloads: Arc<Downloads>,
+    pub(super) limits: Limits,
     started: Instant,
 }
 
@@ -81,6 +83,7 @@ impl EngineShared {
             wire_pool: Pool::new(tls::BUF_BYTES, WIRE_IDLE_BYTES_MAX),
             dials: Semaphore::new(DIALS_MAX),
             downloads: Arc::default(),
+            limits: Limits::default(),
             started: Instant::now(),
             config,
             device,
@@ -144,6 +147,7 @@ pub(super) struct TorrentShared {
     pub(super) metainfo: Arc<Metainfo>,
     pub(super) storage: Storage,
     pub(super) by_root: ByRoot,
+    pub(super) limits: TorrentLimits,
     /// Pieces that may be served.
     pub(super) have: AtomicBits,
     /// Set when reading failed: nothing is served from then on.

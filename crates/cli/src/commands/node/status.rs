@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use peerage_local::reply::human;
 use serde_json::json;
 
 use super::{Which, remote};
@@ -31,6 +32,10 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     match &status.user {
         Some(user) => println!("user\t{user}, peers reach this device at {}", status.listen),
         None => println!("user\tnobody is logged in"),
+    }
+    if status.limit_down.is_some() || status.limit_up.is_some() {
+        let (down, up) = (human::limit(status.limit_down), human::limit(status.limit_up));
+        println!("limits\tdown {down}, up {up}");
     }
     println!("data\t{}", status.data.display());
     println!("page\t{}", remote.page());

@@ -83,6 +83,8 @@ impl Node {
         let engine =
             Engine::start(EngineConfig::new(self.inner.listen), key.clone(), cert, roster, state_dir);
         let engine = engine.await.map_err(local)?;
+        let limits = Session::load_limits(&folder).map_err(local)?;
+        engine.set_limits(&limits);
         let config = client_config(Some(&key), ExpectedKey::Exactly(cluster.key), &[ALPN_H2]);
         let seen = Arc::new(Seen::open(folder.path()).map_err(local)?);
         seen.add(cluster.trackers.seen());
@@ -124,6 +126,7 @@ impl Node {
             lagging: Lagging::default(),
             announce_soon: Notify::new(),
             pinned: std::sync::Mutex::new(Session::load_pinned(&folder)),
+            limits: std::sync::Mutex::new(limits),
             tasks: std::sync::Mutex::default(),
             folder,
         });

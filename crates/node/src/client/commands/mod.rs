@@ -13,6 +13,7 @@ mod hand_over;
 mod invite;
 mod join_group;
 mod leave_group;
+pub mod limits;
 mod list_devices;
 mod list_files;
 mod list_groups;

@@ -29,6 +29,7 @@ use self::outbox::Outbox;
 pub(super) use self::serve::REQUESTS_MAX;
 use self::serve::Serve;
 use super::buffer::PieceSlot;
+use super::limits::{Direction, Meter};
 use super::shared::{Gate, TorrentShared};
 use super::tls::PeerStream;
 
@@ -143,6 +144,7 @@ pub(super) struct Conn {
     shared: Arc<TorrentShared>,
     gate: Arc<Gate>,
     input: Input,
+    down: Meter,
     out: Outbox,
     serve: Serve,
     cmds: mpsc::UnboundedReceiver<Vec<Cmd>>,
@@ -176,6 +178,7 @@ impl Conn {
             peer,
             stream,
             input: Input::new(peer, Arc::clone(&shared.metainfo)),
+            down: Meter::new(&shared.limits, Direction::Down),
             out: Outbox::default(),
             serve: Serve::new(Arc::clone(&shared), Arc::clone(&gate)),
             shared,
@@ -292,8 +295,9 @@ impl Conn {
                 cx.waker().wake_by_ref();
                 break;
             }
-            let Self { stream, input, serve, out, .. } = self;
-            let read = stream.poll_each(cx, |bytes| {
+            let Self { stream, input, serve, out, down, shared, .. } = self;
+            let Poll::Ready(allowed) = down.poll_allowed(cx, &shared.engine) else { break };
+            let read = stream.poll_each(cx, allowed, |bytes| {
                 input.feed(bytes, serve, out)?;
                 match out.control_bytes() > CONTROL_WAITING_BYTES_MAX {
                     true => Err(Closed::Fault("it asks on and on without reading the answers")),
@@ -301,7 +305,9 @@ impl Conn {
                 }
             });
             let Poll::Ready(n) = read? else { break };
-            left = left.saturating_sub(n.ok_or(Closed::End)?);
+            let n = n.ok_or(Closed::End)?;
+            self.down.spend(n);
+            left = left.saturating_sub(n);
         }
         if left < TURN_BYTES {
             self.gate.heard_ms.store(now.0, Ordering::Relaxed);

@@ -21,6 +21,7 @@ use super::Closed;
 use super::outbox::Outbox;
 use crate::engine::buffer::{Pool, PooledBuf};
 use crate::engine::hashes;
+use crate::engine::limits::{Direction, Meter};
 use crate::engine::shared::{CHUNK_BYTES, Gate, TorrentShared};
 use crate::engine::storage::Run;
 use crate::engine::torrent::Msg;
@@ -57,6 +58,7 @@ pub(super) struct Serve {
     job: Option<Job>,
     /// How many runs the next read takes.
     runs: usize,
+    up: Meter,
 }
 
 /// A piece that is served to a choked peer.
@@ -70,6 +72,7 @@ impl Serve {
     /// Chokes until told otherwise.
     pub(super) fn new(shared: Arc<TorrentShared>, gate: Arc<Gate>) -> Self {
         Self {
+            up: Meter::new(&shared.limits, Direction::Up),
             shared,
             gate,
             choking: true,
@@ -164,7 +167,7 @@ impl Serve {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, out: &mut Outbox) {
         loop {
             let Some(job) = &mut self.job else {
-                if !self.start(out) {
+                if !self.start(cx, out) {
                     return;
                 }
                 continue;
@@ -184,16 +187,21 @@ impl Serve {
     /// Whether a read is due and none is under way.
     pub(super) fn can_start(&self, out: &Outbox) -> bool {
         let idle = self.requests.is_empty() && self.hash_requests.is_empty();
-        self.job.is_none() && !idle && out.data_bytes() <= CHUNK_BYTES && self.gate.is_open()
+        let room = self.job.is_none() && out.data_bytes() <= CHUNK_BYTES;
+        room && !idle && self.gate.is_open() && !self.up.is_waiting()
     }
 
     /// Whether a read began.
-    fn start(&mut self, out: &Outbox) -> bool {
-        if !self.can_start(out) {
+    fn start(&mut self, cx: &mut Context<'_>, out: &Outbox) -> bool {
+        let engine = Arc::clone(&self.shared.engine);
+        if self.up.is_waiting() && self.up.poll_allowed(cx, &engine).is_pending() || !self.can_start(out) {
             return false;
         }
+        let Poll::Ready(allowed) = self.up.poll_allowed(cx, &engine) else { return false };
         let hash_requests: Vec<HashRange> = self.hash_requests.drain(..).collect();
-        let runs: Vec<_> = (0..self.runs).map_while(|_| self.next_run()).collect();
+        let runs_max = if allowed == usize::MAX { self.runs } else { 1 };
+        let runs: Vec<_> = (0..runs_max).map_while(|_| self.next_run(allowed.min(CHUNK_BYTES))).collect();
+        self.up.spend(runs.iter().map(|(run, _)| run.len as usize).sum());
         let shared = Arc::clone(&self.shared);
         self.job = Some(Box::pin(async move {
             let mut permits = Vec::new();
@@ -205,8 +213,8 @@ impl Serve {
         true
     }
 
-    /// The next requests that follow one another in one file.
-    fn next_run(&mut self) -> Option<(Run, Vec<BlockRef>)> {
+    /// The next requests that follow one another in one file, at most so many bytes unless it is one.
+    fn next_run(&mut self, bytes_max: usize) -> Option<(Run, Vec<BlockRef>)> {
         let storage = &self.shared.storage;
         let first = self.requests.pop_front()?;
         let mut run = storage.run(first.piece, first.begin, first.len);
@@ -214,7 +222,7 @@ impl Serve {
         while let Some(&next) = self.requests.front() {
             let at = storage.run(next.piece, next.begin, next.len);
             let follows = at.file == run.file && at.offset == run.offset + u64::from(run.len);
-            if !follows || (run.len + at.len) as usize > CHUNK_BYTES {
+            if !follows || (run.len + at.len) as usize > bytes_max {
                 break;
             }
             self.requests.pop_front();

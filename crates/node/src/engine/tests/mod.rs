@@ -5,6 +5,7 @@ mod admission;
 mod disk;
 mod folders;
 mod hostile;
+mod limits;
 mod raw;
 mod reach;
 mod records;

@@ -68,18 +68,19 @@ impl PeerStream {
         }
     }
 
-    /// Reads once and gives `sink` what the records hold, each slice where it was opened. How many bytes were read
+    /// Reads once, at most `bytes_max` (at least 1) bytes, and gives `sink` what the records hold, each slice where it was opened. How many bytes were read
     /// from the socket, whatever was in them; `None` at the end.
     pub(super) fn poll_each<E: From<io::Error>>(
         &mut self,
         cx: &mut Context<'_>,
+        bytes_max: usize,
         mut sink: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Poll<Result<Option<usize>, E>> {
         if !self.plain.is_empty() {
             let plain = std::mem::take(&mut self.plain);
             return Poll::Ready(sink(&plain).map(|()| Some(plain.len())));
         }
-        self.poll_records(cx, BUF_BYTES, &mut sink)
+        self.poll_records(cx, bytes_max.min(BUF_BYTES), &mut sink)
     }
 
     fn poll_records<E: From<io::Error>>(

@@ -133,7 +133,7 @@ async fn read_all(stream: &mut PeerStream) -> io::Result<Vec<u8>> {
     let mut all = Vec::new();
     loop {
         let read = std::future::poll_fn(|cx| {
-            stream.poll_each(cx, |bytes| {
+            stream.poll_each(cx, usize::MAX, |bytes| {
                 all.extend_from_slice(bytes);
                 io::Result::Ok(())
             })
@@ -298,7 +298,7 @@ async fn nothing_of_a_changed_record_is_seen() {
         ends.theirs.write_all(&noise(1_000)).await.unwrap();
         ends.theirs.flush().await.unwrap();
         let read = std::future::poll_fn(|cx| {
-            ends.ours.poll_each(cx, |_| -> io::Result<()> { panic!("it saw something") })
+            ends.ours.poll_each(cx, usize::MAX, |_| -> io::Result<()> { panic!("it saw something") })
         });
         assert_eq!(soon(read).await.unwrap_err().to_string(), expected, "byte {at}");
     }
