@@ -1,12 +1,12 @@
 // Logging in and creating an account.
 
 import { run } from "./api.js";
-import { attempt } from "./app.js";
+import { attempt } from "./ui.js";
 import { field, h } from "./dom.js";
 
 /** The form that somebody sees who is not logged in. */
 export function account() {
-  const user = field("User name", { name: "username", autocomplete: "username", required: true, maxlength: 64 });
+  const user = field("User name", { name: "username", autocomplete: "username", required: true, maxlength: 64, autocapitalize: "none", spellcheck: "false" });
   const password = field("Password", { type: "password", name: "password", autocomplete: "current-password", required: true });
   const errors = h("div");
   const both = () => ({ user: user.input.value.trim(), password: password.input.value });
@@ -26,5 +26,5 @@ export function account() {
       await run("login", both());
     }, errors);
   });
-  return form;
+  return { title: "Log in", content: [form] };
 }

@@ -1,7 +1,8 @@
-// The local API: commands and events. The token comes behind the `#` of the address that `peerage up` prints and is kept
-// for this tab only.
+// The local API: commands, questions about this machine, and events. The token comes behind the `#` of the address that
+// `peerage up` prints and is kept for this tab only.
 
 const KEPT = "peerage-token";
+const API = "/api/v1";
 
 const given = /^#token=([\w-]+)/.exec(location.hash);
 if (given) {
@@ -18,7 +19,12 @@ export function hasToken() {
   return sessionStorage.getItem(KEPT) !== null;
 }
 
-/** Why a command did not work. */
+/** The token was another node's. */
+export function forgetToken() {
+  sessionStorage.removeItem(KEPT);
+}
+
+/** Why something did not work. */
 export class Refused extends Error {
   constructor(reply, status) {
     super(reply.error ?? `the node answered ${status}`);
@@ -27,30 +33,35 @@ export class Refused extends Error {
   }
 }
 
-/** Runs a command; its reply, or throws `Refused`. */
-export async function run(command, args = {}) {
+async function send(path, options) {
   let response;
   try {
-    response = await fetch(`/api/v1/commands/${command}`, { method: "POST", headers: headers(), body: JSON.stringify(args) });
+    response = await fetch(`${API}/${path}`, { headers: headers(), ...options });
   } catch {
     throw new Refused({ error: "The node does not answer", hint: "start it again with `peerage up`" }, 0);
   }
-  const reply = await response.json();
-  if (!reply.ok) throw new Refused(reply, response.status);
-  return reply;
+  if (!response.ok) throw new Refused(await response.json().catch(() => ({})), response.status);
+  return response;
 }
 
-/** Where the node is and who is logged in. */
-export async function status() {
-  const response = await fetch("/api/v1/status", { headers: headers() });
-  if (!response.ok) throw new Refused(await response.json(), response.status);
-  return response.json();
+/** Runs a command; its reply, or throws `Refused`. */
+export function run(command, args = {}) {
+  return ask(`commands/${command}`, args);
+}
+
+/** Asks something about this machine. */
+export async function ask(path, question) {
+  return (await send(path, { method: "POST", body: JSON.stringify(question) })).json();
+}
+
+/** Reads something. */
+export async function read(path) {
+  return (await send(path)).json();
 }
 
 /** Calls `heard(event, data)` for each event until the stream ends. */
 export async function listen(heard) {
-  const response = await fetch("/api/v1/events", { headers: headers() });
-  if (!response.ok) throw new Refused(await response.json(), response.status);
+  const response = await send("events");
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
   for (;;) {

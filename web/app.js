@@ -1,141 +1,147 @@
 // The page: which view is shown, and what events change in it.
+//
+// A view is a function that answers `{ title, content, heard, close }`: the elements, what it does about an event, and what
+// is to be ended with it.
 
-import { Refused, hasToken, listen, run, status } from "./api.js";
-import { h } from "./dom.js";
+import { Refused, forgetToken, hasToken, listen, read, run } from "./api.js";
+import { h, text } from "./dom.js";
 import { account } from "./account.js";
-import { downloads, drawDownloads } from "./downloads.js";
-import { group, groups } from "./groups.js";
-
-/** What events told last. */
-export const state = { user: null, downloads: [], hashing: [], connected: false };
+import { detail, downloads } from "./downloads.js";
+import { group } from "./group.js";
+import { groups } from "./groups.js";
+import { notices } from "./notices.js";
+import { settings } from "./settings.js";
+import { merge, runs, sample, state } from "./state.js";
+import { action, refusal, tell } from "./ui.js";
 
 const main = document.getElementById("main");
 const LOST_AGAIN_MS = 1500;
-
-/** A short message that goes away by itself, unless it is pointed at. */
-export function tell(text) {
-  const notice = h("div", { class: "notice" }, h("span", {}, text));
-  notice.append(h("button", { "aria-label": "Dismiss", onclick: () => notice.remove() }, "×"));
-  document.getElementById("notices").append(notice);
-  const leave = () => (notice.matches(":hover, :focus-within") ? setTimeout(leave, 2000) : notice.remove());
-  setTimeout(leave, 8000);
-}
-
-/** A line that says why something did not work, where it was tried. */
-export function refusal(error) {
-  if (!(error instanceof Refused)) throw error;
-  return h("div", { role: "alert" }, h("p", { class: "error" }, error.message), error.hint && h("p", { class: "hint" }, error.hint));
-}
-
-/** A button that runs `work`; while it runs it cannot be pressed, and what goes wrong is shown in `errors`. */
-export function action(label, work, errors, attributes = {}) {
-  const button = h("button", { type: "button", ...attributes, onclick: () => attempt(button, work, errors) }, label);
-  return button;
-}
-
-/** As `action`, for a button that is there already. */
-export async function attempt(button, work, errors) {
-  button.disabled = true;
-  errors.replaceChildren();
-  try {
-    await work();
-  } catch (error) {
-    errors.replaceChildren(refusal(error));
-  } finally {
-    button.disabled = false;
-  }
-}
+const NOTICES_MAX = 200;
+/** Notices that are also shown for a moment, whatever is on the screen. */
+const LOUD = new Set(["completed", "decided", "requested", "stopped", "trackers_lost", "account", "share_broken"]);
 
 const VIEWS = [
-  [/^#\/downloads$/, () => downloads()],
-  [/^#\/group\/([^/]+)(?:\/(files|members|requests))?$/, (name, tab) => group(decodeURIComponent(name), tab ?? "files")],
-  [/^/, () => groups()],
+  [/^#\/downloads$/, downloads],
+  [/^#\/download\/([^/]+)\/([^/]+)$/, detail],
+  [/^#\/group\/([^/]+)(?:\/(files|members|requests))?$/, group],
+  [/^#\/notices$/, notices],
+  [/^#\/settings$/, settings],
+  [/^/, groups],
 ];
 
+let current = null;
+
 /** Shows the view that the address names. */
-export async function show() {
+async function show() {
   const hash = location.hash || "#/";
-  navigation(hash);
-  if (!hasToken()) return main.replaceChildren(locked());
-  if (state.user === null) return main.replaceChildren(account());
-  for (const [pattern, view] of VIEWS) {
-    const found = pattern.exec(hash);
-    if (!found) continue;
-    try {
-      const content = await view(...found.slice(1));
-      if ((location.hash || "#/") === hash) main.replaceChildren(...content);
-    } catch (error) {
-      main.replaceChildren(h("div", { class: "card" }, refusal(error), h("p", {}, h("a", { href: "#/" }, "All groups"))));
-    }
-    return undefined;
+  navigation();
+  let view;
+  try {
+    view = await viewOf(hash);
+  } catch (error) {
+    view = { title: "Not possible", content: [h("div", { class: "card" }, h("h1", {}, "Not possible"), refusal(error), h("p", {}, h("a", { href: "#/" }, "All groups")))] };
   }
-  return undefined;
+  // Somebody may have gone on meanwhile.
+  if ((location.hash || "#/") !== hash) return view.close?.();
+  current?.close?.();
+  current = view;
+  if (hash === "#/notices") state.unread = 0;
+  navigation();
+  document.title = `${view.title} – Peerage`;
+  return main.replaceChildren(...view.content);
 }
 
-function navigation(hash) {
-  const link = (to, text, here) => h("a", { href: to, "aria-current": here && "page" }, text);
-  const running = state.downloads.filter((d) => d.state === "D").length;
-  const nav = document.getElementById("nav");
+async function viewOf(hash) {
+  if (!hasToken()) return locked();
+  if (state.user === null) return account();
+  const [pattern, view] = VIEWS.find(([pattern]) => pattern.test(hash));
+  return view(...pattern.exec(hash).slice(1).map((part) => part && decodeURIComponent(part)));
+}
+
+const nav = { links: new Map(), built: null };
+
+function navigation() {
+  const hash = location.hash || "#/";
+  const bar = document.getElementById("nav");
   const who = document.getElementById("who");
-  if (state.user === null) {
-    nav.replaceChildren();
-    return who.replaceChildren();
+  if (nav.built !== state.user) {
+    nav.built = state.user;
+    nav.links.clear();
+    for (const to of state.user === null ? [] : ["#/", "#/downloads", "#/notices", "#/settings"]) nav.links.set(to, h("a", { href: to }));
+    bar.replaceChildren(...nav.links.values());
+    const errors = h("span");
+    who.replaceChildren(...(state.user === null ? [] : [h("span", { class: "soft name" }, state.user), action("Log out", () => run("logout"), errors), errors]));
   }
-  const atDownloads = hash === "#/downloads";
-  nav.replaceChildren(link("#/", "Groups", !atDownloads), link("#/downloads", running ? `Downloads (${running})` : "Downloads", atDownloads));
-  const errors = h("span");
-  const out = action("Log out", () => run("logout"), errors);
-  return who.replaceChildren(h("span", { class: "soft" }, state.user), out, errors);
+  const number = state.downloads.filter(runs).length;
+  const labels = { "#/": "Groups", "#/downloads": number ? `Downloads (${number})` : "Downloads", "#/notices": state.unread ? `Notices (${state.unread})` : "Notices", "#/settings": "Settings" };
+  const here = /^#\/(downloads|notices|settings)$/.test(hash) ? hash : hash.startsWith("#/download/") ? "#/downloads" : "#/";
+  for (const [to, link] of nav.links) {
+    text(link, labels[to]);
+    if (to === here) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
 }
 
 function locked() {
-  return h("div", { class: "card narrow" }, h("h1", {}, "This page is locked"),
-    h("p", {}, "Open it with the address that ", h("code", {}, "peerage status"), " prints in a terminal."));
+  return { title: "Locked", content: [h("div", { class: "card narrow" }, h("h1", {}, "This page is locked"),
+    h("p", {}, "Open it with the address that ", h("code", {}, "peerage status"), " prints in a terminal."))] };
 }
 
 function heard(event, data) {
   if (event === "session") {
-    const changed = state.user !== data.user;
+    if (state.user === data.user) return;
     state.user = data.user;
-    if (changed) show();
-  } else if (event === "downloads") {
-    state.downloads = data;
-    navigation(location.hash || "#/");
-    drawDownloads(data);
-  } else if (event === "hashing") {
-    state.hashing = data;
-    const line = document.getElementById("hashing");
-    if (line) line.replaceChildren(...hashingLines());
-  } else if (event === "notice") {
-    tell(data.text);
-    if (data.kind === "decided" || data.kind === "completed") show();
+    enter();
+    return;
   }
+  if (event === "downloads") state.downloads = data;
+  else if (event === "moved") merge(data);
+  else if (event === "hashing") state.hashing = data;
+  else if (event === "notice") notice(data);
+  if (event !== "hashing" && event !== "changed") navigation();
+  current?.heard?.(event, data);
 }
 
-/** One line for each file that is being made ready. */
-export function hashingLines() {
-  return state.hashing.map((f) => h("p", { class: "small" }, `Reading ${f.path} `,
-    h("progress", { max: f.total || 1, value: f.done, "aria-label": `Reading ${f.path}` })));
+function notice(data) {
+  state.notices = [...state.notices, data].slice(-NOTICES_MAX);
+  if (location.hash !== "#/notices") state.unread += 1;
+  if (LOUD.has(data.kind)) tell(data.text);
+  // Who is let in, or put out, may see other things than before.
+  if (data.kind === "decided") show();
+}
+
+/** Somebody logged in or out, or the node is there again. */
+async function enter() {
+  try {
+    [state.status, state.notices] = await Promise.all([read("status"), read("notices")]);
+    state.user = state.status.user;
+  } catch (error) {
+    if (error.status === 401) forgetToken();
+  }
+  state.unread = 0;
+  return show();
 }
 
 async function follow() {
   for (;;) {
     try {
-      await listen(heard);
+      await listen((event, data) => {
+        state.connected = true;
+        heard(event, data);
+      });
     } catch (error) {
-      if (error instanceof Refused && error.status === 401) {
-        sessionStorage.clear();
-        show();
-        return;
+      if (!(error instanceof Refused)) throw error;
+      if (error.status === 401) {
+        forgetToken();
+        return show();
       }
     }
     if (state.connected) tell("The node does not answer; trying again");
     state.connected = false;
     await new Promise((again) => setTimeout(again, LOST_AGAIN_MS));
     try {
-      state.user = (await status()).user;
-      state.connected = true;
-      show();
+      await read("status");
+      await enter();
     } catch {
       // The next round tries again.
     }
@@ -144,20 +150,17 @@ async function follow() {
 
 addEventListener("hashchange", () => {
   main.focus();
+  scrollTo(0, 0);
   show();
 });
+document.getElementById("skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  main.focus();
+});
+setInterval(() => {
+  sample();
+  current?.heard?.("second");
+}, 1000);
 
-async function begin() {
-  if (!hasToken()) return show();
-  try {
-    state.user = (await status()).user;
-    state.connected = true;
-  } catch (error) {
-    if (error.status === 401) sessionStorage.clear();
-  }
-  show();
-  return follow();
-}
-
-begin();
-
+await enter();
+if (hasToken()) follow();

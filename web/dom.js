@@ -21,13 +21,31 @@ export function svg(name, attributes = {}, ...children) {
   return element;
 }
 
+/** Sets text only where it is another one: nothing is laid out for nothing. */
+export function text(element, value) {
+  if (element.textContent !== value) element.textContent = value;
+}
+
 let numbered = 0;
 
 /** A labelled input. */
-export function field(label, attributes) {
+export function field(label, attributes = {}) {
   const id = `field-${(numbered += 1)}`;
   const input = h("input", { id, ...attributes });
   return { input, element: h("div", { class: "field grow" }, h("label", { for: id }, label), input) };
+}
+
+/** A labelled choice; `options` are pairs of value and text. */
+export function choice(label, options, attributes = {}) {
+  const id = `field-${(numbered += 1)}`;
+  const input = h("select", { id, ...attributes }, options.map(([value, shown]) => h("option", { value }, shown)));
+  return { input, element: h("div", { class: "field" }, h("label", { for: id }, label), input) };
+}
+
+/** A labelled box to tick. */
+export function tick(label, attributes = {}) {
+  const input = h("input", { type: "checkbox", ...attributes });
+  return { input, element: h("label", { class: "tick" }, input, h("span", {}, label)) };
 }
 
 /** Bytes in binary units with three significant digits. */
@@ -45,5 +63,21 @@ export function bytes(count) {
 
 /** `1 peer`, `2 peers`. */
 export function count(number, noun) {
-  return `${number} ${noun}${number === 1 ? "" : "s"}`;
+  return `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
+}
+
+/** A length of time. */
+export function seconds(length) {
+  if (length < 10) return `${length.toFixed(1)} s`;
+  if (length < 60) return `${Math.round(length)} s`;
+  if (length < 3600) return `${Math.floor(length / 60)} min ${Math.floor(length % 60)} s`;
+  if (length < 86400) return `${Math.floor(length / 3600)} h ${Math.floor((length % 3600) / 60)} min`;
+  return `${Math.floor(length / 86400)} d ${Math.floor((length % 86400) / 3600)} h`;
+}
+
+/** A time of day, with the date if that is another day. */
+export function when(unixMs) {
+  const time = new Date(unixMs);
+  const today = time.toDateString() === new Date().toDateString();
+  return today ? time.toLocaleTimeString([], { timeStyle: "short" }) : time.toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
 }

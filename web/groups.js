@@ -1,113 +1,115 @@
-// Groups: all of them, and one with its files, members and requests.
+// All groups, one's own first.
 
 import { run } from "./api.js";
-import { action, attempt, hashingLines, show, tell } from "./app.js";
-import { bytes, count, field, h } from "./dom.js";
+import { count, field, h, text } from "./dom.js";
+import { List } from "./list.js";
+import { action, attempt, dialog, tell } from "./ui.js";
 
-/** Longest list that is drawn at once; the search narrows it down. */
-const ROWS_MAX = 300;
-const WORD = { owner: "owner", member: "member", requested: "asked to join" };
+const RANK = { owner: 0, member: 0, requested: 1, none: 2 };
+const WORD = { owner: "you own it", member: "member", requested: "asked to join", none: "" };
+/** Groups that others make are looked for so often, in seconds. */
+const LOOK = 10;
 
-/** All groups, one's own first. */
+/** The address of a group. */
+export function groupLink(name, tab = "files") {
+  return `#/group/${encodeURIComponent(name)}/${tab}`;
+}
+
+/** The view. */
 export async function groups() {
-  const all = (await run("list_groups")).items;
-  const rank = { owner: 0, member: 0, requested: 1, none: 2 };
-  all.sort((a, b) => rank[a.standing] - rank[b.standing] || a.group.localeCompare(b.group));
   const errors = h("div");
-  const name = field("New group", { maxlength: 64, autocomplete: "off", required: true });
-  const create = h("button", { class: "main" }, "Create group");
-  const form = h("form", { class: "row" }, name.element, h("div", { class: "field" }, create));
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    attempt(create, async () => {
-      await run("create_group", { group: name.input.value.trim() });
-      location.hash = groupLink(name.input.value.trim());
-    }, errors);
-  });
-  const row = (g) => {
-    const mine = g.standing === "owner" || g.standing === "member";
-    const title = mine ? h("a", { href: groupLink(g.group) }, g.group) : g.group;
-    const ask = () => run("join_group", { group: g.group }).then(() => show());
-    return h("li", {}, h("span", { class: "name" }, title), h("span", { class: "soft small figures" }, count(g.members, "member")),
-      WORD[g.standing] ? h("span", { class: mine ? "tag good" : "tag" }, WORD[g.standing]) : action("Ask to join", ask, errors));
+  let all = [];
+  const find = field("Find a group", { type: "search", autocomplete: "off", oninput: () => draw() });
+  const list = new List({ label: "Groups", key: (g) => g.group, make: (g) => row(g, refresh, errors) });
+  const empty = h("p", { class: "empty" });
+  const draw = () => {
+    const wanted = find.input.value.trim().toLowerCase();
+    const found = wanted ? all.filter((g) => g.group.toLowerCase().includes(wanted)) : all;
+    text(empty, all.length === 0 ? "No groups at this time. Create the first one, or paste an invite." : found.length === 0 ? "Nothing found." : "");
+    list.showAll(found);
   };
-  return [h("h1", {}, "Groups"), h("section", { class: "card" }, searchable(all, (g) => g.group, row, "No groups at this time. Create the first one.", "Find a group")),
-    h("section", { class: "card" }, form, errors)];
+  const refresh = async () => {
+    all = (await run("list_groups")).items;
+    all.sort((a, b) => RANK[a.standing] - RANK[b.standing] || a.group.localeCompare(b.group));
+    draw();
+  };
+  await refresh();
+  let age = 0;
+  return {
+    title: "Groups",
+    content: [
+      h("div", { class: "row between head" }, h("h1", {}, "Groups"), h("div", { class: "row" },
+        h("button", { type: "button", onclick: paste }, "Join with an invite"), h("button", { type: "button", class: "main", onclick: create }, "New group"))),
+      h("section", { class: "card" }, find.element, list.element, empty, errors),
+    ],
+    heard(event) {
+      age = event === "second" ? age + 1 : age;
+      const own = event === "changed" || event === "notice";
+      if (own || (age >= LOOK && !document.hidden)) {
+        age = 0;
+        refresh().catch(() => {});
+      }
+    },
+  };
 }
 
-/** One group. */
-export async function group(name, tab) {
-  const members = (await run("list_members", { group: name })).items;
-  const me = (await run("whoami")).items[0];
-  const role = members.find((m) => m.user_id === me.user_id)?.role ?? "member";
-  const decides = role === "owner" || role === "admin";
-  const asking = decides ? (await run("list_requests", { group: name })).items : [];
-  const link = (to, text) => h("a", { href: `${groupLink(name)}/${to}`, "aria-current": to === tab && "page" }, text);
-  const tabs = h("nav", { class: "tabs", "aria-label": "Group" }, link("files", "Files"), link("members", `Members (${members.length})`),
-    decides && link("requests", `Requests (${asking.length})`));
+function row(first, refresh, errors) {
+  const link = h("a", { href: groupLink(first.group), class: "stretch" }, first.group);
+  const plain = h("span", {}, first.group);
+  const sub = h("span", { class: "sub" });
+  const asks = h("a", { class: "tag good above", href: groupLink(first.group, "requests") });
+  const join = action("Ask to join", async () => {
+    await run("join_group", { group: first.group });
+    await refresh();
+  }, errors, { class: "above" });
+  const name = h("span", { class: "name" });
+  const element = h("li", {}, h("div", { class: "what" }, name, sub), asks, join);
+  return {
+    element,
+    update(g) {
+      const mine = g.standing === "owner" || g.standing === "member";
+      name.replaceChildren(mine ? link : plain);
+      text(sub, [count(g.members, "member"), WORD[g.standing]].filter(Boolean).join(" · "));
+      text(asks, g.requests ? count(g.requests, "request") : "");
+      asks.classList.toggle("hidden", !g.requests);
+      join.classList.toggle("hidden", g.standing !== "none");
+      join.setAttribute("aria-label", `Ask to join ${g.group}`);
+    },
+  };
+}
+
+function create() {
+  const name = field("Name of the group", { maxlength: 64, autocomplete: "off", required: true, autocapitalize: "none" });
   const errors = h("div");
-  const content = { files: () => files(name, errors), members: () => memberList(name, members, me, role, errors), requests: () => requests(name, asking, errors) };
-  return [h("h1", {}, name), tabs, ...(await content[tab]()), errors];
-}
-
-async function files(name, errors) {
-  const all = (await run("list_files", { group: name })).items;
-  const folder = field("Download to", { value: localStorage.getItem("folder") ?? ".", autocomplete: "off" });
-  const path = field("Path of a file on this machine", { autocomplete: "off", required: true, spellcheck: "false" });
-  const share = h("button", { class: "main" }, "Share");
-  const form = h("form", { class: "row" }, path.element, h("div", { class: "field" }, share));
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    attempt(share, async () => {
-      await run("upload_file", { path: path.input.value, group: name });
-      tell("Shared. Nothing was uploaded: members get it from this machine.");
-      show();
-    }, errors);
+  const button = h("button", { class: "main" }, "Create group");
+  dialog("New group", (close) => {
+    const form = h("form", {}, h("p", { class: "soft" }, "Letters, digits, dots, hyphens and underscores. You own it and decide who comes in."), name.element, errors, h("div", { class: "row end" }, button));
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      attempt(button, async () => {
+        await run("create_group", { group: name.input.value.trim() });
+        close();
+        location.hash = groupLink(name.input.value.trim());
+      }, errors);
+    });
+    return [form];
   });
-  const get = async (file) => {
-    localStorage.setItem("folder", folder.input.value);
-    const reply = await run("download_file", { group: name, file, destination: folder.input.value });
-    tell(reply.next ?? reply.message);
-  };
-  const row = (f) => h("li", {}, h("span", { class: "name" }, f.name), h("span", { class: "soft small figures" }, bytes(f.size)),
-    h("span", { class: f.sharers_online ? "tag good" : "tag bad" }, f.sharers_online ? count(f.sharers_online, "sharer") + " online" : "nobody online"),
-    action("Download", () => get(f.name), errors, { "aria-label": `Download ${f.name}`, disabled: !f.sharers_online }));
-  return [h("section", { class: "card" }, searchable(all, (f) => f.name, row, "No files in the group at this time. Share the first one.", "Find a file"), all.length > 0 && folder.element),
-    h("section", { class: "card" }, form, h("div", { id: "hashing", role: "status" }, ...hashingLines()))];
 }
 
-function memberList(name, members, me, role, errors) {
-  const kick = (m) => run("kick", { group: name, user: m.user }).then(() => show());
-  const may = (m) => m.user_id !== me.user_id && ((role === "owner" && m.role !== "owner") || (role === "admin" && m.role === "member"));
-  const row = (m) => h("li", {}, h("span", { class: "name" }, m.user), h("span", { class: "tag" }, m.role), m.forked && h("span", { class: "tag bad" }, "forked device"),
-    may(m) && action("Remove", () => kick(m), errors, { class: "bad", "aria-label": `Remove ${m.user}` }));
-  return [h("section", { class: "card" }, searchable(members, (m) => m.user, row, "Nobody is here.", "Find a member"))];
-}
-
-function requests(name, asking, errors) {
-  const decide = (command, user) => run(command, { group: name, user }).then(() => show());
-  const row = (r) => h("li", {}, h("span", { class: "name" }, r.user),
-    action("Accept", () => decide("accept_request", r.user), errors, { class: "main", "aria-label": `Accept ${r.user}` }),
-    action("Reject", () => decide("reject_request", r.user), errors, { "aria-label": `Reject ${r.user}` }));
-  return [h("section", { class: "card" }, searchable(asking, (r) => r.user, row, "No join requests at this time.", "Find a request"))];
-}
-
-/** A list with a search field when it is long. */
-function searchable(all, text, row, empty, label) {
-  if (all.length === 0) return h("p", { class: "empty" }, empty);
-  const list = h("ul", { class: "list" });
-  const more = h("p", { class: "soft small" });
-  const draw = (wanted) => {
-    const found = wanted ? all.filter((item) => text(item).toLowerCase().includes(wanted)) : all;
-    list.replaceChildren(...found.slice(0, ROWS_MAX).map(row));
-    more.textContent = found.length > ROWS_MAX ? `${ROWS_MAX} of ${found.length} shown; search to narrow them down.` : found.length === 0 ? "Nothing found." : "";
-  };
-  draw("");
-  if (all.length <= 8) return h("div", {}, list);
-  const find = field(label, { type: "search", autocomplete: "off", oninput: (event) => draw(event.target.value.trim().toLowerCase()) });
-  return h("div", {}, find.element, list, more);
-}
-
-function groupLink(name) {
-  return `#/group/${encodeURIComponent(name)}`;
+function paste() {
+  const invite = field("Invite", { autocomplete: "off", required: true, placeholder: "peerage:…", spellcheck: "false" });
+  const errors = h("div");
+  const button = h("button", { class: "main" }, "Join");
+  dialog("Join with an invite", (close) => {
+    const form = h("form", {}, h("p", { class: "soft" }, "Paste the line that a member sent you."), invite.element, errors, h("div", { class: "row end" }, button));
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      attempt(button, async () => {
+        tell((await run("join", { invite: invite.input.value.trim() })).message);
+        close();
+        dispatchEvent(new HashChangeEvent("hashchange"));
+      }, errors);
+    });
+    return [form];
+  });
 }

@@ -132,7 +132,9 @@ impl Remote {
     pub async fn events(&self) -> Result<Events, RemoteError> {
         let response = self.send(Method::GET, "/events", Bytes::new(), false).await?;
         match response.status() {
-            StatusCode::OK => Ok(Events { body: response.into_body(), read: BytesMut::new() }),
+            StatusCode::OK => {
+                Ok(Events { body: response.into_body(), read: BytesMut::new(), downloads: Vec::new() })
+            }
             status => Err(RemoteError::Answer(status.to_string())),
         }
     }
@@ -186,6 +188,8 @@ pub enum Progress {
 pub struct Events {
     body: Incoming,
     read: BytesMut,
+    /// As they were told last.
+    downloads: Vec<Download>,
 }
 
 impl Events {
@@ -196,7 +200,19 @@ impl Events {
     pub async fn progress(&mut self) -> io::Result<Option<Progress>> {
         while let Some((event, data)) = self.next().await? {
             match event.as_str() {
-                "downloads" => return read(&data).map(|all| Some(Progress::Downloads(all))),
+                "downloads" => {
+                    self.downloads = read(&data)?;
+                    return Ok(Some(Progress::Downloads(self.downloads.clone())));
+                }
+                "moved" => {
+                    for moved in read::<Vec<Download>>(&data)? {
+                        let same = |d: &&mut Download| (&d.group, &d.name) == (&moved.group, &moved.name);
+                        if let Some(download) = self.downloads.iter_mut().find(same) {
+                            *download = moved;
+                        }
+                    }
+                    return Ok(Some(Progress::Downloads(self.downloads.clone())));
+                }
                 "hashing" => return read(&data).map(|all| Some(Progress::Hashing(all))),
                 _ => {}
             }

@@ -11,9 +11,10 @@
 
 pub mod client;
 pub mod command;
+pub mod desktop;
 pub mod home;
 pub mod http;
 pub mod reply;
 mod run;
 
-pub use run::run;
+pub use run::{list_part, run};

@@ -34,6 +34,8 @@ impl Node {
             .arg(&data)
             .args(args)
             .args(["--listen", &listen.to_string(), "--page", &page.to_string()])
+            // Where the page lets its user choose files, and where it puts downloads.
+            .env("HOME", world.folder("home"))
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -46,7 +48,7 @@ impl Node {
     }
 
     /// Runs a subcommand with this on its standard input.
-    fn call(&self, args: &[&str], input: &str) -> Output {
+    pub fn call(&self, args: &[&str], input: &str) -> Output {
         call(&self.data, args, input)
     }
 

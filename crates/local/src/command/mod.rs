@@ -45,7 +45,8 @@ pub enum Command {
     HandOver { group: GroupRef, user: UserRef },
     CloseGroup { group: GroupRef },
     Audit { group: GroupRef },
-    ListFiles { group: GroupRef },
+    ListFiles { group: GroupRef, part: Part },
+    ListFolder { group: GroupRef, file: String },
     UploadFile { path: PathBuf, group: GroupRef },
     StopShare { group: GroupRef, file: String },
     DownloadFile { group: GroupRef, file: String, destination: String, options: DownloadOptions },
@@ -54,11 +55,42 @@ pub enum Command {
     CancelDownload { group: GroupRef, file: String },
     SetLimits { group: Option<GroupRef>, change: LimitChange },
     ShowLimits,
+    ForgetDownload { group: GroupRef, file: String },
     ShowDownloads,
+    ShowDownload { group: GroupRef, file: String },
     ListPeers { group: GroupRef, file: String },
     Wait { what: Option<(GroupRef, String)>, timeout: Option<Duration> },
     Help,
     Exit,
+}
+
+/// Which part of a long listing is wanted, and in which order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Part {
+    /// Only what has this in its name, in upper or lower case.
+    pub search: String,
+    /// Ordered by this.
+    pub sort: Sort,
+    /// From the other end.
+    pub reverse: bool,
+    /// So many of the first are left out.
+    pub from: usize,
+    /// At most so many; all if nothing is said.
+    pub limit: Option<usize>,
+}
+
+/// What a listing of files is ordered by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Sort {
+    /// As the group has them.
+    #[default]
+    Listed,
+    /// By name, in upper or lower case.
+    Name,
+    /// The smallest first.
+    Size,
+    /// Those with the fewest sharers online first.
+    Sharers,
 }
 
 /// A password or recovery code on its way: never printed.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::spec::Spec;
 use super::split::{SplitError, split};
-use super::{Command, Password, rate};
+use super::{Command, Part, Password, Sort, rate};
 
 /// Why a line is no command.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -214,7 +214,8 @@ fn command(spec: &'static Spec, words: &Words<'_>) -> Result<Command, ParseError
         ("hand_over", [g, u]) => Command::HandOver { group: group(g)?, user: user(u, Refusal::NotInGroup)? },
         ("close_group", [g]) => Command::CloseGroup { group: group(g)? },
         ("audit", [g]) => Command::Audit { group: group(g)? },
-        ("list_files", [g]) => Command::ListFiles { group: group(g)? },
+        ("list_files", [g]) => Command::ListFiles { group: group(g)?, part: part(spec, words)? },
+        ("list_folder", [g, f]) => Command::ListFolder { group: group(g)?, file: file(f) },
         ("upload_file", [p, g]) => Command::UploadFile { path: p.into(), group: group(g)? },
         ("stop_share", [g, f]) => Command::StopShare { group: group(g)?, file: file(f) },
         ("download_file", [g, f, d]) => {
@@ -239,6 +240,8 @@ fn command(spec: &'static Spec, words: &Words<'_>) -> Result<Command, ParseError
             Command::SetLimits { group: of.first().map(|g| group(g)).transpose()?, change }
         }
         ("show_limits", []) => Command::ShowLimits,
+        ("forget_download", [g, f]) => Command::ForgetDownload { group: group(g)?, file: file(f) },
+        ("show_download", [g, f]) => Command::ShowDownload { group: group(g)?, file: file(f) },
         ("show_downloads", []) => Command::ShowDownloads,
         ("list_peers", [g, f]) => Command::ListPeers { group: group(g)?, file: file(f) },
         ("wait", what @ ([] | [_, _])) => {
@@ -253,6 +256,27 @@ fn command(spec: &'static Spec, words: &Words<'_>) -> Result<Command, ParseError
         ("help", _) => Command::Help,
         ("exit", []) => Command::Exit,
         _ => return Err(ParseError::Usage(spec)),
+    })
+}
+
+/// Which part of a listing is asked for.
+fn part(spec: &'static Spec, words: &Words<'_>) -> Result<Part, ParseError> {
+    let number = |name: &str| {
+        words.value(name).map(|text| text.parse::<usize>().map_err(|_| ParseError::Usage(spec))).transpose()
+    };
+    let sort = match words.value("sort") {
+        None => Sort::Listed,
+        Some("name") => Sort::Name,
+        Some("size") => Sort::Size,
+        Some("sharers") => Sort::Sharers,
+        Some(_) => return Err(ParseError::Usage(spec)),
+    };
+    Ok(Part {
+        search: words.value("search").unwrap_or_default().to_lowercase(),
+        sort,
+        reverse: words.has("reverse"),
+        from: number("from")?.unwrap_or(0),
+        limit: number("limit")?,
     })
 }
 

@@ -13,7 +13,6 @@ use serde_json::{Map, Value};
 use super::{Api, Hashed, answer};
 use crate::command::{Command, ParseError, Spec, from_object};
 use crate::reply::{Outcome, shown};
-use crate::run;
 
 /// A request with this header gets the lines of a listing as a terminal shows them, too.
 pub(crate) const LINES: &str = "peerage-lines";
@@ -41,7 +40,7 @@ pub(super) async fn command(
     let may_wait = matches!(parsed, Ok(Command::Wait { .. } | Command::UploadFile { .. }));
     let mut ending = api.ending.clone();
     let outcome = tokio::select! {
-        outcome = run(&api.node, parsed.map(Some), report) => outcome,
+        outcome = api.source.run(parsed.map(Some), report) => outcome,
         _ = ending.wait_for(|ending| *ending), if may_wait => {
             return answer::error(StatusCode::SERVICE_UNAVAILABLE, "the node is being ended");
         }

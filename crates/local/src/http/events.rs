@@ -3,9 +3,11 @@
 //! | event | data |
 //! |---|---|
 //! | `session` | `{"user": …}`: who is logged in, at the beginning and at each change |
-//! | `downloads` | all of `show_downloads`, at the beginning and when something moved |
+//! | `downloads` | all of `show_downloads`, at the beginning and when one was added or taken away |
+//! | `moved` | those of them in which something moved |
 //! | `hashing` | list of `path`, `done`, `total`: files that are being made ready to share |
-//! | `notice` | `{"kind": …, "text": …}`: something that happened by itself |
+//! | `changed` | `{"group": …, "what": …}`: `members`, `requests`, `files` or `online` of a group are not what they were |
+//! | `notice` | `id`, `unix_ms`, `kind`, `group`, `text`: something that happened by itself |
 
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -16,14 +18,16 @@ use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use peerage_node::client::Notice;
-use serde_json::{Value, json};
+use peerage_node::client::{Change, Changed};
+use serde::Serialize;
+use serde_json::json;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
 use tokio::time::{Interval, MissedTickBehavior};
 
+use super::notices::Told;
 use super::{Api, Hashed};
-use crate::reply::{model, notice_kind, notice_line};
+use crate::reply::model::{Download, Hashing};
 
 /// How often it is looked at what moved.
 const LOOK: Duration = Duration::from_millis(250);
@@ -31,22 +35,41 @@ const LOOK: Duration = Duration::from_millis(250);
 /// One listener.
 struct Listener {
     api: Arc<Api>,
-    notices: broadcast::Receiver<Notice>,
+    notices: broadcast::Receiver<Told>,
+    changes: broadcast::Receiver<Change>,
     ending: watch::Receiver<bool>,
     tick: Interval,
-    /// What was told last, by event.
-    told: [(&'static str, Value); 3],
-    /// Where in `told` this look goes on.
-    at: usize,
+    /// What was told last; `None`: nothing yet.
+    user: Option<Option<String>>,
+    downloads: Option<Vec<Download>>,
+    hashing: Option<Vec<Hashing>>,
+    /// What is looked at next, in one look.
+    next: Look,
+}
+
+/// In this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    Session,
+    Downloads,
+    Hashing,
+    Nothing,
 }
 
 pub(super) async fn events(State(api): State<Arc<Api>>) -> Response {
     let mut tick = tokio::time::interval(LOOK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let told = ["session", "downloads", "hashing"].map(|event| (event, Value::Null));
-    let at = told.len();
-    let (notices, ending) = (api.node.notices(), api.ending.clone());
-    let listener = Listener { api, notices, ending, tick, told, at };
+    let listener = Listener {
+        notices: api.notices.subscribe(),
+        changes: api.source.changes(),
+        ending: api.ending.clone(),
+        api,
+        tick,
+        user: None,
+        downloads: None,
+        hashing: None,
+        next: Look::Nothing,
+    };
     let events = stream::unfold(listener, async |mut listener| {
         let event = listener.next().await?;
         Some((Ok::<_, Infallible>(event), listener))
@@ -58,53 +81,131 @@ impl Listener {
     /// `None` when the node ends.
     async fn next(&mut self) -> Option<Event> {
         loop {
-            while self.at < self.told.len() {
-                let at = self.at;
-                self.at += 1;
-                let (event, before) = &self.told[at];
-                let now = self.look(event);
-                if now != *before {
-                    let told = Event::default().event(*event).data(now.to_string());
-                    self.told[at].1 = now;
-                    return Some(told);
+            while self.next != Look::Nothing {
+                if let Some(event) = self.look() {
+                    return Some(event);
                 }
             }
             tokio::select! {
                 _ = self.ending.wait_for(|ending| *ending) => return None,
-                _ = self.tick.tick() => self.at = 0,
+                _ = self.tick.tick() => self.next = Look::Session,
                 notice = self.notices.recv() => match notice {
-                    Ok(notice) => return Some(told_notice(&notice)),
-                    // The lost ones are older than what is looked at next.
+                    Ok(notice) => return Some(event("notice", &notice)),
+                    // They are kept, for whoever wants them all.
                     Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return None,
+                },
+                change = self.changes.recv() => match change {
+                    Ok(change) => return Some(changed(&change)),
+                    Err(RecvError::Lagged(_)) => return Some(event("changed", &json!({ "group": null, "what": "all" }))),
                     Err(RecvError::Closed) => return None,
                 },
             }
         }
     }
 
-    fn look(&self, event: &str) -> Value {
-        match event {
-            "session" => json!({ "user": self.api.node.user_name() }),
-            "downloads" => {
-                let downloads = self.api.node.downloads_now();
-                let downloads: Vec<model::Download> = downloads.iter().map(model::Download::from).collect();
-                serde_json::to_value(downloads).unwrap_or_default()
+    /// Looks at one thing, and says if it is not what was told.
+    fn look(&mut self) -> Option<Event> {
+        match self.next {
+            Look::Session => {
+                self.next = Look::Downloads;
+                let user = Some(self.api.source.user());
+                let same = self.user == user;
+                self.user = user;
+                (!same).then(|| {
+                    event("session", &json!({ "user": self.user.as_ref().and_then(Option::as_ref) }))
+                })
             }
-            _ => {
-                let hashing = self.api.hashing();
-                let shown = |(path, hashed): (&PathBuf, &Hashed)| model::Hashing {
-                    path: path.to_string_lossy().into_owned(),
-                    done: hashed.done,
-                    total: hashed.total,
+            Look::Downloads => {
+                self.next = Look::Hashing;
+                let now = self.api.source.downloads();
+                let told = match &self.downloads {
+                    Some(before) if same_list(before, &now) => {
+                        let moved: Vec<&Download> = before
+                            .iter()
+                            .zip(&now)
+                            .filter(|(a, b)| has_moved(a, b))
+                            .map(|(_, b)| b)
+                            .collect();
+                        (!moved.is_empty()).then(|| event("moved", &moved))
+                    }
+                    _ => Some(event("downloads", &now)),
                 };
-                let hashing: Vec<model::Hashing> = hashing.iter().map(shown).collect();
-                serde_json::to_value(hashing).unwrap_or_default()
+                self.downloads = Some(now);
+                told
             }
+            Look::Hashing => {
+                self.next = Look::Nothing;
+                let now = Some(self.hashing());
+                let same = self.hashing == now;
+                self.hashing = now;
+                (!same).then(|| event("hashing", &self.hashing))
+            }
+            Look::Nothing => None,
         }
+    }
+
+    fn hashing(&self) -> Vec<Hashing> {
+        let shown = |(path, hashed): (&PathBuf, &Hashed)| Hashing {
+            path: path.to_string_lossy().into_owned(),
+            done: hashed.done,
+            total: hashed.total,
+        };
+        self.api.hashing().iter().map(shown).collect()
     }
 }
 
-fn told_notice(notice: &Notice) -> Event {
-    let data = json!({ "kind": notice_kind(notice), "text": notice_line(notice) });
-    Event::default().event("notice").data(data.to_string())
+fn same_list(before: &[Download], now: &[Download]) -> bool {
+    let same = |(a, b): (&Download, &Download)| (&a.group, &a.name) == (&b.group, &b.name);
+    before.len() == now.len() && before.iter().zip(now).all(same)
+}
+
+/// That time passes is no news.
+fn has_moved(before: &Download, now: &Download) -> bool {
+    *before != Download { seconds: before.seconds, ..now.clone() }
+}
+
+fn changed(change: &Change) -> Event {
+    let what = match change.what {
+        Changed::Members => "members",
+        Changed::Requests => "requests",
+        Changed::Files => "files",
+        Changed::Online => "online",
+    };
+    event("changed", &json!({ "group": change.group, "what": what }))
+}
+
+fn event(name: &str, data: &impl Serialize) -> Event {
+    // Strings and plain values: nothing here has a form that JSON lacks.
+    Event::default().event(name).data(serde_json::to_string(data).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reply::model::State;
+
+    #[test]
+    fn only_what_moved_is_told() {
+        let download = Download {
+            group: "g".into(),
+            name: "n".into(),
+            state: State::D,
+            percent: 1.0,
+            bytes_done: 1,
+            bytes_total: 100,
+            bytes_per_second: 0,
+            seconds: 1.0,
+            peers: 0,
+            sources: Vec::new(),
+            path: "/n".into(),
+            note: None,
+        };
+        let later = Download { seconds: 2.0, ..download.clone() };
+        let further = Download { bytes_done: 2, ..later.clone() };
+        let other = Download { name: "m".into(), ..download.clone() };
+        assert!(!has_moved(&download, &later) && has_moved(&download, &further));
+        assert!(same_list(std::slice::from_ref(&download), std::slice::from_ref(&further)));
+        assert!(!same_list(std::slice::from_ref(&download), &[other]));
+    }
 }

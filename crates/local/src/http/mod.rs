@@ -4,7 +4,9 @@
 //! |---|---|
 //! | `POST /api/v1/commands/NAME` | runs a command; arguments and reply are JSON objects |
 //! | `GET /api/v1/status` | who is logged in, where the node listens |
-//! | `GET /api/v1/events` | server-sent events: downloads, hashing, notices, logins |
+//! | `GET /api/v1/events` | server-sent events: downloads, hashing, groups, notices, logins |
+//! | `GET /api/v1/notices` | what happened by itself lately |
+//! | `POST /api/v1/folder`, `find`, `open`, `qr` | folders of this machine, and a picture for a camera |
 //! | `POST /api/v1/stop` | ends the node |
 //! | `GET /openapi.json` | all of this, described |
 //! | `GET /…` | the page |
@@ -15,8 +17,11 @@ mod answer;
 mod commands;
 mod events;
 mod guard;
+mod machine;
+mod notices;
 mod openapi;
 mod page;
+mod source;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -30,7 +35,6 @@ use axum::middleware;
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Router, http::StatusCode};
-use peerage_node::client::Node;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
@@ -39,7 +43,10 @@ use tokio::sync::{mpsc, watch};
 use crate::home::Running;
 
 pub(crate) use self::commands::LINES;
+pub use self::machine::{Entry, FindQuery, Folder, FolderQuery, Found, OpenQuery, Qr, QrQuery};
+pub use self::notices::Told;
 pub use self::openapi::{document, reply_schema};
+pub use self::source::{Running as RunningCommand, Source};
 
 /// Where the API is, below the address.
 pub const API: &str = "/api/v1";
@@ -67,6 +74,12 @@ pub struct Status {
     pub limit_up: Option<u64>,
     /// The page, without what opens it.
     pub page: String,
+    /// Where downloads go unless something else is said.
+    #[serde(default)]
+    pub downloads: Option<PathBuf>,
+    /// Whether folders can be shown on a desktop.
+    #[serde(default)]
+    pub desktop: bool,
 }
 
 /// How far a file that is to be shared is hashed.
@@ -78,7 +91,8 @@ struct Hashed {
 
 /// What all requests share.
 struct Api {
-    node: Arc<Node>,
+    source: Arc<dyn Source>,
+    notices: Arc<notices::Notices>,
     running: Running,
     /// Files that are being hashed, by path as it was given.
     hashing: Mutex<BTreeMap<PathBuf, Hashed>>,
@@ -99,6 +113,7 @@ pub struct Server {
     ending: watch::Sender<bool>,
     stop: mpsc::Receiver<()>,
     serving: tokio::task::JoinHandle<io::Result<()>>,
+    collecting: tokio::task::JoinHandle<()>,
 }
 
 impl Server {
@@ -106,7 +121,7 @@ impl Server {
     ///
     /// # Errors
     /// When the address is not loopback or cannot be listened on.
-    pub async fn start(node: Arc<Node>, address: SocketAddr) -> io::Result<Self> {
+    pub async fn start(source: Arc<dyn Source>, address: SocketAddr) -> io::Result<Self> {
         if !address.ip().is_loopback() {
             let why = "the page and the API have no password and no TLS of their own, so they are for this machine \
                        only; from elsewhere use an SSH tunnel: ssh -L 7610:127.0.0.1:7610 HOST";
@@ -116,15 +131,23 @@ impl Server {
         let running = Running::new(listener.local_addr()?)?;
         let (ending, ends) = watch::channel(false);
         let (stop, stopped) = mpsc::channel(1);
-        let api =
-            Api { node, running: running.clone(), hashing: Mutex::default(), stop, ending: ends.clone() };
+        let notices = Arc::new(notices::Notices::new());
+        let collecting = tokio::spawn(Arc::clone(&notices).collect(source.notices()));
+        let api = Api {
+            source,
+            notices,
+            running: running.clone(),
+            hashing: Mutex::default(),
+            stop,
+            ending: ends.clone(),
+        };
         let serving = axum::serve(listener, router(Arc::new(api))).with_graceful_shutdown(async move {
             let mut ends = ends;
             // The sender gone means the same.
             let _ = ends.wait_for(|ending| *ending).await;
         });
         let serving = tokio::spawn(async move { serving.await });
-        Ok(Self { running, ending, stop: stopped, serving })
+        Ok(Self { running, ending, stop: stopped, serving, collecting })
     }
 
     /// Where it is, and what opens it.
@@ -149,6 +172,7 @@ impl Server {
             Ok(Err(error)) => tracing::warn!(%error, "the local API ended badly"),
             Err(_) => self.serving.abort(),
         }
+        self.collecting.abort();
     }
 }
 
@@ -156,6 +180,11 @@ fn router(api: Arc<Api>) -> Router {
     let behind_token = Router::new()
         .route("/status", get(status))
         .route("/events", get(events::events))
+        .route("/notices", get(notices::notices))
+        .route("/folder", post(machine::folder))
+        .route("/find", post(machine::find))
+        .route("/open", post(machine::open))
+        .route("/qr", post(machine::qr))
         .route("/stop", post(stop))
         .route("/commands/{name}", post(commands::command))
         .fallback(async || answer::error(StatusCode::NOT_FOUND, "there is no such path in this API"))
@@ -171,16 +200,18 @@ fn router(api: Arc<Api>) -> Router {
 }
 
 async fn status(State(api): State<Arc<Api>>) -> Response {
-    let limits = api.node.limits_now();
+    let limits = api.source.limits();
     let status = Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
-        data: api.node.data_path().to_owned(),
-        listen: api.node.listen().to_string(),
-        user: api.node.user_name(),
         limit_down: limits.down,
         limit_up: limits.up,
+        data: api.source.data().to_owned(),
+        listen: api.source.listen().to_string(),
+        user: api.source.user(),
         page: format!("http://{}/", api.running.api),
+        downloads: machine::downloads_folder(),
+        desktop: crate::desktop::is_there(),
     };
     answer::json(StatusCode::OK, &status)
 }

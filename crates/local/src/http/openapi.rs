@@ -1,10 +1,10 @@
 //! `GET /openapi.json`: the API's description (OpenAPI 3.1), made of the command table and the types that are sent.
 
 use schemars::generate::{SchemaGenerator, SchemaSettings};
-use schemars::{JsonSchema, Schema};
+use schemars::{JsonSchema, Schema, json_schema};
 use serde_json::{Map, Value, json};
 
-use super::{API, Status};
+use super::{API, FindQuery, Folder, FolderQuery, Found, OpenQuery, Qr, QrQuery, Status, Told};
 use crate::command::{Arg, Kind, Opt, SPECS, Spec};
 use crate::reply::{Shown, model};
 
@@ -28,7 +28,7 @@ pub fn document() -> Value {
         format!("{API}/events"),
         json!({ "get": {
             "operationId": "events",
-            "summary": "what changes, as server-sent events: session, downloads, hashing, notice",
+            "summary": "what changes, as server-sent events: session, downloads, moved, hashing, changed, notice",
             "responses": {
                 "200": { "description": "a stream without end", "content": { "text/event-stream": {} } },
                 "401": no_token(),
@@ -42,6 +42,7 @@ pub fn document() -> Value {
             "responses": { "202": { "description": "it ends now" }, "401": no_token() },
         }}),
     );
+    machine(&mut paths, &mut schemas);
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -57,6 +58,62 @@ pub fn document() -> Value {
             "schemas": schemas.take_definitions(true),
         },
     })
+}
+
+/// What is asked of this machine, not of the node.
+fn machine(paths: &mut Map<String, Value>, schemas: &mut SchemaGenerator) {
+    let told = schemas.subschema_for::<Told>();
+    paths.insert(
+        format!("{API}/notices"),
+        json!({ "get": {
+            "operationId": "notices", "summary": "what happened by itself lately, oldest first",
+            "responses": {
+                "200": content("the notices", &json!({ "type": "array", "items": told })),
+                "401": no_token(),
+            },
+        }}),
+    );
+    let rows = [
+        (
+            "folder",
+            "what is in a folder of this machine, within the home folder of who runs the node",
+            schemas.subschema_for::<FolderQuery>(),
+            schemas.subschema_for::<Folder>(),
+        ),
+        (
+            "find",
+            "where a file lies that was dropped on the page; within the home folder",
+            schemas.subschema_for::<FindQuery>(),
+            schemas.subschema_for::<Found>(),
+        ),
+        (
+            "open",
+            "show the folder of a download on the desktop",
+            schemas.subschema_for::<OpenQuery>(),
+            json_schema!({ "type": "object", "properties": { "ok": { "const": true } } }),
+        ),
+        (
+            "qr",
+            "a text as a picture for a camera",
+            schemas.subschema_for::<QrQuery>(),
+            schemas.subschema_for::<Qr>(),
+        ),
+    ];
+    for (name, summary, request, reply) in rows {
+        paths.insert(
+            format!("{API}/{name}"),
+            json!({ "post": {
+                "operationId": name, "summary": summary,
+                "requestBody": { "content": { "application/json": { "schema": request } } },
+                "responses": {
+                    "200": content("it worked", &json!(reply)),
+                    "400": { "description": "a field is missing or has another form" },
+                    "401": no_token(),
+                    "409": { "description": "refused; `error` says why" },
+                },
+            }}),
+        );
+    }
 }
 
 /// The reply of one command as `--json` prints it: a JSON Schema that needs nothing else.
@@ -136,6 +193,7 @@ fn reply(spec: &Spec, schemas: &mut SchemaGenerator) -> Value {
         "hint": { "type": "string", "description": "what to try next, or what else to know" },
         "stale": { "const": true, "description": "the tracker lags: the reply may be older" },
         "next": { "type": "string", "description": "what people usually do next" },
+        "total": { "type": "integer", "description": "of a listing of which a part was asked for: how long it is" },
         "lines": {
             "type": "array",
             "items": schemas.subschema_for::<Shown>(),
@@ -165,6 +223,8 @@ fn item(command: &str, schemas: &mut SchemaGenerator) -> Option<Schema> {
         "list_files" => of::<model::File>(schemas),
         "set_limits" | "show_limits" => of::<model::Limit>(schemas),
         "show_downloads" => of::<model::Download>(schemas),
+        "show_download" => of::<model::DownloadDetail>(schemas),
+        "list_folder" => of::<model::FolderFile>(schemas),
         "list_peers" => of::<model::Peer>(schemas),
         "help" => of::<model::CommandHelp>(schemas),
         _ => None,

@@ -5,5 +5,5 @@ pub mod model;
 mod notice;
 mod outcome;
 
-pub use notice::{close_lines, notice_kind, notice_line};
+pub use notice::{close_lines, notice_group, notice_kind, notice_line};
 pub use outcome::{Done, Failed, Item, Outcome, Shown, detailed, json, note_stale, plain, shown};

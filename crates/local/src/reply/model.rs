@@ -3,8 +3,8 @@
 //! Bytes are whole numbers; ids and hashes are lower-case hexadecimal; names are as commands take them.
 
 use peerage_node::client::{
-    AuditLine, DeviceLine, DownloadLine, FileLine, GroupLine, LimitLine, MemberLine, MyStanding, PeerLine,
-    Role, Whoami,
+    AuditLine, DeviceLine, DownloadDetail as DetailLine, DownloadLine, FileLine, GroupLine, LimitLine,
+    MemberLine, MyStanding, PeerLine, Role, Whoami,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -104,6 +104,8 @@ pub struct Group {
     pub members: u32,
     /// What the caller is in it.
     pub standing: Standing,
+    /// How many ask to join, as far as this device has heard; nothing if the caller does not decide about them.
+    pub requests: Option<u32>,
 }
 
 impl From<&GroupLine> for Group {
@@ -114,7 +116,7 @@ impl From<&GroupLine> for Group {
             MyStanding::Member => Standing::Member,
             MyStanding::Owner => Standing::Owner,
         };
-        Self { group: g.name.clone(), members: g.members, standing }
+        Self { group: g.name.clone(), members: g.members, standing, requests: g.requests }
     }
 }
 
@@ -231,6 +233,8 @@ pub struct File {
     pub sharers_online: u32,
     /// Content identity.
     pub content: String,
+    /// This device shares it.
+    pub mine: bool,
 }
 
 impl From<&FileLine> for File {
@@ -242,6 +246,7 @@ impl From<&FileLine> for File {
             sharers: f.sharers,
             sharers_online: f.sharers_online,
             content: f.content.to_hex(),
+            mine: f.mine,
         }
     }
 }
@@ -381,6 +386,48 @@ impl From<&PeerLine> for Peer {
             piece_map: p.pieces.as_ref().map(|map| map.cells(PIECE_MAP_CELLS)),
         }
     }
+}
+
+/// `show_download`: what only this device knows about one of its downloads.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct DownloadDetail {
+    /// Verified pieces; nothing while it is not running, as for the two that follow.
+    pub pieces: Option<u32>,
+    /// Pieces there are.
+    pub pieces_total: Option<u32>,
+    /// Up to 400 characters, first piece first: `#` all of this stretch, `+` some, `.` none.
+    pub piece_map: Option<String>,
+    /// Bytes of a piece; the last of a file may have fewer.
+    pub piece_bytes: Option<u32>,
+    /// Sent to others at this moment.
+    pub bytes_per_second_up: u64,
+    /// Who is connected for it.
+    pub connected: Vec<Peer>,
+}
+
+/// Characters of the piece map of an own download.
+pub const OWN_MAP_CELLS: u32 = 400;
+
+impl From<&DetailLine> for DownloadDetail {
+    fn from(d: &DetailLine) -> Self {
+        Self {
+            pieces: d.pieces.as_ref().map(|map| map.0.count()),
+            pieces_total: d.pieces.as_ref().map(|map| map.0.len()),
+            piece_map: d.pieces.as_ref().map(|map| map.cells(OWN_MAP_CELLS)),
+            piece_bytes: d.piece_bytes,
+            bytes_per_second_up: d.bytes_per_second_up,
+            connected: d.peers.iter().map(Peer::from).collect(),
+        }
+    }
+}
+
+/// `list_folder`: one file in a shared folder.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct FolderFile {
+    /// Its path in the folder, with slashes. With one before it, it is a pattern for `download_file --only`.
+    pub path: String,
+    /// Bytes.
+    pub size: u64,
 }
 
 /// `help`: one command.

@@ -17,9 +17,34 @@ pub fn notice_kind(notice: &Notice) -> &'static str {
         Notice::Unknown { .. } => "unknown_group",
         Notice::LaterGroup { .. } => "later_group",
         Notice::Decided { .. } => "decided",
+        Notice::Requested { .. } => "requested",
+        Notice::Stopped { .. } => "stopped",
+        Notice::Trackers { reachable: true } => "trackers_back",
+        Notice::Trackers { reachable: false } => "trackers_lost",
         Notice::TrackerChanged { .. } => "tracker_changed",
         Notice::Account(_) => "account",
         Notice::Warning(_) => "warning",
+    }
+}
+
+/// The name of the group that a notice is about.
+pub fn notice_group(notice: &Notice) -> Option<&str> {
+    match notice {
+        Notice::Completed { group, .. }
+        | Notice::KeptBack { group, .. }
+        | Notice::Forged { group, .. }
+        | Notice::Forked { group, .. }
+        | Notice::Unknown { group, .. }
+        | Notice::Decided { group, .. }
+        | Notice::Requested { group, .. }
+        | Notice::Stopped { group, .. } => Some(group),
+        Notice::GroupNameMoved { name, .. } | Notice::LaterGroup { name, .. } => Some(name),
+        Notice::ShareBroken { .. }
+        | Notice::GivenUp { .. }
+        | Notice::Trackers { .. }
+        | Notice::TrackerChanged { .. }
+        | Notice::Account(_)
+        | Notice::Warning(_) => None,
     }
 }
 
@@ -68,6 +93,12 @@ pub fn notice_line(notice: &Notice) -> String {
             Decision::Owner => format!("you own {group} now"),
             Decision::Closed => format!("{group} was closed"),
         },
+        Notice::Requested { group, user } => format!("{user} asks to join {group}"),
+        Notice::Stopped { group, name, why } => format!("[{group}] {name}: {why}"),
+        Notice::Trackers { reachable: true } => "a tracker answers again".to_owned(),
+        Notice::Trackers { reachable: false } => {
+            "no tracker answers; transfers between members go on, and it is tried again".to_owned()
+        }
         Notice::TrackerChanged { now } => format!("tracker {now} took over"),
         Notice::Account(text) | Notice::Warning(text) => text.clone(),
     }

@@ -15,6 +15,8 @@ pub struct Done {
     pub message: String,
     /// A listing: one line each, and one object each.
     pub items: Option<Vec<Item>>,
+    /// Of a listing of which a part was asked for: how long it is.
+    pub total: Option<usize>,
     /// What people usually do next; for terminals only.
     pub next: Option<String>,
     /// What whoever gave the command should know although it worked.
@@ -200,6 +202,7 @@ fn reply_object<'a>(command: &'a str, outcome: &'a Outcome) -> Reply<'a> {
             ok: true,
             message: Some(&done.message),
             items: done.items.as_ref().map(|items| items.iter().map(|i| &i.json).collect()),
+            total: done.total,
             hint: done.hint(),
             stale: done.stale.as_ref().map(|_| true),
             ..empty
@@ -231,6 +234,8 @@ struct Reply<'a> {
     message: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     items: Option<Vec<&'a Value>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]

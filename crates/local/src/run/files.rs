@@ -7,11 +7,42 @@ use peerage_node::client::{
     Cancelled, DownloadLine, DownloadOptions, FileLine, GroupRef, HashReport, Node, PeerLine, Refusal,
 };
 
-use crate::command::quote;
+use crate::command::{Part, Sort, quote};
 use crate::reply::{Done, Item, human, model};
 
-pub(super) async fn list(node: &Node, group: &GroupRef) -> Result<Done, Refusal> {
-    Ok(listing(&node.list_files(group).await?, group))
+pub(super) async fn list(node: &Node, group: &GroupRef, part: &Part) -> Result<Done, Refusal> {
+    // Whoever asks for parts asks often: the tracker is not bothered with each.
+    let files = match part.limit {
+        None => node.list_files(group).await?,
+        Some(_) => node.list_files_further(group).await?,
+    };
+    Ok(list_part(files, group, part))
+}
+
+/// The wanted part of a group's files, as a reply.
+pub fn list_part(files: Vec<FileLine>, group: &GroupRef, part: &Part) -> Done {
+    if *part == Part::default() {
+        return listing(&files, group);
+    }
+    let (total, chosen) = part_of(files, part);
+    Done { total: Some(total), ..listing(&chosen, group) }
+}
+
+/// The wanted part, and how many files there are in all that fit the search.
+fn part_of(files: Vec<FileLine>, part: &Part) -> (usize, Vec<FileLine>) {
+    let fits = |file: &FileLine| part.search.is_empty() || file.name.to_lowercase().contains(&part.search);
+    let mut files: Vec<FileLine> = files.into_iter().filter(fits).collect();
+    match part.sort {
+        Sort::Listed => {}
+        Sort::Name => files.sort_by_cached_key(|file| file.name.to_lowercase()),
+        Sort::Size => files.sort_by_key(|file| file.size),
+        Sort::Sharers => files.sort_by_key(|file| file.sharers_online),
+    }
+    if part.reverse {
+        files.reverse();
+    }
+    let total = files.len();
+    (total, files.into_iter().skip(part.from).take(part.limit.unwrap_or(usize::MAX)).collect())
 }
 
 fn listing(files: &[FileLine], group: &GroupRef) -> Done {
@@ -106,7 +137,7 @@ pub(super) async fn list_peers(node: &Node, group: &GroupRef, file: &str) -> Res
     Ok(Done::list(peers.iter().map(peer_item).collect(), "peer", "No peers at this time"))
 }
 
-fn peer_item(peer: &PeerLine) -> Item {
+pub(super) fn peer_item(peer: &PeerLine) -> Item {
     let cells = peer.pieces.as_ref().map(|pieces| pieces.cells(model::PIECE_MAP_CELLS));
     let map = cells.unwrap_or_else(|| "-".to_owned());
     let line = format!("{}\t{}\t{}%\t{map}", peer.user, peer.address, peer.percent);
@@ -173,6 +204,32 @@ mod tests {
     }
 
     #[test]
+    fn parts_of_a_listing() {
+        let file = |name: &str, size, sharers_online| FileLine {
+            name: name.into(),
+            size,
+            files: None,
+            sharers: 3,
+            sharers_online,
+            content: ContentId([1; 32]),
+            mine: false,
+        };
+        let files = vec![file("b.mkv", 1, 2), file("A.mkv", 3, 0), file("c.txt", 2, 1)];
+        let check = |part: Part| {
+            let (total, files) = part_of(files.clone(), &part);
+            let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
+            format!("{} of {total}", names.join(" "))
+        };
+        let all = Part::default();
+        let by = |sort| Part { sort, ..all.clone() };
+        assert_eq!(check(Part { from: 1, limit: Some(1), ..all.clone() }), "A.mkv of 3");
+        assert_eq!(check(Part { from: 9, ..all.clone() }), " of 3");
+        assert_eq!(check(Part { search: ".mkv".into(), ..by(Sort::Name) }), "A.mkv b.mkv of 2");
+        assert_eq!(check(by(Sort::Size)), "b.mkv c.txt A.mkv of 3");
+        assert_eq!(check(Part { reverse: true, ..by(Sort::Sharers) }), "b.mkv c.txt A.mkv of 3");
+    }
+
+    #[test]
     fn files_and_peers() {
         let file = FileLine {
             name: "notes.pdf".into(),
@@ -181,13 +238,14 @@ mod tests {
             sharers: 2,
             sharers_online: 0,
             content: ContentId([0xab; 32]),
+            mine: false,
         };
         let folder = FileLine { name: "album".into(), files: Some(3), ..file.clone() };
         let done = Ok(listing(&[file, folder], &"g".parse().unwrap()));
         expect![[r#"
             notes.pdf
             album/
-            {"command":"list_files","ok":true,"message":"2 files","items":[{"content":"abababababababababababababababababababababababababababababababab","files":null,"name":"notes.pdf","sharers":2,"sharers_online":0,"size":2048},{"content":"abababababababababababababababababababababababababababababababab","files":3,"name":"album","sharers":2,"sharers_online":0,"size":2048}]}"#]]
+            {"command":"list_files","ok":true,"message":"2 files","items":[{"content":"abababababababababababababababababababababababababababababababab","files":null,"mine":false,"name":"notes.pdf","sharers":2,"sharers_online":0,"size":2048},{"content":"abababababababababababababababababababababababababababababababab","files":3,"mine":false,"name":"album","sharers":2,"sharers_online":0,"size":2048}]}"#]]
         .assert_eq(&format!("{}\n{}", reply::plain(&done), reply::json("list_files", &done)));
         let peer = PeerLine {
             user: "bob".into(),

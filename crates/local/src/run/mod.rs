@@ -1,10 +1,13 @@
 //! Runs a command on the node and words its reply.
 
 mod account;
+mod downloads;
 mod files;
 mod groups;
 mod limits;
 mod roles;
+
+pub use self::files::list_part;
 
 use peerage_node::client::{HashReport, Node, Refusal};
 
@@ -71,7 +74,8 @@ async fn apply(node: &Node, command: Command, hashed: HashReport) -> Result<Done
         Command::HandOver { group, user } => roles::hand_over(node, &group, &user).await,
         Command::CloseGroup { group } => roles::close_group(node, &group).await,
         Command::Audit { group } => roles::audit(node, &group).await,
-        Command::ListFiles { group } => files::list(node, &group).await,
+        Command::ListFiles { group, part } => files::list(node, &group, &part).await,
+        Command::ListFolder { group, file } => downloads::list_folder(node, &group, &file).await,
         Command::UploadFile { path, group } => files::upload(node, &path, &group, hashed).await,
         Command::StopShare { group, file } => files::stop_share(node, &group, &file).await,
         Command::DownloadFile { group, file, destination, options } => {
@@ -82,6 +86,8 @@ async fn apply(node: &Node, command: Command, hashed: HashReport) -> Result<Done
         Command::CancelDownload { group, file } => files::cancel(node, &group, &file).await,
         Command::SetLimits { group, change } => limits::set(node, group.as_ref(), change).await,
         Command::ShowLimits => limits::show(node).await,
+        Command::ForgetDownload { group, file } => downloads::forget(node, &group, &file).await,
+        Command::ShowDownload { group, file } => downloads::show(node, &group, &file).await,
         Command::ShowDownloads => files::show_downloads(node).await,
         Command::ListPeers { group, file } => files::list_peers(node, &group, &file).await,
         Command::Wait { what, timeout } => files::wait(node, what.as_ref(), timeout).await,

@@ -61,6 +61,6 @@ pub use node::{Node, NodeConfig};
 pub use peerage_ledger::Role;
 pub use refusal::Refusal;
 pub use reply::{
-    AuditLine, CloseReport, Decision, DeviceLine, DownloadLine, FileLine, GroupLine, Left, LoggedIn,
-    MemberLine, MyStanding, Notice, PeerLine, PieceMap, Started, Uploaded, Whoami,
+    AuditLine, Change, Changed, CloseReport, Decision, DeviceLine, DownloadDetail, DownloadLine, FileLine,
+    GroupLine, Left, LoggedIn, MemberLine, MyStanding, Notice, PeerLine, PieceMap, Started, Uploaded, Whoami,
 };

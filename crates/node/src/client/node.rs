@@ -12,12 +12,14 @@ use tokio::task::JoinHandle;
 use super::cluster::{Cluster, StartError};
 use super::folder::{AccountFolder, DataRoot, FolderError};
 use super::outbox::{FILE as OUTBOX_FILE, OutboxFile, no_supply};
-use super::reply::{CloseReport, Notice};
+use super::reply::{Change, CloseReport, Notice};
 use super::session::Session;
 use super::{GroupRef, Refusal};
 
 /// Notices that wait for a slow reader; older ones are dropped.
 const NOTICES_MAX: usize = 256;
+/// Changes that wait for a slow reader; who lost some looks at everything again.
+const CHANGES_MAX: usize = 64;
 /// Files and sockets of a busy node: connections of its torrents, and files of shared folders.
 const OPEN_FILES: u64 = 16_384;
 /// How often accounts that nobody is logged in to get their outboxes emptied.
@@ -58,6 +60,7 @@ pub(super) struct Inner {
     /// Logging in and out, one at a time.
     pub(super) changing: Mutex<()>,
     pub(super) notices: broadcast::Sender<Notice>,
+    pub(super) changes: broadcast::Sender<Change>,
     /// Downloads that a logout of this program cut short.
     pub(super) cut_short: std::sync::Mutex<Vec<String>>,
 }
@@ -83,6 +86,7 @@ impl Node {
             session: std::sync::RwLock::default(),
             changing: Mutex::new(()),
             notices: broadcast::channel(NOTICES_MAX).0,
+            changes: broadcast::channel(CHANGES_MAX).0,
             cut_short: std::sync::Mutex::default(),
         });
         let (outboxes, changes) = (empty_outboxes(Arc::clone(&inner)), follow_list(Arc::clone(&inner), list));
@@ -95,6 +99,11 @@ impl Node {
     /// What happens by itself, from now on.
     pub fn notices(&self) -> broadcast::Receiver<Notice> {
         self.inner.notices.subscribe()
+    }
+
+    /// What becomes different about groups that this device knows, from now on.
+    pub fn changes(&self) -> broadcast::Receiver<Change> {
+        self.inner.changes.subscribe()
     }
 
     /// The folder in which everything is kept.

@@ -200,6 +200,9 @@ pub enum Refusal {
     /// `pause_download` of what is paused.
     #[error("This download is paused already")]
     AlreadyPaused,
+    /// `forget_download`: it is not complete.
+    #[error("This download is not complete")]
+    DownloadRunning,
     /// `pause_download`, `resume_download` or `cancel_download` of what is complete.
     #[error("This download is complete")]
     DownloadComplete {
@@ -364,6 +367,9 @@ impl Refusal {
             Self::NoMatch { close, .. } => {
                 let close: Vec<String> = close.iter().map(|path| format!("`{path}`")).collect();
                 return Some(format!("there is {}", close.join(", ")));
+            }
+            Self::DownloadRunning => {
+                "`cancel_download <group_id> <file_name>` ends it and removes what has arrived"
             }
             Self::AlreadyPaused => "`resume_download <group_id> <file_name>` lets it go on",
             Self::DownloadComplete { .. } => "`stop_share <group_id> <file_name>` stops sharing it",

@@ -63,6 +63,8 @@ pub struct GroupLine {
     pub members: u32,
     /// What the caller is in it.
     pub standing: MyStanding,
+    /// How many ask to join, if the caller decides about them; as far as known here.
+    pub requests: Option<u32>,
 }
 
 /// What the caller is in a group.
@@ -160,6 +162,8 @@ pub struct FileLine {
     pub sharers_online: u32,
     /// Content identity.
     pub content: ContentId,
+    /// This device shares it.
+    pub mine: bool,
 }
 
 /// `upload_file`.
@@ -217,6 +221,19 @@ pub struct DownloadLine {
     pub sources: Vec<(String, u64)>,
     /// What keeps it from going on, for example.
     pub note: Option<String>,
+}
+
+/// `show_download`: what only this device knows about one of its downloads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DownloadDetail {
+    /// Bytes of a piece; the last of a file may have fewer. `None`: its metainfo is damaged.
+    pub piece_bytes: Option<u32>,
+    /// Sent to others at this moment.
+    pub bytes_per_second_up: u64,
+    /// Verified pieces; `None` while it is not running.
+    pub pieces: Option<PieceMap>,
+    /// Who is connected for it.
+    pub peers: Vec<PeerLine>,
 }
 
 /// One line of `list_peers`.
@@ -349,6 +366,27 @@ pub enum Notice {
         /// What they decided.
         decision: Decision,
     },
+    /// Somebody asks to join a group in which this person decides.
+    Requested {
+        /// The group's name.
+        group: String,
+        /// Who asks.
+        user: String,
+    },
+    /// A download does not go on before something is done about it, such as room made on the disk.
+    Stopped {
+        /// The group's name.
+        group: String,
+        /// The file's name.
+        name: String,
+        /// What keeps it.
+        why: String,
+    },
+    /// No tracker answers any more; or one does again.
+    Trackers {
+        /// Whether one does.
+        reachable: bool,
+    },
     /// Another tracker took over.
     TrackerChanged {
         /// `host:port` of the tracker now in use.
@@ -358,6 +396,28 @@ pub enum Notice {
     Account(String),
     /// Anything else worth a line.
     Warning(String),
+}
+
+/// What became different about a group, so that whoever shows it looks again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The group's name.
+    pub group: String,
+    /// What is different.
+    pub what: Changed,
+}
+
+/// What there is to look at again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Changed {
+    /// Who is in it, and with which role.
+    Members,
+    /// Who asks to join.
+    Requests,
+    /// Which files there are, and who shares them.
+    Files,
+    /// Who is online with what.
+    Online,
 }
 
 /// What `close` could not finish.

@@ -24,7 +24,7 @@ use super::forks::forks;
 use super::names::GroupRef;
 use super::outbox::{GivenUp, OutboxFile};
 use super::own::OwnAccount;
-use super::reply::{Decision, Notice};
+use super::reply::{Change, Changed, Decision, Notice};
 use super::shares::Shares;
 use super::snapshot::{GroupState, Groups, RefreshError};
 use super::trackers::{Trackers, TrackersError};
@@ -59,6 +59,9 @@ pub(super) struct Session {
     /// Where peers reach this device, if that is not where it listens.
     pub(super) announced: Option<SocketAddr>,
     pub(super) notices: broadcast::Sender<Notice>,
+    pub(super) changes: broadcast::Sender<Change>,
+    /// Who was online when it was asked last, of the group that was asked about last.
+    pub(super) online: Mutex<Option<super::commands::Online>>,
     /// One bundle after another: each record names the one before it.
     pub(super) heads: tokio::sync::Mutex<BTreeMap<GroupId, RecordId>>,
     /// The number of the last word about presence.
@@ -85,6 +88,17 @@ impl Session {
     pub(super) fn notify(&self, notice: Notice) {
         // Nobody listening is fine.
         let _ = self.notices.send(notice);
+    }
+
+    /// Tells whoever shows a group that something about it is different; nothing when it is not known here.
+    pub(super) fn changed(&self, group: &GroupId, what: Changed) {
+        if what != Changed::Requests {
+            self.forget_online(group);
+        }
+        if let Some(state) = self.groups.get(group) {
+            // Nobody looking is fine.
+            let _ = self.changes.send(Change { group: state.view.name.to_string(), what });
+        }
     }
 
     /// The newest state of the group with this name.
@@ -199,6 +213,7 @@ impl Session {
         };
         if let Some(before) = &before {
             self.tell_of_decisions(&before.view, &state.view);
+            self.tell_of_requests(&before.view, &state);
         }
         if !before.as_ref().is_some_and(same) {
             self.warn_of_forged(&state, before.as_ref());
@@ -206,6 +221,18 @@ impl Session {
             self.engine.roster_changed(group);
         }
         Ok(state)
+    }
+
+    /// Says who has asked to join meanwhile, to those who decide.
+    fn tell_of_requests(&self, before: &GroupView, now: &GroupState) {
+        if !matches!(now.view.role(&self.user), Some(Role::Owner | Role::Admin)) {
+            return;
+        }
+        let known: BTreeSet<UserId> = before.requests.iter().map(|request| request.user).collect();
+        for request in now.view.requests.iter().filter(|request| !known.contains(&request.user)) {
+            let (group, user) = (now.view.name.to_string(), now.user(&request.user));
+            self.notify(Notice::Requested { group, user });
+        }
     }
 
     /// Another member told something that trackers had not.

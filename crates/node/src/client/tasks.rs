@@ -11,7 +11,7 @@ use peerage_types::{GroupId, InfoHash};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 
-use super::reply::Notice;
+use super::reply::{Changed, Notice};
 use super::session::Session;
 use super::{Refusal, catch_up, dial_back};
 use crate::engine::EngineEvent;
@@ -95,8 +95,17 @@ async fn take_event(session: &Arc<Session>, event: Event, hurry: &mpsc::Sender<I
             if session.groups.get(&group).is_some() {
                 session.groups.doubt(group);
             }
+            session.changed(
+                &group,
+                match event {
+                    Event::Files { .. } => Changed::Files,
+                    Event::Requests { .. } => Changed::Requests,
+                    _ => Changed::Members,
+                },
+            );
         }
-        Event::Swarm { info_hash, .. } => {
+        Event::Swarm { group, info_hash } => {
+            session.changed(&group, Changed::Online);
             let missing = session
                 .engine
                 .status()
@@ -163,8 +172,10 @@ async fn engine_events(
                 session.announce_anew().await;
             }
             Ok(EngineEvent::Paused { info_hash, why } | EngineEvent::Failed { info_hash, why }) => {
-                let label = session.downloads.get(&info_hash).map_or_else(|| info_hash.tag(), |d| d.label());
-                session.notify(Notice::Warning(format!("{label}: {why}")));
+                session.notify(match session.downloads.get(&info_hash) {
+                    Some(d) => Notice::Stopped { group: d.group_name, name: d.name, why },
+                    None => Notice::Warning(format!("{}: {why}", info_hash.tag())),
+                });
             }
             Ok(EngineEvent::Learned { group }) => session.learned(group).await,
             Ok(EngineEvent::Resumed { .. }) => {}
@@ -229,9 +240,13 @@ async fn announce(session: Arc<Session>, mut hurry: mpsc::Receiver<InfoHash>) {
 async fn housekeeping(session: Arc<Session>) {
     let mut interval = tokio::time::interval(HOUSEKEEPING);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut reachable = true;
     loop {
         interval.tick().await;
-        session.trackers.probe().await;
+        let answers = session.trackers.probe().await;
+        if answers != std::mem::replace(&mut reachable, answers) {
+            session.notify(Notice::Trackers { reachable });
+        }
         session.flush_outbox(true).await;
         let lately = Instant::now().checked_sub(HOUSEKEEPING * 2);
         if lately.is_some_and(|lately| session.trackers.seen().stale_since(lately).is_some()) {

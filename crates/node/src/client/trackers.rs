@@ -224,15 +224,19 @@ impl Trackers {
     }
 
     /// Asks the tracker in use for a sign of life, and looks for another one if it gives none.
-    pub async fn probe(&self) {
-        if let Ok(conn) = self.current().await
-            && !alive(&conn).await
-        {
-            self.failed(&conn);
-            if let Err(error) = self.current().await {
-                tracing::info!(%error, "no tracker answers");
-            }
+    /// Whether one does.
+    pub async fn probe(&self) -> bool {
+        let conn = match self.current().await {
+            Ok(conn) if alive(&conn).await => return true,
+            Ok(conn) => conn,
+            Err(_) => return false,
+        };
+        self.failed(&conn);
+        let found = self.current().await;
+        if let Err(error) = &found {
+            tracing::info!(%error, "no tracker answers");
         }
+        found.is_ok()
     }
 
     async fn through<T, F>(&self, ask: impl Fn(TrackerConn) -> F) -> Result<T, TrackersError>

@@ -3,13 +3,14 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use peerage_link::list::TrackerList;
 use peerage_local::command::{Spec, from_object};
+use peerage_local::desktop;
 use peerage_local::home::{Home, HomeError};
 use peerage_local::http::Server;
 use peerage_local::reply::{close_lines, notice_line, plain};
@@ -217,7 +218,8 @@ fn list_of(invite: &Invite, kept: Option<PathBuf>, folder: &Path) -> anyhow::Res
 async fn serve(node: &Arc<Node>, page: Option<SocketAddr>) -> anyhow::Result<Server> {
     let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let start = async |address: SocketAddr| {
-        let started = Server::start(Arc::clone(node), address).await;
+        let node: Arc<Node> = Arc::clone(node);
+        let started = Server::start(node, address).await;
         started.with_context(|| format!("the page cannot be served at {address}"))
     };
     match page {
@@ -254,11 +256,7 @@ async fn take(folder: &Path) -> Result<Home, HomeError> {
 /// Opens the page where there is a desktop; without one there is nothing to do. The browser is given a file that leads
 /// there: anybody on the machine can read the arguments of a program.
 fn open(folder: &Path, page: &str) {
-    let has_desktop = cfg!(not(all(unix, not(target_os = "macos"))))
-        || ["DISPLAY", "WAYLAND_DISPLAY"]
-            .iter()
-            .any(|key| std::env::var_os(key).is_some_and(|v| !v.is_empty()));
-    if !has_desktop {
+    if !desktop::is_there() {
         return;
     }
     let path = folder.join("open.html");
@@ -274,17 +272,7 @@ fn open(folder: &Path, page: &str) {
         tracing::info!(%error, "the page cannot be opened by itself");
         return;
     }
-    let mut command = if cfg!(windows) {
-        let mut command = Command::new("cmd");
-        command.args(["/c", "start", ""]).arg(&path);
-        command
-    } else {
-        let mut command = Command::new(if cfg!(target_os = "macos") { "open" } else { "xdg-open" });
-        command.arg(&path);
-        command
-    };
-    let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    if let Err(error) = quiet.spawn() {
+    if let Err(error) = desktop::open(&path) {
         tracing::info!(%error, "no browser could be started");
     }
 }

@@ -2,9 +2,12 @@
 
 mod person;
 
-use peerage_drive::browser::Browser;
+use std::fs;
 
-use self::person::Person;
+use peerage_drive::browser::Browser;
+use serde_json::json;
+
+use self::person::{Person, until};
 use crate::world::{World, assert_same};
 
 /// Says so when there is no browser on this machine.
@@ -19,51 +22,145 @@ fn no_browser() -> bool {
 /// Markup in every place where a name can stand.
 const MARKUP: &str = "<img src=x onerror=\"document.title='broken'\"><b>&amp;'\"`${1}.bin";
 
-/// Two people, two browsers: from accounts to the finished download.
+/// Ana and Ben, with accounts, each before a browser of their own.
+fn two_people(world: &World) -> (Person, Person) {
+    let (ana, ben) = (Person::new(world, "ana"), Person::new(world, "ben"));
+    for person in [&ana, &ben] {
+        person.fill("User name", person.name);
+        person.fill("Password", &format!("long-password-of-{}", person.name));
+        person.press("Create account");
+        person.see("No groups at this time");
+    }
+    (ana, ben)
+}
+
+/// From accounts to the finished download, with names full of markup.
 #[test]
 fn from_account_to_finished_download() {
     if no_browser() {
         return;
     }
     let world = World::with_trackers(1);
-    let (ana, ben) = (Person::new(&world, "ana"), Person::new(&world, "ben"));
-    for person in [&ana, &ben] {
-        person.fill("User name", person.name);
-        person.fill("Password", &format!("long-password-of-{}", person.name));
-        if person.name == "ana" {
-            person.pictures("account");
-        }
-        person.press("Create account");
-        person.see("No groups at this time");
-    }
-    ana.fill("New group", "<b>lab</b>");
+    let (ana, ben) = two_people(&world);
+    ana.press("New group");
+    ana.fill("Name of the group", "<b>lab</b>");
     ana.press("Create group");
     ana.see("`<b>lab</b>` is not a valid name");
-    ana.fill("New group", "lab");
+    ana.fill("Name of the group", "lab");
     ana.press("Create group");
     ana.see("No files in the group at this time");
 
-    let file = world.file(MARKUP, 3_000_000);
-    ana.fill("Path of a file on this machine", file.to_str().unwrap());
-    ana.press("Share");
-    ana.see(MARKUP);
-
+    // Somebody asks, and is seen to ask without any reload.
     ben.browser.reload().unwrap();
-    ben.press("Ask to join");
+    ben.press("Ask to join lab");
     ben.see("asked to join");
-    ana.go("#/group/lab/requests");
+    ana.see("Requests (1)");
+    ana.press("Requests (1)");
+    ana.pictures("requests");
     ana.press("Accept ben");
-    ben.go("#/group/lab");
+    ana.see("No join requests at this time");
+    ben.see("you are a member of lab now");
+    ben.press("lab");
+    ben.see("No files in the group at this time");
+
+    // Shared by leading through folders; it appears on the other side by itself.
+    let film = world.folder("home/films");
+    fs::rename(world.file("film", 3_000_000), film.join(MARKUP)).unwrap();
+    ana.press("Files");
+    ana.press("Share");
+    ana.press("films, folder");
+    ana.see(MARKUP);
+    ana.pictures("share");
+    ana.press(&format!("{MARKUP}, 2.86 MiB"));
+    ana.press("Share");
+    ana.see("Shared. Members fetch it from this machine.");
+    ana.see("only you are online");
     ben.see(MARKUP);
-    ben.fill("Download to", world.folder("got").to_str().unwrap());
+    ben.pictures("files");
     ben.press(&format!("Download {MARKUP}"));
+    ben.fill("Download to", world.folder("got").to_str().unwrap());
+    ben.pictures("download-start");
+    ben.press("Start");
     ben.go("#/downloads");
     ben.see("complete");
-    assert_same(&file, &world.path("got").join(MARKUP));
+    assert_same(&film.join(MARKUP), &world.path("got").join(MARKUP));
     ben.pictures("downloads");
+    ben.press(MARKUP);
+    ben.see("from ana");
+    ben.pictures("download");
+    ben.press("Remove from the list");
+    ben.see("No downloads at this time");
+    ben.go("#/notices");
+    ben.see("is complete");
+    ben.pictures("notices");
+
+    // Roles, the invite, and what ends.
+    ana.go("#/group/lab/members");
+    ana.press("Manage ben");
+    ana.pictures("member");
+    ana.press("Make admin");
+    ana.see("admin");
+    ben.see("you are an admin of lab now");
     ana.pictures("members");
+    ana.press("Invite");
+    ana.find("The same line as a picture for a camera", "svg");
+    ana.pictures("invite");
+    let line = ana.script("return document.querySelector('dialog textarea').value");
+    assert!(line.as_str().unwrap().starts_with("peerage:"), "{line}");
+    ana.press("Close");
+    ana.press("Settings");
+    ana.see("Peers connect to");
+    ana.press("Change the limits of everything together");
+    ana.fill("Send at most, MiB/s", "2.5");
+    ana.pictures("limits");
+    ana.press("Set");
+    ana.see("receive as fast as it goes · send at most 2.50 MiB/s");
+    ana.pictures("settings");
     for person in [&ana, &ben] {
-        assert_eq!(person.script("return document.title"), "Peerage");
+        let title = person.script("return document.title");
+        assert!(title.as_str().unwrap().ends_with("Peerage"), "{title}");
         person.nothing_went_wrong();
     }
+}
+
+/// A dropped file is found in the home folder, and shared where it lies.
+#[test]
+fn a_dropped_file_is_shared_where_it_lies() {
+    if no_browser() {
+        return;
+    }
+    let world = World::with_trackers(1);
+    let ana = Person::new(&world, "ana");
+    ana.pictures("account");
+    ana.fill("User name", "ana");
+    ana.fill("Password", "long-password");
+    ana.press("Create account");
+    ana.press("New group");
+    ana.fill("Name of the group", "lab");
+    ana.press("Create group");
+    ana.see("No files in the group at this time");
+    let deep = world.folder("home/some/where");
+    fs::rename(world.file("dropped.bin", 5_000), deep.join("dropped.bin")).unwrap();
+    let modified = fs::metadata(deep.join("dropped.bin")).unwrap().modified().unwrap();
+    let modified = modified.duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+    // What a browser makes of a file that is dropped: name, size and time, and no path.
+    ana.browser
+        .script(
+            "const data = new DataTransfer();
+             data.items.add(new File([new Uint8Array(5000)], 'dropped.bin', { lastModified: arguments[0] }));
+             const event = (kind) => new DragEvent(kind, { dataTransfer: data, bubbles: true, cancelable: true });
+             document.body.dispatchEvent(event('dragover'));
+             document.body.dispatchEvent(event('drop'));",
+            &[json!(u64::try_from(modified).unwrap())],
+        )
+        .unwrap();
+    let place = deep.join("dropped.bin");
+    ana.see(place.to_str().unwrap());
+    ana.pictures("dropped");
+    ana.press(&format!("Share {}", place.display()));
+    ana.see("only you are online");
+    let files = ana.node.call(&["list_files", "lab"], "");
+    assert_eq!(String::from_utf8(files.stdout).unwrap(), "dropped.bin\n");
+    ana.nothing_went_wrong();
+    assert!(until(|| ana.text().contains("1 file")));
 }

@@ -109,6 +109,7 @@ impl Person {
     pub fn pictures(&self, view: &str) {
         let folder = screenshots();
         fs::create_dir_all(&folder).unwrap();
+        self.script("document.querySelectorAll('#toasts button').forEach((dismiss) => dismiss.click())");
         for (width, least, most) in WINDOWS {
             self.browser.resize(width, least).unwrap();
             let height = self.script("return document.documentElement.scrollHeight").as_u64().unwrap();
@@ -122,8 +123,9 @@ impl Person {
                 let name = format!("{view}-{width}-{}.png", if dark { "dark" } else { "light" });
                 fs::write(folder.join(name), self.browser.picture().unwrap()).unwrap();
             }
-            let wide = self.script("return document.documentElement.scrollWidth - innerWidth");
-            assert_eq!(wide, json!(0), "{view} is wider than {width} pixels");
+            let wide = self
+                .script("return document.documentElement.scrollWidth > document.documentElement.clientWidth");
+            assert_eq!(wide, json!(false), "{view} is wider than {width} pixels");
         }
         self.browser.prefer_dark(false).unwrap();
         self.browser.resize(WINDOWS[0].0, WINDOWS[0].1).unwrap();

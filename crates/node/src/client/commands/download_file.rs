@@ -132,7 +132,7 @@ async fn somebody_offers(session: &Session, state: &GroupState, file: &FileView)
 }
 
 /// The metainfo file, from here or from a tracker, checked against what the group says.
-async fn metainfo(session: &Session, file: &FileView) -> Result<Arc<Metainfo>, Refusal> {
+pub(super) async fn metainfo(session: &Session, file: &FileView) -> Result<Arc<Metainfo>, Refusal> {
     if let Some(kept) = session.metainfo.get(&file.metainfo) {
         return Ok(kept);
     }

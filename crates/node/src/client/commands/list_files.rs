@@ -1,6 +1,8 @@
 //! `list_files`.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use peerage_link::api::{self, path};
 use peerage_types::{GroupId, InfoHash};
@@ -10,15 +12,33 @@ use super::super::session::Session;
 use super::super::trackers::TrackersError;
 use super::super::{GroupRef, Node, Refusal};
 
+/// How long it is believed who was online, when a list is only looked at further.
+const ONLINE_KEPT: Duration = Duration::from_secs(10);
+
+/// Who is online with what in a group, and when that was heard.
+#[derive(Debug)]
+pub struct Online {
+    group: GroupId,
+    heard: Instant,
+    files: Arc<BTreeMap<InfoHash, api::FilePresence>>,
+}
+
 impl Node {
     /// Every file of a group, with who shares it now.
     pub async fn list_files(&self, name: &GroupRef) -> Result<Vec<FileLine>, Refusal> {
+        self.inner.session()?.forget_all_online();
+        self.list_files_further(name).await
+    }
+
+    /// The same for whoever looks at parts of it one after another: who is online is as it was heard a few seconds ago,
+    /// unless the tracker has said meanwhile that it changed.
+    pub async fn list_files_further(&self, name: &GroupRef) -> Result<Vec<FileLine>, Refusal> {
         let session = self.inner.session()?;
         let state = session.my_group(name).await?;
-        let online = match session.presence(state.view.group).await {
+        let online = match session.presence_of_late(state.view.group).await {
             Ok(online) => online,
             // The list itself is known without a tracker; who is online is not.
-            Err(TrackersError::Unreachable { .. }) => BTreeMap::new(),
+            Err(TrackersError::Unreachable { .. }) => Arc::default(),
             Err(error) => return Err(session.refuse(error)),
         };
         let line = |file: &peerage_ledger::FileView| {
@@ -33,6 +53,7 @@ impl Node {
                 sharers: count(sharers.len()),
                 sharers_online: count(online.iter().filter(|user| sharers.contains(user)).count()),
                 content: file.content,
+                mine: file.shares.iter().any(|share| share.device == session.device),
             }
         };
         Ok(state.view.files.iter().map(line).collect())
@@ -40,6 +61,39 @@ impl Node {
 }
 
 impl Session {
+    async fn presence_of_late(
+        &self,
+        group: GroupId,
+    ) -> Result<Arc<BTreeMap<InfoHash, api::FilePresence>>, TrackersError> {
+        let kept = self.online().as_ref().and_then(|online| {
+            let fits = online.group == group && online.heard.elapsed() < ONLINE_KEPT;
+            fits.then(|| Arc::clone(&online.files))
+        });
+        if let Some(files) = kept {
+            return Ok(files);
+        }
+        let heard = Instant::now();
+        let files = Arc::new(self.presence(group).await?);
+        *self.online() = Some(Online { group, heard, files: Arc::clone(&files) });
+        Ok(files)
+    }
+
+    /// Who is online in a group has changed.
+    pub(in super::super) fn forget_online(&self, group: &GroupId) {
+        let mut online = self.online();
+        if online.as_ref().is_some_and(|online| online.group == *group) {
+            *online = None;
+        }
+    }
+
+    fn forget_all_online(&self) {
+        *self.online() = None;
+    }
+
+    fn online(&self) -> MutexGuard<'_, Option<Online>> {
+        self.online.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Who is online with what.
     pub(in super::super) async fn presence(
         &self,

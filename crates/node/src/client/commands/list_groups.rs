@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use peerage_ledger::Role;
 use peerage_link::api::{GROUPS_PAGE_MAX, GroupsRequest, GroupsResponse, Standing, path};
 
 use peerage_types::GroupId;
 
 use super::super::reply::{GroupLine, MyStanding};
+use super::super::session::Session;
+use super::super::snapshot::GroupState;
 use super::super::{Node, Refusal};
 
 impl Node {
@@ -24,6 +27,7 @@ impl Node {
             let more = page.more && !page.groups.is_empty();
             shown.extend(page.groups.iter().map(|group| group.group));
             lines.extend(page.groups.into_iter().map(|group| GroupLine {
+                requests: session.groups.get(&group.group).and_then(|state| asking(&session, &state)),
                 name: group.shown,
                 members: group.members,
                 standing: match group.standing {
@@ -51,8 +55,15 @@ impl Node {
                 name: state.view.name.to_string(),
                 members: u32::try_from(state.view.members.len()).unwrap_or(u32::MAX),
                 standing: if owner { MyStanding::Owner } else { MyStanding::Member },
+                requests: asking(&session, &state),
             });
         }
         Ok(lines)
     }
+}
+
+/// How many ask to join, for those who decide.
+fn asking(session: &Session, state: &GroupState) -> Option<u32> {
+    let decides = matches!(state.view.role(&session.user), Some(Role::Owner | Role::Admin));
+    decides.then(|| u32::try_from(state.view.requests.len()).unwrap_or(u32::MAX))
 }

@@ -67,7 +67,7 @@ async fn announced(
     Ok(answer.answers.into_iter().flat_map(|a| a.peers).collect())
 }
 
-fn connected_line(state: &GroupState, peer: &PeerStatus) -> PeerLine {
+pub(super) fn connected_line(state: &GroupState, peer: &PeerStatus) -> PeerLine {
     PeerLine {
         user: state.user(&peer.user),
         address: peer.addr.to_string(),

@@ -120,6 +120,8 @@ impl Node {
             engine,
             announced: self.inner.announce,
             notices: self.inner.notices.clone(),
+            changes: self.inner.changes.clone(),
+            online: std::sync::Mutex::default(),
             heads: tokio::sync::Mutex::new(BTreeMap::new()),
             said: std::sync::Mutex::new(0),
             announcing: tokio::sync::Mutex::new(()),

@@ -34,6 +34,29 @@ impl Node {
         Ok(())
     }
 
+    /// Takes a complete download off the list. What it brought stays where it is, and shared.
+    pub async fn forget_download(&self, group: &GroupRef, file: &str) -> Result<(), Refusal> {
+        let session = self.inner.session()?;
+        let (info_hash, entry) = super::wait::named(&session, group, file)?;
+        if entry.state != DownloadState::Complete {
+            return Err(Refusal::DownloadRunning);
+        }
+        session.downloads.remove(&info_hash).map_err(|e| Refusal::Local(e.to_string()))?;
+        if session.shares.get(&info_hash).is_none() {
+            // Some files of a folder: nothing would bring them back at the next login.
+            session.engine.remove(info_hash).await;
+            session.announce_anew().await;
+        }
+        Ok(())
+    }
+
+    /// The folder in which the files of a download lie or will lie, and the download's name there.
+    pub fn place_of_download(&self, group: &GroupRef, file: &str) -> Result<(PathBuf, PathBuf), Refusal> {
+        let session = self.inner.session()?;
+        let (_, entry) = super::wait::named(&session, group, file)?;
+        Ok((PathBuf::from(&entry.folder), entry.path()))
+    }
+
     /// Lets a paused download go on.
     pub async fn resume_download(&self, group: &GroupRef, file: &str) -> Result<(), Refusal> {
         let session = self.inner.session()?;

@@ -1,0 +1,137 @@
+// Files of a group. Only the part of the list that can be seen is fetched: the node searches and sorts.
+
+import { run } from "./api.js";
+import { bytes, choice, count, field, h, text } from "./dom.js";
+import { List } from "./list.js";
+import { dropZone, share, hashing } from "./share.js";
+import { start } from "./start.js";
+import { action, confirm } from "./ui.js";
+
+/** Files that are fetched at once. */
+const PAGE = 200;
+/** Pages that are kept; those looked at longest ago go first. */
+const PAGES_MAX = 20;
+const ORDERS = [["name", "Name"], ["size", "Smallest first"], ["-size", "Largest first"], ["-sharers", "Most sharers"], ["sharers", "Fewest sharers"]];
+
+/** A list of files that lies on the node. */
+class Pages {
+  constructor(group, changed) {
+    Object.assign(this, { group, changed, search: "", sort: "name", total: 0, pages: new Map(), coming: new Set(), version: 0 });
+  }
+
+  at(i) {
+    return this.pages.get(Math.floor(i / PAGE))?.[i % PAGE];
+  }
+
+  /** Fetches what is missing. */
+  want(from, to) {
+    for (let page = Math.floor(from / PAGE); page <= Math.floor(Math.max(from, to - 1) / PAGE); page += 1) {
+      if (!this.pages.has(page) && !this.coming.has(page)) this.load(page).catch(() => {});
+    }
+  }
+
+  async load(page) {
+    const { version } = this;
+    this.coming.add(page);
+    try {
+      const reverse = this.sort.startsWith("-");
+      const reply = await run("list_files", { group: this.group, search: this.search, sort: this.sort.replace("-", ""), reverse, from: page * PAGE, limit: PAGE });
+      if (version !== this.version) return;
+      this.total = reply.total;
+      this.pages.delete(page);
+      this.pages.set(page, reply.items);
+      while (this.pages.size > PAGES_MAX) this.pages.delete(this.pages.keys().next().value);
+      this.changed();
+    } finally {
+      this.coming.delete(page);
+    }
+  }
+
+  /** Other files are wanted, or in another order. */
+  async choose(search, sort) {
+    this.version += 1;
+    this.coming.clear();
+    this.pages.clear();
+    Object.assign(this, { search, sort });
+    await this.load(0);
+  }
+
+  /** The group's files have changed: what was seen stays until the new ones are here. */
+  async refresh() {
+    const last = [...this.pages.keys()].slice(-2);
+    for (const page of this.pages.keys()) if (!last.includes(page)) this.pages.delete(page);
+    await Promise.all((last.length ? last : [0]).map((page) => this.load(page)));
+  }
+}
+
+/** The part of a group's view that lists its files. */
+export async function files(context) {
+  const { name, errors } = context;
+  const pages = new Pages(name, () => part.draw());
+  // One search at a time; what was typed meanwhile is looked for when it has ended.
+  let choosing = false;
+  let again = false;
+  const choose = async () => {
+    again = choosing;
+    if (choosing) return;
+    choosing = true;
+    await pages.choose(find.input.value.trim(), order.input.value).catch(() => {});
+    choosing = false;
+    if (again) choose();
+  };
+  const find = field("Find a file", { type: "search", autocomplete: "off", oninput: choose });
+  const order = choice("Order", ORDERS, { onchange: choose });
+  const list = new List({ label: "Files", key: (f) => f.name, make: (f) => row(f, name, errors, pages) });
+  const empty = h("p", { class: "empty" });
+  const number = h("p", { class: "soft small", role: "status" });
+  const zone = dropZone(name);
+  const making = h("div", { role: "status", class: "making" }, ...hashing());
+  const part = {
+    tools: [h("button", { type: "button", class: "main", onclick: () => share(name) }, "Share")],
+    content: [h("section", { class: "card" }, h("div", { class: "row" }, find.element, order.element), making, number, list.element, empty), zone.hint],
+    draw() {
+      const searching = find.input.value.trim() !== "";
+      text(empty, pages.total > 0 ? "" : searching ? "Nothing found." : "No files in the group at this time. Share the first one: it stays where it is, members fetch it from this machine.");
+      text(number, pages.total > 0 ? count(pages.total, "file") : "");
+      list.show(pages.total, (i) => pages.at(i), (from, to) => pages.want(from, to));
+    },
+    refresh: () => pages.refresh(),
+    heard(event) {
+      if (event === "hashing") making.replaceChildren(...hashing());
+    },
+    close: zone.close,
+  };
+  await pages.choose("", ORDERS[0][0]);
+  return part;
+}
+
+function row(first, group, errors, pages) {
+  const name = h("span", { class: "name", title: first.name }, first.name);
+  const sub = h("span", { class: "sub" });
+  const tag = h("span", { class: "tag" });
+  const get = h("button", { type: "button", "aria-label": `Download ${first.name}`, onclick: () => start(group, row.item) }, "Download");
+  const stop = action("Stop sharing", () => stopSharing(group, row.item, pages), errors, { "aria-label": `Stop sharing ${first.name}` });
+  const row = {
+    element: h("li", {}, h("div", { class: "what" }, name, sub), tag, get, stop),
+    update(f) {
+      const last = f.mine && f.sharers_online === 1;
+      const online = f.sharers_online === 0 ? "nobody online" : `${f.sharers_online} of ${count(f.sharers, "sharer")} online`;
+      text(sub, [bytes(f.size), f.files !== null && count(f.files, "file"), online].filter(Boolean).join(" · "));
+      text(tag, last ? "only you are online" : f.mine ? "yours" : f.sharers_online === 0 ? "not available" : "");
+      tag.className = `tag ${last ? "warn" : f.mine ? "good" : "bad"} ${tag.textContent ? "" : "hidden"}`;
+      get.classList.toggle("hidden", f.mine);
+      get.disabled = f.sharers_online === 0;
+      stop.classList.toggle("hidden", !f.mine);
+    },
+  };
+  return row;
+}
+
+async function stopSharing(group, file, pages) {
+  const last = file.sharers_online === 1;
+  const what = last ? "You are the only one online who has it: nobody can fetch it then. The file itself stays where it is." : "Others still share it. The file itself stays where it is.";
+  confirm(`Stop sharing ${file.name}?`, what, "Stop sharing", async () => {
+    await run("stop_share", { group, file: file.name });
+    await pages.refresh();
+  });
+}
