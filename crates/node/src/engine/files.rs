@@ -12,7 +12,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use peerage_metainfo::Metainfo;
 use peerage_types::SafePath;
@@ -47,6 +47,8 @@ pub(super) struct Files {
     /// By file; what a settled one looked like.
     stamps: Mutex<Vec<FileStamp>>,
     handles: Mutex<Handles>,
+    /// Held for writing while complete files move: until they are settled, too, nobody looks for them.
+    naming: RwLock<()>,
     /// The next file to look at.
     look_at: AtomicUsize,
     #[cfg(test)]
@@ -87,6 +89,7 @@ impl Files {
             part,
             spelt: BTreeMap::new(),
             handles: Mutex::default(),
+            naming: RwLock::default(),
             look_at: AtomicUsize::new(0),
             #[cfg(test)]
             is_full: false.into(),
@@ -200,7 +203,10 @@ impl Files {
                 return Ok(Arc::clone(handle));
             }
         }
-        let handle = Arc::new(self.open(file, create)?);
+        let handle = {
+            let _naming = self.naming.read().unwrap_or_else(PoisonError::into_inner);
+            Arc::new(self.open(file, create)?)
+        };
         let mut handles = lock(&self.handles);
         if handles.open.len() >= HANDLES_MAX
             && let Some(oldest) =
@@ -286,6 +292,7 @@ impl Files {
             }
         }
         self.close();
+        let _naming = self.naming.write().unwrap_or_else(PoisonError::into_inner);
         if self.metainfo.is_single_file() {
             disk::rename_new(&self.part, &self.place)?;
         } else if files.len() == self.metainfo.files().len() && self.place.symlink_metadata().is_err() {

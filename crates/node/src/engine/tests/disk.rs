@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::world::{Node, Shared, World};
+use crate::engine::files::Files;
 use crate::engine::storage::Storage;
 use crate::engine::{EngineEvent, Source, TorrentState};
 
@@ -199,4 +200,27 @@ async fn a_lost_sidecar_is_made_again() {
     assert!(Arc::strong_count(&shared.metainfo) > 1);
     let leaves = std::fs::read(&sidecar).unwrap();
     assert_eq!(leaves.len(), 32 * shared.leaves.len());
+}
+
+#[test]
+fn a_file_that_is_being_named_can_be_read() {
+    let world = World::new();
+    let shared = world.share(1000);
+    for attempt in 0..500 {
+        let (place, part) =
+            (world.dir.path().join(format!("{attempt}")), world.dir.path().join(format!("{attempt}.part")));
+        let files = Files::new(Arc::clone(&shared.metainfo), place, part);
+        files.write_all_at(0, &shared.content, 0).unwrap();
+        std::thread::scope(|scope| {
+            let reading = scope.spawn(|| {
+                while !files.is_settled(0) {
+                    // Whoever serves it may have to open it at any moment.
+                    files.close();
+                    files.read_exact_at(0, &mut [0; 10], 500).unwrap();
+                }
+            });
+            files.finish(&|_| true).unwrap();
+            reading.join().unwrap();
+        });
+    }
 }
