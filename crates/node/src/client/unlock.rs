@@ -4,6 +4,7 @@
 //! record counts, is what a tracker says ([`Secrets`]); if that is wrong, the next record is refused.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
 use peerage_ledger::{AccountView, Body, Draft, Facts, Record};
@@ -15,6 +16,10 @@ use super::Refusal;
 use super::cluster::Cluster;
 use super::snapshot::{Keys, account_of};
 use super::trackers::{Trackers, TrackersError};
+
+/// The allocator (mimalloc) gives the memory of a stretched password back no earlier than a tenth of a second after it
+/// was freed, and only when something makes it look.
+const GIVE_BACK: Duration = Duration::from_millis(200);
 
 /// A person's key in use: each record names the one before it.
 pub(super) struct Identity {
@@ -90,8 +95,7 @@ pub(super) async fn attempt(
         };
         vault::open(&export_key, &sealed, &user).map(Some).map_err(untrusted)
     };
-    // Stretching the password takes a moment of one core.
-    let key = tokio::task::spawn_blocking(finish).await.map_err(local)??;
+    let key = stretch(finish).await??;
     let keys = Keys { cluster: cluster.id, cluster_key: cluster.key };
     let (facts, view) = account_of(user, &account, &keys).map_err(untrusted)?;
     Ok(match key {
@@ -123,9 +127,19 @@ pub(super) async fn register(
         let (password_file, export_key) = registration.finish(&response).map_err(local)?;
         Ok((password_file, vault::seal(&export_key, &key, &user).map_err(local)?))
     };
-    // Stretching the password takes a moment of one core.
-    let (password_file, vault) = tokio::task::spawn_blocking(finish).await.map_err(local)??;
+    let (password_file, vault) = stretch(finish).await??;
     Ok(Body::AuthRecord { opaque_key, password_file, vault, previous })
+}
+
+/// Runs what stretches a password: it takes a moment of one core, and memory that is wanted for nothing else afterwards.
+async fn stretch<T: Send + 'static>(job: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+    let done = tokio::task::spawn_blocking(job).await.map_err(local)?;
+    tokio::spawn(async {
+        tokio::time::sleep(GIVE_BACK).await;
+        // A thread that has used the allocator makes it look when it ends. If there is none, that comes later.
+        let _ = std::thread::Builder::new().spawn(|| drop(std::hint::black_box(vec![0_u8; 64])));
+    });
+    Ok(done)
 }
 
 /// What a failed question by name means to a command.
