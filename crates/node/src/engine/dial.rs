@@ -30,13 +30,15 @@ const ADDRESS_RETRY_MAX: Duration = Duration::from_secs(30);
 /// A connection that lasted this long counts as a success.
 const STABLE: Duration = Duration::from_secs(10);
 /// Attempts of one torrent at the same time.
-const DIALS_MAX: usize = 8;
+pub(super) const DIALS_MAX: usize = 8;
 /// Candidates kept per torrent.
 const CANDIDATES_MAX: usize = 1_000;
 
 /// The peers that somebody told us about.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Candidates {
+    /// Never dialled.
+    own: DeviceId,
     known: BTreeMap<DeviceId, Candidate>,
     dialling: usize,
 }
@@ -77,10 +79,16 @@ impl BackOff {
 }
 
 impl Candidates {
+    /// Nobody yet; `own` is us.
+    pub(super) fn new(own: DeviceId) -> Self {
+        Self { own, known: BTreeMap::new(), dialling: 0 }
+    }
+
     /// Replaces what is known; what was learned about those who stay is kept. A new address is tried at once.
-    pub(super) fn set(&mut self, peers: Vec<PeerAddr>, own: &DeviceId, now: Time) {
+    pub(super) fn set(&mut self, peers: Vec<PeerAddr>, now: Time) {
         let mut before = std::mem::take(&mut self.known);
-        for peer in peers.into_iter().filter(|peer| peer.device != *own).take(CANDIDATES_MAX) {
+        let own = self.own;
+        for peer in peers.into_iter().filter(|peer| peer.device != own).take(CANDIDATES_MAX) {
             let known = before.remove(&peer.device);
             self.known.insert(peer.device, Candidate::listed(known, peer.addresses, now));
         }
@@ -90,9 +98,9 @@ impl Candidates {
 
     /// One peer that asks to be dialled: it is there, so its connections that ended do not matter. Its addresses keep
     /// their waits.
-    pub(super) fn add(&mut self, peer: PeerAddr, own: &DeviceId, now: Time) {
+    pub(super) fn add(&mut self, peer: PeerAddr, now: Time) {
         let room = self.known.len() < CANDIDATES_MAX || self.known.contains_key(&peer.device);
-        if peer.device == *own || !room {
+        if peer.device == self.own || !room {
             return;
         }
         let known = self.known.remove(&peer.device);
@@ -101,8 +109,9 @@ impl Candidates {
         self.known.insert(peer.device, candidate);
     }
 
-    /// Whom to dial now, and where. `useful` says whether a connection would serve anything, given whether the peer
-    /// was complete.
+    /// Whom to dial now, and where: who has failed least goes first, then who has waited longest, then who is closest in
+    /// a metric of our own, so that not everybody knocks at the same doors. `useful` says whether a connection would
+    /// serve anything, given whether the peer was complete.
     pub(super) fn due(
         &mut self,
         now: Time,
@@ -110,16 +119,24 @@ impl Candidates {
         useful: impl Fn(&DeviceId, bool) -> bool,
     ) -> Vec<(DeviceId, Vec<SocketAddr>)> {
         let room = room.min(DIALS_MAX.saturating_sub(self.dialling));
-        let due = self.known.iter_mut().filter(|(device, candidate)| {
+        let due = self.known.iter().filter(|(device, candidate)| {
             let ready = candidate.next_at().is_some_and(|next_at| next_at <= now);
             ready && useful(device, candidate.complete)
         });
+        let own = self.own;
+        let distance = |device: &DeviceId| std::array::from_fn::<u8, 32, _>(|at| device.0[at] ^ own.0[at]);
+        let mut due: Vec<_> = due
+            .map(|(device, candidate)| (candidate.failures(), candidate.next_at(), distance(device), *device))
+            .collect();
+        due.sort_unstable();
         let due: Vec<_> = due
+            .into_iter()
             .take(room)
-            .map(|(device, candidate)| {
+            .filter_map(|(.., device)| {
+                let candidate = self.known.get_mut(&device)?;
                 candidate.dialling = true;
                 let ready = candidate.addresses.iter().filter(|address| address.wait.next_at <= now);
-                (*device, ready.map(|address| address.addr).collect())
+                Some((device, ready.map(|address| address.addr).collect()))
             })
             .collect();
         self.dialling += due.len();
@@ -183,6 +200,12 @@ impl Candidate {
         candidate
     }
 
+    /// How often in a row it has failed, at the address that has failed least.
+    fn failures(&self) -> u32 {
+        let address = self.addresses.iter().map(|address| address.wait.failures).min();
+        self.wait.failures.saturating_add(address.unwrap_or(0))
+    }
+
     /// When it may be dialled, if ever.
     fn next_at(&self) -> Option<Time> {
         let address = self.addresses.iter().map(|address| address.wait.next_at).min()?;
@@ -191,7 +214,6 @@ impl Candidate {
 }
 
 /// What became of an attempt.
-/// Whose outcome the owner hears.
 #[derive(Debug)]
 pub(super) struct Dialled {
     pub(super) result: Result<Box<Admitted>, HandshakeFailed>,
@@ -257,8 +279,8 @@ mod tests {
 
     #[test]
     fn ended_connections_wait_and_are_forgiven() {
-        let mut candidates = Candidates::default();
-        candidates.set(vec![peer(1, &[1]), peer(2, &[1]), peer(9, &[1])], &OWN, Time(0));
+        let mut candidates = Candidates::new(OWN);
+        candidates.set(vec![peer(1, &[1]), peer(2, &[1]), peer(9, &[1])], Time(0));
         assert_eq!(due(&mut candidates, 0), [(1, vec![1]), (2, vec![1])]);
         assert_eq!(due(&mut candidates, 0), []);
         for device in [&ONE, &TWO] {
@@ -280,11 +302,11 @@ mod tests {
 
     #[test]
     fn an_address_that_refuses_backs_off_however_often_it_is_listed() {
-        let mut candidates = Candidates::default();
+        let mut candidates = Candidates::new(OWN);
         let mut dialled_at = Vec::new();
         for now in (0..300_000).step_by(100) {
             if now % 2_000 == 0 {
-                candidates.set(vec![peer(1, &[7])], &OWN, Time(now));
+                candidates.set(vec![peer(1, &[7])], Time(now));
             }
             if due(&mut candidates, now) == [(1, vec![7])] {
                 dialled_at.push(now / 1_000);
@@ -296,8 +318,8 @@ mod tests {
 
     #[test]
     fn addresses_of_one_peer_wait_apart() {
-        let mut candidates = Candidates::default();
-        candidates.set(vec![peer(1, &[1, 2])], &OWN, Time(0));
+        let mut candidates = Candidates::new(OWN);
+        candidates.set(vec![peer(1, &[1, 2])], Time(0));
         assert_eq!(due(&mut candidates, 0), [(1, vec![1, 2])]);
         candidates.dialled(&ONE, Some(at(2)), &[at(1)], Time(0));
         candidates.disconnected(&ONE, false, STABLE, Time(500));
@@ -308,21 +330,40 @@ mod tests {
         assert_eq!(due(&mut candidates, 2_500), [(1, vec![2])], "the other one waits two seconds");
         candidates.dialled(&ONE, None, &[at(2)], Time(2_500));
         // A new address, or being asked to, makes up for nothing but itself.
-        candidates.set(vec![peer(1, &[1, 2, 3])], &OWN, Time(2_600));
+        candidates.set(vec![peer(1, &[1, 2, 3])], Time(2_600));
         assert_eq!(due(&mut candidates, 2_600), [(1, vec![3])]);
         candidates.dialled(&ONE, None, &[at(3)], Time(2_600));
-        candidates.add(peer(1, &[4, 3]), &OWN, Time(2_700));
+        candidates.add(peer(1, &[4, 3]), Time(2_700));
         assert_eq!(due(&mut candidates, 2_700), [(1, vec![4])]);
     }
 
     #[test]
+    fn who_fails_waits_for_those_who_have_not() {
+        let mut candidates = Candidates::new(OWN);
+        let many = (10..40).map(|id| peer(id, &[u16::from(id)])).collect();
+        candidates.set(many, Time(0));
+        let mut first = Vec::new();
+        for now in 0..8 {
+            let round = due(&mut candidates, now * 2_000);
+            assert!(round.len() <= DIALS_MAX);
+            for (id, ports) in &round {
+                candidates.dialled(&PublicKey([*id; 32]), None, &[at(ports[0])], Time(now * 2_000));
+            }
+            first.extend(round.into_iter().map(|(id, _)| id));
+        }
+        let once: std::collections::BTreeSet<u8> = first.iter().take(30).copied().collect();
+        assert_eq!(once.len(), 30, "nobody is dialled twice before everybody was dialled once");
+        assert_eq!(first[..4], [11, 10, 13, 12], "the nearest by our own measure come first");
+    }
+
+    #[test]
     fn candidates_are_bounded() {
-        let mut candidates = Candidates::default();
+        let mut candidates = Candidates::new(OWN);
         let id =
             |n: usize| PublicKey(std::array::from_fn(|at| n.to_be_bytes().get(at).copied().unwrap_or(0)));
         let many = |n: usize| PeerAddr { device: id(n), user: UserId([1; 32]), addresses: vec![at(1); 9] };
-        candidates.set((0..2 * CANDIDATES_MAX).map(many).collect(), &OWN, Time(0));
-        candidates.add(many(5 * CANDIDATES_MAX), &OWN, Time(0));
+        candidates.set((0..2 * CANDIDATES_MAX).map(many).collect(), Time(0));
+        candidates.add(many(5 * CANDIDATES_MAX), Time(0));
         assert_eq!(candidates.known.len(), CANDIDATES_MAX);
         assert!(candidates.known.values().all(|candidate| candidate.addresses.len() == ADDRESSES_MAX));
         assert_eq!(candidates.due(Time(0), 100, |_, _| true).len(), DIALS_MAX);

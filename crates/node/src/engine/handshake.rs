@@ -13,6 +13,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use minicbor::bytes::ByteVec;
@@ -37,6 +38,9 @@ use super::tls::{self as stream, PeerStream};
 const EXTENDED_BYTES_MAX: usize = CERT_BYTES_MAX + (1 + HEADS_MAX) * 32 + 16 * 1024;
 /// Account records that a device shows.
 const CERT_RECORDS_MAX: usize = 64;
+/// From the first packet to a TCP connection: two of them may get lost. An address that swallows packets must not keep
+/// others waiting for longer.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// Requests that a peer queues if it does not say (BEP 10).
 const REQUESTS_DEFAULT: u32 = 250;
 /// Under which id we take messages about the group's records (BEP 10).
@@ -100,7 +104,8 @@ pub(super) async fn dial(
     addr: SocketAddr,
 ) -> Result<Admitted, HandshakeFailed> {
     let engine = &torrent.engine;
-    let tcp = TcpStream::connect(addr).await?;
+    let connecting = tokio::time::timeout(CONNECT_MAX, TcpStream::connect(addr));
+    let tcp = connecting.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
     socket::tune(&tcp)?;
     let config = tls::client_config(Some(&engine.device), ExpectedKey::Exactly(device), &[ALPN]);
     let pool = Arc::clone(&engine.wire_pool);

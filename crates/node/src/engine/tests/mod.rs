@@ -3,6 +3,8 @@
 
 mod admission;
 mod disk;
+mod faulty;
+mod flood;
 mod folders;
 mod hostile;
 mod limits;

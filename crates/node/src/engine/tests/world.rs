@@ -170,9 +170,15 @@ impl World {
 
     /// A member's engine, with whatever an earlier one left behind.
     pub async fn node(&self, person: Person) -> Node {
+        self.node_with(person, |_| ()).await
+    }
+
+    /// The same with other bounds.
+    pub async fn node_with(&self, person: Person, change: impl FnOnce(&mut EngineConfig)) -> Node {
         let folder = self.folder(&person);
         std::fs::create_dir_all(&folder).unwrap();
-        let config = EngineConfig::new(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let mut config = EngineConfig::new(SocketAddr::from(([127, 0, 0, 1], 0)));
+        change(&mut config);
         let state = folder.join(".state");
         let engine =
             Engine::start(config, person.key.clone(), person.cert.clone(), self.roster.clone(), state).await;

@@ -178,7 +178,7 @@ impl Owner {
             by_device: BTreeMap::new(),
             next_key: 0,
             banned: BTreeSet::new(),
-            candidates: Candidates::default(),
+            candidates: Candidates::new(shared.engine.device_id),
             dial_at: None,
             pieces: Pieces::new(&shared.metainfo, partial_bytes_max),
             work: Work::new(place, kind, wanted, now),

@@ -180,12 +180,12 @@ impl Owner {
     }
 
     pub(super) fn set_peers(&mut self, now: Time, peers: Vec<PeerAddr>) {
-        self.candidates.set(peers, &self.shared.engine.device_id, now);
+        self.candidates.set(peers, now);
         self.dial_at = Some(now);
     }
 
     pub(super) fn add_peer(&mut self, now: Time, peer: PeerAddr) {
-        self.candidates.add(peer, &self.shared.engine.device_id, now);
+        self.candidates.add(peer, now);
         self.dial_at = Some(now);
     }
 
