@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::install::{self, Programs};
 use super::meter::{Figures, Files, Meter};
-use super::place::{self, OUTSIDE, StaticTracker};
+use super::place::{self, StaticTracker};
 use super::program::{Program, wait_over, wait_until};
 
 /// Bytes of a piece in the torrents of all others.
@@ -181,12 +181,13 @@ impl Others<'_> {
 
     pub fn transmission(&self, files: &Files, tuned: bool) -> Result<Figures> {
         let (ports, rpcs) = (ports(files)?, ports(files)?);
-        let outside = OUTSIDE.parse()?;
-        self.tracker.set(ports.iter().map(|port| SocketAddr::new(outside, *port)).collect());
+        let addresses = ports.iter().enumerate();
+        let addresses = addresses.map(|(at, port)| SocketAddr::from((place::outside(at), *port)));
+        self.tracker.set(addresses.collect());
         let start = |folder: &Path, own: &Path, at: usize| {
             let done = done_script(own)?;
             let settings = json!({
-                "bind-address-ipv4": OUTSIDE, "peer-port": ports[at], "rpc-port": rpcs[at],
+                "bind-address-ipv4": place::outside(at), "peer-port": ports[at], "rpc-port": rpcs[at],
                 "rpc-bind-address": "127.0.0.1", "rpc-whitelist-enabled": false, "dht-enabled": false,
                 "lpd-enabled": false, "utp-enabled": false, "port-forwarding-enabled": false,
                 "encryption": u8::from(!tuned), "preallocation": 0, "cache-size-mb": if tuned { 64 } else { 4 },

@@ -2,7 +2,7 @@
 //! and a tracker for the programs that find each other in no other way.
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -10,13 +10,20 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-/// An address of this machine that is none of the loopback's: Transmission refuses those as peers.
-pub const OUTSIDE: &str = "10.77.0.1";
+/// An address of this machine for each of several programs, none of them the loopback's: Transmission refuses those as
+/// peers, and takes programs of one address for one peer, whatever their ports.
+pub fn outside(index: usize) -> Ipv4Addr {
+    let [a, b, c, first] = OUTSIDE;
+    Ipv4Addr::new(a, b, c, first + u8::try_from(index).unwrap_or(0))
+}
+
+/// The first one; all of its 256 neighbours are addresses of the namespace.
+const OUTSIDE: [u8; 4] = [10, 77, 0, 1];
 /// Set inside the namespace.
 const INSIDE: &str = "PEERAGE_BENCH_INSIDE";
 /// BBR halves loopback speed, so everybody gets CUBIC, whether they would choose it or not.
-const SETUP: &str = "set -e; ip link set lo up; ip addr add 10.77.0.1/32 dev lo; \
-    for to in 127.0.0.1 127.0.0.0/8 10.77.0.1; do \
+const SETUP: &str = "set -e; ip link set lo up; ip addr add 10.77.0.1/24 dev lo; \
+    for to in 127.0.0.1 127.0.0.0/8 10.77.0.1 10.77.0.0/24; do \
     ip route replace local $to dev lo table local congctl cubic; done; exec \"$@\"";
 
 /// Whether this process is in the namespace already.
@@ -35,7 +42,7 @@ pub fn inside(program: &std::ffi::OsStr) -> Option<Command> {
     probe.is_ok_and(|status| status.success()).then(|| build(program))
 }
 
-/// A BitTorrent tracker (BEP 3, BEP 23) that gives everybody the same list.
+/// A BitTorrent tracker (BEP 3, BEP 23) that gives everybody the same list, without who asks.
 pub struct StaticTracker {
     pub url: String,
     peers: Arc<Mutex<Vec<SocketAddr>>>,
@@ -67,7 +74,10 @@ impl StaticTracker {
 fn answer(mut stream: TcpStream, peers: &[SocketAddr]) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(1)))?;
     let mut request = [0; 4096];
-    let _ = stream.read(&mut request)?;
+    let n = stream.read(&mut request)?;
+    let asks = String::from_utf8_lossy(&request[..n]);
+    let is_other = |peer: &&SocketAddr| !asks.contains(&format!("port={}&", peer.port()));
+    let peers: Vec<&SocketAddr> = peers.iter().filter(is_other).collect();
     let mut body = format!("d8:intervali1e12:min intervali1e5:peers{}:", peers.len() * 6).into_bytes();
     for peer in peers {
         if let SocketAddr::V4(peer) = peer {
