@@ -9,6 +9,7 @@ mod client;
 mod mesh;
 mod pipe;
 mod proxy;
+pub mod storm;
 mod tracker;
 
 use std::io;
@@ -76,6 +77,9 @@ pub enum DriveError {
         /// The line.
         line: String,
     },
+    /// Something that must always hold does not.
+    #[error("{0}")]
+    Broken(String),
     /// The command was refused.
     #[error("`{who}`: `{doing}` was refused: {error}")]
     Refused {

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -14,6 +15,14 @@ const CONNECTIONS_MAX: usize = 64;
 pub struct Proxy {
     address: SocketAddr,
     line: Arc<Mutex<Line>>,
+    passed: Arc<Passed>,
+}
+
+/// Bytes that were passed on.
+#[derive(Default)]
+struct Passed {
+    to_target: AtomicU64,
+    from_target: AtomicU64,
 }
 
 struct Line {
@@ -32,6 +41,8 @@ impl Proxy {
         let line = Line { target, cut: false, ended: false, open: Vec::new() };
         let line = Arc::new(Mutex::new(line));
         let accepting = Arc::clone(&line);
+        let passed = Arc::<Passed>::default();
+        let counting = Arc::clone(&passed);
         thread::spawn(move || {
             for stream in listener.incoming() {
                 if lock(&accepting).ended {
@@ -39,16 +50,26 @@ impl Proxy {
                 }
                 // Whoever is refused sees the connection close, as with a dead process.
                 if let Ok(stream) = stream {
-                    drop(relay(&accepting, stream));
+                    drop(relay(&accepting, stream, &counting));
                 }
             }
         });
-        Ok(Self { address, line })
+        Ok(Self { address, line, passed })
     }
 
     /// Where to connect instead of to the target.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Bytes that went to the target so far.
+    pub fn bytes_to_target(&self) -> u64 {
+        self.passed.to_target.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that came from it.
+    pub fn bytes_from_target(&self) -> u64 {
+        self.passed.from_target.load(Ordering::Relaxed)
     }
 
     /// Ends all connections and refuses new ones, until [`Proxy::heal`].
@@ -84,7 +105,7 @@ impl Line {
     }
 }
 
-fn relay(line: &Arc<Mutex<Line>>, near: TcpStream) -> io::Result<()> {
+fn relay(line: &Arc<Mutex<Line>>, near: TcpStream, passed: &Arc<Passed>) -> io::Result<()> {
     let target = {
         let line = lock(line);
         if line.cut {
@@ -104,18 +125,20 @@ fn relay(line: &Arc<Mutex<Line>>, near: TcpStream) -> io::Result<()> {
     let (near_out, far_out) = (near.try_clone()?, far.try_clone()?);
     line.open.push([near.try_clone()?, far.try_clone()?]);
     drop(line);
-    thread::spawn(move || pump(near, far_out));
-    thread::spawn(move || pump(far, near_out));
+    let (there, back) = (Arc::clone(passed), Arc::clone(passed));
+    thread::spawn(move || pump(near, far_out, &there.to_target));
+    thread::spawn(move || pump(far, near_out, &back.from_target));
     Ok(())
 }
 
 /// Carries one direction until either end closes, then closes both.
-fn pump(mut from: TcpStream, mut to: TcpStream) {
+fn pump(mut from: TcpStream, mut to: TcpStream, passed: &AtomicU64) {
     let mut chunk = vec![0; CHUNK_BYTES];
     while let Ok(len @ 1..) = from.read(&mut chunk) {
         if to.write_all(&chunk[..len]).is_err() {
             break;
         }
+        passed.fetch_add(len as u64, Ordering::Relaxed);
     }
     for stream in [from, to] {
         drop(stream.shutdown(Shutdown::Both));
@@ -138,7 +161,7 @@ mod tests {
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let out = stream.try_clone().unwrap();
-                thread::spawn(move || pump(stream, out));
+                thread::spawn(move || pump(stream, out, &AtomicU64::new(0)));
             }
         });
         address
@@ -163,5 +186,6 @@ mod tests {
         proxy.heal();
         assert!(ask(&mut first).is_err());
         assert_eq!(&ask(&mut connect()).unwrap(), b"ping");
+        assert_eq!((proxy.bytes_to_target(), proxy.bytes_from_target()), (8, 8));
     }
 }

@@ -11,6 +11,7 @@ mod load;
 mod names;
 mod stall;
 mod stalled;
+mod transfer;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -26,6 +27,8 @@ pub enum Storm {
     Names(names::Names),
     /// Thousands of stalled TLS handshakes and request headers against one tracker while honest clients work.
     Stall(stall::Stall),
+    /// SIGKILL of receiver and sharer at random moments of transfers: identical files, little fetched again.
+    Transfer(transfer::Transfer),
 }
 
 impl Storm {
@@ -36,6 +39,7 @@ impl Storm {
             Self::Failover(failover) => failover.run(),
             Self::Names(names) => names.run(),
             Self::Stall(stall) => stall.run(),
+            Self::Transfer(transfer) => transfer.run(),
         }
     }
 }

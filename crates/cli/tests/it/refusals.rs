@@ -128,7 +128,7 @@ fn a_kicked_member_gets_nothing_more() {
     until(&mut ben, "list_files lab", "the file is listed again", |r| !r.items().is_empty());
 }
 
-/// A full disk pauses the download with a message; it goes on by itself when there is room.
+/// A full disk pauses a download with a message that says where and how much; it goes on by itself when there is room.
 #[test]
 fn a_full_disk_pauses_the_download() {
     let mut world = World::with_trackers(1);
@@ -139,17 +139,40 @@ fn a_full_disk_pauses_the_download() {
     };
     let (mut ada, [mut ben]) = world.group("ada", ["ben"]);
     let film = world.file("film.bin", 16 * 1024 * 1024);
-    let ballast = small.join("ballast");
-    fs::write(&ballast, vec![1; 14 * 1024 * 1024]).unwrap();
-    say(&mut ada, &format!("upload_file {} lab", arg(&film)), "File shared successfully");
-    until(&mut ben, "list_files lab", "the file is listed", |r| !r.items().is_empty());
-    say(&mut ben, &format!("download_file lab film.bin {}", arg(&small)), "Download started");
-    until(&mut ben, "show_downloads", "the full disk is reported", |r| {
-        r.items()[0]["note"].as_str().is_some_and(|note| note.contains("no room"))
-    });
-    fs::remove_file(&ballast).unwrap();
-    ben.must("wait lab film.bin --timeout 60").unwrap();
-    assert_same(&film, &small.join("film.bin"));
+    let album = world.folder("album");
+    for number in 0..8 {
+        fs::create_dir_all(album.join(format!("disc {}", number % 2))).unwrap();
+        let song = world.file(&format!("song-{number}"), 2 * 1024 * 1024);
+        fs::rename(song, album.join(format!("disc {}/{number}.flac", number % 2))).unwrap();
+    }
+    for shared in [&film, &album] {
+        say(&mut ada, &format!("upload_file {} lab", arg(shared)), "File shared successfully");
+    }
+    until(&mut ben, "list_files lab", "both are listed", |r| r.items().len() == 2);
+    let place = fs::canonicalize(&small).unwrap().display().to_string();
+    for name in ["film.bin", "album"] {
+        let ballast = small.join("ballast");
+        fs::write(&ballast, vec![1; 14 * 1024 * 1024]).unwrap();
+        say(&mut ben, &format!("download_file lab {name} {}", arg(&small)), "Download started");
+        until(&mut ben, "show_downloads", "the full disk is reported", |r| {
+            let mine = r.items().iter().find(|item| item["name"] == name).unwrap();
+            let note = mine["note"].as_str().unwrap_or_default();
+            let missing = mine["bytes_total"].as_u64().unwrap() - mine["bytes_done"].as_u64().unwrap();
+            note.starts_with(&format!("no room in `{place}` ("))
+                && note.contains(&format!("{missing} bytes are still to be written, "))
+                && note.ends_with(" are free; it goes on by itself when there is room")
+        });
+        fs::remove_file(&ballast).unwrap();
+        ben.must(&format!("wait lab {name} --timeout 60")).unwrap();
+        if name == "film.bin" {
+            assert_same(&film, &small.join("film.bin"));
+            fs::remove_file(small.join("film.bin")).unwrap();
+        }
+    }
+    for number in 0..8 {
+        let song = format!("disc {}/{number}.flac", number % 2);
+        assert_same(&album.join(&song), &small.join("album").join(&song));
+    }
 }
 
 /// A tmpfs that is unmounted when dropped.

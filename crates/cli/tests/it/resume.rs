@@ -46,6 +46,16 @@ fn a_killed_download_resumes_at_the_next_login() {
     assert_same(&film, &again.join("film.bin"));
 }
 
+/// Three rounds of what `cargo xtask storm transfer` does a hundred times.
+#[test]
+fn kills_on_both_sides_cost_less_than_a_second() {
+    let folder = tempfile::Builder::new().prefix("peerage-it-").tempdir().unwrap();
+    let program = std::path::Path::new(crate::world::PROGRAM);
+    let mut storm = peerage_drive::storm::TransferStorm::start(program, folder.path(), 20_261_125).unwrap();
+    let figures = storm.run(3, |number, round| println!("round {number}: {round:?}")).unwrap();
+    assert_eq!((figures.rounds, figures.kills), (3, 6));
+}
+
 /// A download whose only sharer leaves waits, stays as `.part` at the end of input, and resumes.
 #[test]
 fn end_of_input_keeps_an_unfinished_download() {

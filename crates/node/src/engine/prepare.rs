@@ -2,7 +2,7 @@
 //! whether something else is in the way. Blocking.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, Metadata};
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -161,7 +161,7 @@ impl Download<'_> {
             self.look_at_place()?;
         }
         if self.is_there(&self.part, "the part of a download of this name; ")? {
-            self.look_at_part()?;
+            self.look_at_part(state_dir)?;
         }
         let missing = |file: usize| self.is_wanted(file) && !self.files.is_settled(file);
         let complete = self.found.is_empty() && !(0..self.metainfo.files().len()).any(missing);
@@ -250,9 +250,10 @@ impl Download<'_> {
     }
 
     /// What an earlier attempt left, or somebody else.
-    fn look_at_part(&mut self) -> Result<(), AddError> {
+    fn look_at_part(&mut self, state_dir: &Path) -> Result<(), AddError> {
         let before =
             self.saved.as_ref().map(|saved| (saved.have(self.metainfo.piece_count()), saved.is_trusted()));
+        let leaves = File::open(saved::sidecar_path(state_dir, self.metainfo.info_hash())).ok();
         for (file, entry) in self.metainfo.files().iter().enumerate() {
             if self.files.is_settled(file) || entry.size == 0 {
                 continue;
@@ -270,6 +271,12 @@ impl Download<'_> {
                 match &before {
                     Some((have, true)) if have.get(piece) && !self.check.get(piece) => self.have.set(piece),
                     Some((have, false)) if have.get(piece) => self.check.set(piece),
+                    // Written after progress was saved last; to be sure it is hashed.
+                    Some(_)
+                        if leaves.as_ref().is_some_and(|leaves| has_leaves(self.metainfo, leaves, piece)) =>
+                    {
+                        self.check.set(piece)
+                    }
                     Some(_) => false,
                     None => self.check.set(piece),
                 };
@@ -324,6 +331,17 @@ pub(super) fn discard(metainfo: &Metainfo, folder: &Path, file_name: &FileName) 
         let _ = fs::remove_dir(folder);
     }
     Ok(())
+}
+
+/// Whether the sidecar holds a piece's leaves: they are written after the piece.
+fn has_leaves(metainfo: &Metainfo, sidecar: &File, piece: u32) -> bool {
+    let mut bytes = vec![0; metainfo.leaf_count(piece) as usize * Sha256::LEN];
+    let start = metainfo.leaf_start(piece) * Sha256::LEN as u64;
+    if disk::read_exact_at(sidecar, &mut bytes, start).is_err() {
+        return false;
+    }
+    let leaves: Vec<_> = bytes.chunks_exact(Sha256::LEN).filter_map(Sha256::from_slice).collect();
+    metainfo.verify_leaves(piece, &leaves)
 }
 
 /// The plain file at `path`, `None` if there is nothing.

@@ -21,6 +21,7 @@ use crate::engine::api::{EngineEvent, TorrentState};
 use crate::engine::buffer::{PieceSlot, Pool, PooledBuf};
 use crate::engine::conn::Cmd;
 use crate::engine::disk;
+use crate::engine::files::describe;
 use crate::engine::hashes;
 
 /// An answer with hashes should not take longer.
@@ -396,7 +397,7 @@ impl Owner {
                 WriteResult::Written => self.piece_done(now, &job),
                 WriteResult::Wrong => self.piece_wrong(now, job),
                 WriteResult::Failed(error) if disk::is_full(&error) => {
-                    full = Some(error.to_string());
+                    full = Some(describe(&error));
                     self.work.keep(job);
                 }
                 WriteResult::Failed(error) => {
@@ -438,11 +439,13 @@ impl Owner {
     }
 
     fn pause(&mut self, now: Time, error: &str) {
-        let total = self.shared.metainfo.total_bytes();
-        let folder =
-            self.work.place().parent().map(|folder| folder.display().to_string()).unwrap_or_default();
-        let missing = total.saturating_sub(self.bytes_done());
-        let why = format!("no room in `{folder}` ({error}): {missing} bytes are still to be written");
+        let folder = self.work.place().parent().unwrap_or(self.work.place());
+        let missing = self.wanted_total.saturating_sub(self.wanted_done);
+        let free = disk::free_bytes(folder).map_or_else(String::new, |free| format!(", {free} are free"));
+        let why = format!(
+            "no room in `{}` ({error}): {missing} bytes are still to be written{free}; it goes on by itself when there is room",
+            folder.display()
+        );
         let state = TorrentState::Paused { why: why.clone() };
         if self.state == TorrentState::Downloading {
             self.enter(now, state);

@@ -103,10 +103,6 @@ impl Report {
 }
 
 impl Owner {
-    pub(super) fn bytes_done(&self) -> u64 {
-        self.report.bytes_done
-    }
-
     /// Makes the status of this moment visible.
     pub(super) fn publish(&mut self) {
         let shared = &self.shared;

@@ -1,0 +1,293 @@
+//! A storm over transfers: both sides are killed at random moments, and every byte on the wire is counted.
+//!
+//! The sharer can be reached only through a [`Proxy`], so whatever the receiver fetches again is seen there. A moment is
+//! a number of bytes that have passed, so that it always lies within the transfer, however fast that is.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Sender, channel};
+use std::time::{Duration, Instant};
+
+use crate::{Client, ClientOptions, DriveError, Proxy, Reply, Tracker, free_addresses, quote};
+
+/// What each transfer carries, bytes.
+const SHARE_BYTES: u64 = 8 * 1024 * 1024;
+/// How fast the sharer may send, bytes per second.
+const RATE: u64 = SHARE_BYTES;
+/// Files of a folder; every fourth is empty.
+const FOLDER_FILES: u64 = 40;
+/// For anything that happens by itself. Generous: machines are shared.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How often the counter is looked at.
+const LOOK_PAUSE: Duration = Duration::from_millis(1);
+/// How often a command is asked again.
+const ASK_PAUSE: Duration = Duration::from_millis(20);
+
+/// What came of one transfer.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Round {
+    /// Processes killed.
+    pub kills: u32,
+    /// Bytes that went to the receiver, with everything around the content.
+    pub bytes: u64,
+    /// Those beyond what the same transfer takes when nobody is killed.
+    pub in_vain: u64,
+}
+
+/// What came of all.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Figures {
+    /// Transfers.
+    pub rounds: u32,
+    /// Processes killed, half of them receivers.
+    pub kills: u32,
+    /// The most bytes that one round fetched in vain.
+    pub in_vain_max: u64,
+    /// Those of all rounds.
+    pub in_vain: u64,
+    /// What a second brings.
+    pub bytes_per_second: u64,
+}
+
+/// A tracker, somebody who shares and somebody who fetches; ended when dropped.
+pub struct TransferStorm {
+    folder: PathBuf,
+    dice: Dice,
+    sharer: Side,
+    receiver: Side,
+    /// The sharer's only door, and the receiver's.
+    doors: [Proxy; 2],
+    _tracker: Tracker,
+    /// Bytes of an undisturbed transfer: of a file, of a folder.
+    undisturbed: [u64; 2],
+}
+
+struct Side {
+    name: &'static str,
+    options: ClientOptions,
+    door: String,
+    client: Client,
+}
+
+impl Side {
+    fn start(name: &'static str, options: ClientOptions, door: &Proxy) -> Result<Self, DriveError> {
+        let door = door.address().to_string();
+        let client = Client::start_with(name, &options, &["--announce", &door])?;
+        Ok(Self { name, options, door, client })
+    }
+
+    fn login(&mut self) -> Result<Reply, DriveError> {
+        self.client.must(&format!("login {} pw-{}", self.name, self.name))
+    }
+
+    /// Killed, started again, logged in.
+    fn kill(&mut self) -> Result<(), DriveError> {
+        self.client.kill();
+        self.client = Client::start_with(self.name, &self.options, &["--announce", &self.door])?;
+        self.login().map(drop)
+    }
+
+    /// Asks until the answer is as wanted.
+    fn until(&mut self, line: &str, wanted: impl Fn(&Reply) -> bool) -> Result<(), DriveError> {
+        let started = Instant::now();
+        loop {
+            let reply = self.client.ask(line)?;
+            if wanted(&reply) {
+                return Ok(());
+            }
+            if started.elapsed() > PATIENCE {
+                return Err(broken(format!("`{line}` still answers {}", reply.json)));
+            }
+            pause(ASK_PAUSE);
+        }
+    }
+}
+
+impl TransferStorm {
+    /// Starts everything in an empty folder, and measures one transfer of each kind that nobody disturbs.
+    ///
+    /// # Errors
+    /// When a process does not do what it is told.
+    pub fn start(program: &Path, folder: &Path, seed: u64) -> Result<Self, DriveError> {
+        let setup = |source| DriveError::Setup { what: folder.to_owned(), source };
+        let addresses = free_addresses(3).map_err(setup)?;
+        let list = folder.join("tracker_info.txt");
+        fs::write(&list, format!("{}\n", addresses[0])).map_err(setup)?;
+        let tracker = Tracker::start(program, &list, 1, &folder.join("tracker"))?;
+        let options = |name: &str, listen| ClientOptions {
+            program: program.to_owned(),
+            listen,
+            list: list.clone(),
+            data: folder.join(format!("{name}-data")),
+        };
+        let doors = [Proxy::start(addresses[1]).map_err(setup)?, Proxy::start(addresses[2]).map_err(setup)?];
+        let mut sharer = Side::start("ada", options("ada", addresses[1]), &doors[0])?;
+        let mut receiver = Side::start("ben", options("ben", addresses[2]), &doors[1])?;
+        for side in [&mut sharer, &mut receiver] {
+            side.client.must(&format!("create_user {} pw-{}", side.name, side.name))?;
+            side.login()?;
+        }
+        sharer.client.must("create_group lab")?;
+        receiver.client.must("join_group lab")?;
+        sharer.client.must("accept_request lab ben")?;
+        sharer.client.must(&format!("set_limits --up {RATE}"))?;
+        let mut storm = Self {
+            folder: folder.to_owned(),
+            dice: Dice(seed),
+            sharer,
+            receiver,
+            doors,
+            _tracker: tracker,
+            undisturbed: [0; 2],
+        };
+        for is_folder in [false, true] {
+            let bytes = storm.transfer(&format!("calm-{is_folder}"), is_folder, &[])?;
+            storm.undisturbed[usize::from(is_folder)] = bytes;
+        }
+        Ok(storm)
+    }
+
+    /// So many transfers, files and folders in turn. In each the receiver and the sharer are killed once.
+    ///
+    /// # Errors
+    /// When content differs, or more than what a second brings was fetched again.
+    pub fn run(&mut self, rounds: u32, mut tell: impl FnMut(u32, Round)) -> Result<Figures, DriveError> {
+        let mut figures = Figures { bytes_per_second: RATE, ..Figures::default() };
+        for number in 1..=rounds {
+            let is_folder = number % 2 == 0;
+            let mut kills = [(self.dice.below(SHARE_BYTES), true), (self.dice.below(SHARE_BYTES), false)];
+            kills.sort_unstable();
+            let bytes = self.transfer(&format!("round-{number}"), is_folder, &kills)?;
+            let in_vain = bytes.saturating_sub(self.undisturbed[usize::from(is_folder)]);
+            tell(number, Round { kills: 2, bytes, in_vain });
+            figures.rounds += 1;
+            figures.kills += 2;
+            figures.in_vain += in_vain;
+            figures.in_vain_max = figures.in_vain_max.max(in_vain);
+            if in_vain > RATE {
+                return Err(broken(format!(
+                    "round {number} (killed at {kills:?}) fetched {in_vain} bytes in vain; a second brings {RATE}"
+                )));
+            }
+        }
+        Ok(figures)
+    }
+
+    /// Shares something new and fetches it; at each moment the receiver (`true`) or the sharer is killed. How many
+    /// bytes went to the receiver.
+    fn transfer(&mut self, name: &str, is_folder: bool, kills: &[(u64, bool)]) -> Result<u64, DriveError> {
+        let shared = self.folder.join("from").join(name);
+        let place = self.folder.join("to").join(name);
+        self.make(&shared, is_folder)
+            .and_then(|()| fs::create_dir_all(self.folder.join("to")))
+            .map_err(|source| DriveError::Setup { what: shared.clone(), source })?;
+        self.sharer.client.must(&format!("upload_file {} lab", arg(&shared)))?;
+        self.receiver.until("list_files lab", |reply| {
+            reply.items().iter().any(|file| file["name"] == name && file["sharers_online"] == 1)
+        })?;
+        let before = self.passed();
+        let to = arg(&self.folder.join("to"));
+        self.receiver.client.must(&format!("download_file lab {name} {to}"))?;
+        for (moment, is_receiver) in kills {
+            let started = Instant::now();
+            while self.passed() - before < *moment {
+                if started.elapsed() > PATIENCE {
+                    return Err(broken(format!(
+                        "{name}: {} bytes and no more have come",
+                        self.passed() - before
+                    )));
+                }
+                pause(LOOK_PAUSE);
+            }
+            if *is_receiver { self.receiver.kill()? } else { self.sharer.kill()? }
+        }
+        self.receiver.client.must(&format!("wait lab {name} --timeout {}", PATIENCE.as_secs()))?;
+        let bytes = self.passed() - before;
+        compare(&shared, &place)?;
+        let part = self.folder.join("to").join(format!("{name}.part"));
+        if part.symlink_metadata().is_ok() {
+            return Err(broken(format!("`{}` was left", part.display())));
+        }
+        for side in [&mut self.receiver, &mut self.sharer] {
+            side.until(&format!("stop_share lab {name}"), Reply::ok)?;
+        }
+        for path in [&shared, &place] {
+            let removed = if is_folder { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+            removed.map_err(|source| DriveError::Setup { what: path.clone(), source })?;
+        }
+        Ok(bytes)
+    }
+
+    /// Bytes that have gone to the receiver, whoever called whom.
+    fn passed(&self) -> u64 {
+        self.doors[0].bytes_from_target() + self.doors[1].bytes_to_target()
+    }
+
+    fn make(&mut self, path: &Path, is_folder: bool) -> io::Result<()> {
+        if !is_folder {
+            fs::create_dir_all(path.parent().unwrap_or(path))?;
+            return fs::write(path, self.dice.bytes(SHARE_BYTES));
+        }
+        for file in 0..FOLDER_FILES {
+            let inner = path.join(format!("part {}", file % 3));
+            fs::create_dir_all(&inner)?;
+            let full = FOLDER_FILES - FOLDER_FILES.div_ceil(4);
+            let len = if file % 4 == 0 { 0 } else { SHARE_BYTES / full };
+            fs::write(inner.join(format!("{file}.bin")), self.dice.bytes(len))?;
+        }
+        Ok(())
+    }
+}
+
+/// SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014).
+struct Dice(u64);
+
+impl Dice {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound.max(1)
+    }
+
+    fn bytes(&mut self, len: u64) -> Vec<u8> {
+        let mut bytes: Vec<u8> = (0..len.div_ceil(8)).flat_map(|_| self.next().to_le_bytes()).collect();
+        bytes.truncate(usize::try_from(len).unwrap_or(usize::MAX));
+        bytes
+    }
+}
+
+/// Every file below `left` is the same below `right`.
+fn compare(left: &Path, right: &Path) -> Result<(), DriveError> {
+    let setup = |source| DriveError::Setup { what: right.to_owned(), source };
+    if !left.is_dir() {
+        let same = fs::read(left).map_err(setup)? == fs::read(right).map_err(setup)?;
+        return if same { Ok(()) } else { Err(broken(format!("`{}` has other content", right.display()))) };
+    }
+    for entry in fs::read_dir(left).map_err(setup)? {
+        let name = entry.map_err(setup)?.file_name();
+        compare(&left.join(&name), &right.join(&name))?;
+    }
+    Ok(())
+}
+
+fn broken(what: String) -> DriveError {
+    DriveError::Broken(what)
+}
+
+fn arg(path: &Path) -> String {
+    quote(&path.to_string_lossy())
+}
+
+fn pause(length: Duration) {
+    let (never, elapsed): (Sender<()>, _) = channel();
+    // Nobody sends.
+    let _ = elapsed.recv_timeout(length);
+    drop(never);
+}
