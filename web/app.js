@@ -18,7 +18,7 @@ const main = document.getElementById("main");
 const LOST_AGAIN_MS = 1500;
 const NOTICES_MAX = 200;
 /** Notices that are also shown for a moment, whatever is on the screen. */
-const LOUD = new Set(["completed", "decided", "requested", "stopped", "trackers_lost", "account", "share_broken"]);
+const LOUD = new Set(["completed", "decided", "requested", "stopped", "trackers_lost", "account", "share_broken", "damaged"]);
 
 const VIEWS = [
   [/^#\/downloads$/, downloads],

@@ -5,7 +5,7 @@ import { groupLink } from "./groups.js";
 import { List } from "./list.js";
 import { state } from "./state.js";
 
-const KIND = { completed: "Finished", decided: "Decision", requested: "Request", stopped: "Stopped", trackers_lost: "Trackers", trackers_back: "Trackers", tracker_changed: "Tracker", account: "Account", warning: "Warning", share_broken: "Share ended", kept_back: "Tracker", forged: "Forged", forked: "Device", given_up: "Lost", unknown_group: "Tracker", later_group: "Tracker", group_name_moved: "Name" };
+const KIND = { completed: "Finished", decided: "Decision", requested: "Request", stopped: "Stopped", trackers_lost: "Trackers", trackers_back: "Trackers", tracker_changed: "Tracker", account: "Account", warning: "Warning", share_broken: "Share ended", damaged: "Damaged", repaired: "Repaired", kept_back: "Tracker", forged: "Forged", forked: "Device", given_up: "Lost", unknown_group: "Tracker", later_group: "Tracker", group_name_moved: "Name" };
 const GOOD = new Set(["completed", "decided", "requested", "trackers_back"]);
 
 /** The view. */

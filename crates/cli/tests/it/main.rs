@@ -22,6 +22,7 @@ mod refusals;
 mod registration;
 mod resume;
 mod roles;
+mod scrub;
 mod stranger;
 mod transcript;
 mod witness;

@@ -53,6 +53,7 @@ pub enum Command {
     PauseDownload { group: GroupRef, file: String },
     ResumeDownload { group: GroupRef, file: String },
     CancelDownload { group: GroupRef, file: String },
+    Scrub { group: GroupRef, file: String },
     SetLimits { group: Option<GroupRef>, change: LimitChange },
     ShowLimits,
     ForgetDownload { group: GroupRef, file: String },

@@ -229,6 +229,7 @@ fn command(spec: &'static Spec, words: &Words<'_>) -> Result<Command, ParseError
         ("pause_download", [g, f]) => Command::PauseDownload { group: group(g)?, file: file(f) },
         ("resume_download", [g, f]) => Command::ResumeDownload { group: group(g)?, file: file(f) },
         ("cancel_download", [g, f]) => Command::CancelDownload { group: group(g)?, file: file(f) },
+        ("scrub", [g, f]) => Command::Scrub { group: group(g)?, file: file(f) },
         ("set_limits", of @ ([] | [_])) => {
             let rate = |option: &str| words.value(option).map(|text| rate::parse(option, text));
             let (down, up) = (rate("down").transpose(), rate("up").transpose());

@@ -135,6 +135,7 @@ specs! {
     "pause_download" "<group_id> <file_name>" [group:Group file:File] "stop a download until it is resumed"
     "resume_download" "<group_id> <file_name>" [group:Group file:File] "let a paused download go on"
     "cancel_download" "<group_id> <file_name>" [group:Group file:File] "end a download and remove what has arrived of it"
+    "scrub" "<group_id> <file_name>" [group:Group file:File] "read a share again to find what went bad on the disk, and have it repaired"
     "set_limits" "[<group_id>] [--down RATE] [--up RATE]" [| group:Group] {"down" RATE, "up" RATE} "how fast everything, or a group, may be: 500K, 2M (a second), or none"
     "show_limits" "" [] "how fast everything and single groups may be"
     "forget_download" "<group_id> <file_name>" [group:Group file:File] "take a complete download off the list; the file stays, and stays shared"

@@ -72,6 +72,8 @@ pub struct Status {
     pub limit_down: Option<u64>,
     /// Sent bytes per second at most; the same.
     pub limit_up: Option<u64>,
+    /// Shares of which pieces went bad on the disk and are being fetched again.
+    pub damaged: Vec<String>,
     /// The page, without what opens it.
     pub page: String,
     /// Where downloads go unless something else is said.
@@ -209,6 +211,7 @@ async fn status(State(api): State<Arc<Api>>) -> Response {
         data: api.source.data().to_owned(),
         listen: api.source.listen().to_string(),
         user: api.source.user(),
+        damaged: api.source.damaged(),
         page: format!("http://{}/", api.running.api),
         downloads: machine::downloads_folder(),
         desktop: crate::desktop::is_there(),

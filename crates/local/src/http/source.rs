@@ -34,6 +34,9 @@ pub trait Source: Send + Sync + 'static {
     /// How fast everything together may be.
     fn limits(&self) -> Rates;
 
+    /// Shares of which pieces went bad on the disk.
+    fn damaged(&self) -> Vec<String>;
+
     /// What happens by itself, from now on.
     fn notices(&self) -> broadcast::Receiver<Notice>;
 
@@ -66,6 +69,10 @@ impl Source for Node {
 
     fn limits(&self) -> Rates {
         self.limits_now()
+    }
+
+    fn damaged(&self) -> Vec<String> {
+        self.damaged_now()
     }
 
     fn notices(&self) -> broadcast::Receiver<Notice> {

@@ -318,6 +318,15 @@ impl From<&DownloadLine> for Download {
     }
 }
 
+/// `scrub`: what a look for bit rot found.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Scrub {
+    /// Pieces that were read.
+    pub pieces: u32,
+    /// Those that are not what was shared, although nobody changed the file.
+    pub damaged: u32,
+}
+
 /// `set_limits`, `show_limits`: how fast everything or a group may be.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Limit {

@@ -9,6 +9,8 @@ pub fn notice_kind(notice: &Notice) -> &'static str {
     match notice {
         Notice::Completed { .. } => "completed",
         Notice::ShareBroken { .. } => "share_broken",
+        Notice::Damaged { .. } => "damaged",
+        Notice::Repaired { .. } => "repaired",
         Notice::GroupNameMoved { .. } => "group_name_moved",
         Notice::KeptBack { .. } => "kept_back",
         Notice::Forged { .. } => "forged",
@@ -40,6 +42,8 @@ pub fn notice_group(notice: &Notice) -> Option<&str> {
         | Notice::Stopped { group, .. } => Some(group),
         Notice::GroupNameMoved { name, .. } | Notice::LaterGroup { name, .. } => Some(name),
         Notice::ShareBroken { .. }
+        | Notice::Damaged { .. }
+        | Notice::Repaired { .. }
         | Notice::GivenUp { .. }
         | Notice::Trackers { .. }
         | Notice::TrackerChanged { .. }
@@ -55,6 +59,8 @@ pub fn notice_line(notice: &Notice) -> String {
             format!("[C] [{group}] {name} is complete: {}", path.display())
         }
         Notice::ShareBroken { name, why } => format!("{name} is no longer shared: {why}"),
+        Notice::Damaged { name, why } => format!("{name} is damaged: {why}"),
+        Notice::Repaired { name } => format!("{name} is repaired, and all of it shared again"),
         Notice::GroupNameMoved { name, before, now } => {
             format!("the group name {name} now leads to group {} instead of {}", now.tag(), before.tag())
         }

@@ -79,6 +79,22 @@ pub(super) async fn stop_share(node: &Node, group: &GroupRef, file: &str) -> Res
     Ok(Done::say("Stopped sharing this file").next("the file itself stays where it is"))
 }
 
+pub(super) async fn scrub(node: &Node, group: &GroupRef, file: &str) -> Result<Done, Refusal> {
+    let found = node.scrub(group, file).await?;
+    let item = Item::new("", None, &model::Scrub { pieces: found.pieces, damaged: found.damaged });
+    let (pieces, damaged) = (human::count(found.pieces.into(), "piece"), u64::from(found.damaged));
+    let said = match damaged {
+        0 => format!("Nothing damaged in {pieces}"),
+        1 => format!("1 of {pieces} is damaged"),
+        n => format!("{n} of {pieces} are damaged"),
+    };
+    let note = (damaged > 0).then(|| {
+        "what is damaged is not served any more; it is fetched again as soon as a member who has it is online".to_owned()
+    });
+    let line = said.clone();
+    Ok(Done { items: Some(vec![Item { line, ..item }]), ..Done::say(said) }.note(note))
+}
+
 pub(super) async fn download(
     node: &Node,
     group: &GroupRef,

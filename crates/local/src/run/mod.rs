@@ -84,6 +84,7 @@ async fn apply(node: &Node, command: Command, hashed: HashReport) -> Result<Done
         Command::PauseDownload { group, file } => files::pause(node, &group, &file).await,
         Command::ResumeDownload { group, file } => files::resume(node, &group, &file).await,
         Command::CancelDownload { group, file } => files::cancel(node, &group, &file).await,
+        Command::Scrub { group, file } => files::scrub(node, &group, &file).await,
         Command::SetLimits { group, change } => limits::set(node, group.as_ref(), change).await,
         Command::ShowLimits => limits::show(node).await,
         Command::ForgetDownload { group, file } => downloads::forget(node, &group, &file).await,

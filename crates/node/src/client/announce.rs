@@ -136,7 +136,9 @@ fn item(status: &TorrentStatus, addresses: &[String]) -> Option<AnnounceItem> {
     let (state, want) = match &status.state {
         TorrentState::Seeding if status.piece_map.is_full() => (SwarmState::Seeding, 0),
         TorrentState::Seeding => (SwarmState::Leeching, 0),
-        TorrentState::Downloading | TorrentState::Paused { .. } => (SwarmState::Leeching, WANT),
+        TorrentState::Downloading | TorrentState::Repairing | TorrentState::Paused { .. } => {
+            (SwarmState::Leeching, WANT)
+        }
         TorrentState::Checking | TorrentState::Failed { .. } => return None,
     };
     Some(AnnounceItem {

@@ -47,7 +47,7 @@ mod transfers;
 mod unlock;
 mod usernames;
 
-pub use crate::engine::{RATE_MIN, Rates};
+pub use crate::engine::{RATE_MIN, Rates, Scrubbed};
 pub use cluster::{StartError, Trusted, trust};
 pub use commands::download_file::DownloadOptions;
 pub use commands::limits::{LimitChange, LimitLine};

@@ -298,6 +298,18 @@ pub enum Notice {
         /// What happened to it.
         why: String,
     },
+    /// Pieces of a share went bad on the disk: they are not offered any more and are fetched again.
+    Damaged {
+        /// The file's name.
+        name: String,
+        /// What happened to it.
+        why: String,
+    },
+    /// All that was damaged of a share is right again.
+    Repaired {
+        /// The file's name.
+        name: String,
+    },
     /// A group name leads to another group than before, although the former one has not ended.
     GroupNameMoved {
         /// The name.

@@ -177,6 +177,16 @@ async fn engine_events(
                     None => Notice::Warning(format!("{}: {why}", info_hash.tag())),
                 });
             }
+            Ok(EngineEvent::Damaged { info_hash, why }) => {
+                let name = session.label(&info_hash);
+                session.notify(Notice::Damaged { name, why });
+                session.announce_now().await;
+            }
+            Ok(EngineEvent::Repaired { info_hash }) => {
+                let name = session.label(&info_hash);
+                session.notify(Notice::Repaired { name });
+                session.announce_now().await;
+            }
             Ok(EngineEvent::Learned { group }) => session.learned(group).await,
             Ok(EngineEvent::Resumed { .. }) => {}
             // The status says what the lost events would have said.

@@ -116,6 +116,13 @@ impl Session {
         self.engine.add(TorrentSpec { group, metainfo, source, rank, seed: u64::from_le_bytes(seed) }).await
     }
 
+    /// What people call a torrent of this device.
+    pub(super) fn label(&self, info_hash: &InfoHash) -> String {
+        let shared = self.shares.get(info_hash).map(|share| share.name);
+        let fetched = || self.downloads.get(info_hash).map(|download| download.name);
+        shared.or_else(fetched).unwrap_or_else(|| info_hash.tag())
+    }
+
     /// A download has all its bytes: from now on this member counts as a sharer.
     pub(super) async fn completed(self: &Arc<Self>, info_hash: InfoHash) {
         let Some(entry) = self.downloads.get(&info_hash) else { return };

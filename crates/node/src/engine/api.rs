@@ -32,6 +32,8 @@ pub struct EngineConfig {
     pub download_memory_bytes: u64,
     /// Blocks read from disk and not yet sent, bytes, over all connections.
     pub upload_memory_bytes: u64,
+    /// How long after one look for bit rot the next begins, for each complete torrent.
+    pub scrub_every: Duration,
 }
 
 impl EngineConfig {
@@ -46,6 +48,7 @@ impl EngineConfig {
             handshake_timeout: Duration::from_secs(10),
             download_memory_bytes: 48 * 1024 * 1024,
             upload_memory_bytes: 16 * 1024 * 1024,
+            scrub_every: Duration::from_secs(30 * 24 * 3600),
         }
     }
 }
@@ -231,6 +234,8 @@ pub enum TorrentState {
     Downloading,
     /// All that is wanted is there, and served.
     Seeding,
+    /// As [`Self::Seeding`], but some pieces went bad on the disk and are fetched again.
+    Repairing,
     /// Waits for something that the user can change, such as room on the disk; goes on by itself.
     Paused {
         /// For people.
@@ -260,6 +265,15 @@ pub struct PeerStatus {
     pub bytes_to: u64,
     /// The pieces it has.
     pub piece_map: Bitfield,
+}
+
+/// What a look for bit rot found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scrubbed {
+    /// Pieces that were read.
+    pub pieces: u32,
+    /// Those that are not what was hashed.
+    pub damaged: u32,
 }
 
 /// Something that happened to a torrent.
@@ -297,6 +311,19 @@ pub enum EngineEvent {
         info_hash: InfoHash,
         /// For people.
         why: String,
+    },
+    /// Pieces of a complete torrent went bad on the disk. They are not served any more, and are fetched again; or that
+    /// failed.
+    Damaged {
+        /// Which torrent.
+        info_hash: InfoHash,
+        /// For people.
+        why: String,
+    },
+    /// All that was damaged is right again.
+    Repaired {
+        /// Which torrent.
+        info_hash: InfoHash,
     },
     /// Another member told something new about a group: who is in it may have changed.
     Learned {

@@ -180,6 +180,33 @@ pub(super) fn boot_id() -> Option<String> {
     Some(id.trim().to_owned()).filter(|id| !id.is_empty())
 }
 
+/// Has the system forget what it keeps of a file in memory, so that the next read asks the device.
+pub(super) fn drop_cached(file: &File, offset: u64, len: usize) {
+    #[cfg(target_os = "linux")]
+    {
+        let len = std::num::NonZeroU64::new(len as u64);
+        // Only advice: what it does not drop is read from memory.
+        let _ = rustix::fs::fadvise(file, offset, len, rustix::fs::Advice::DontNeed);
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = (file, offset, len);
+    }
+}
+
+/// Whether the device could not read what is there.
+pub(super) fn is_unreadable(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    {
+        rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::IO)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = error;
+        false
+    }
+}
+
 /// What may still be written to the file system of `path`. `None` where the system does not tell.
 pub(super) fn free_bytes(path: &Path) -> Option<u64> {
     #[cfg(unix)]

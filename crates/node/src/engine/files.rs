@@ -49,6 +49,8 @@ pub(super) struct Files {
     handles: Mutex<Handles>,
     /// Held for writing while complete files move: until they are settled, too, nobody looks for them.
     naming: RwLock<()>,
+    /// Held while a settled file is repaired, when it looks like another one for a moment.
+    repairing: Mutex<()>,
     /// The next file to look at.
     look_at: AtomicUsize,
     #[cfg(test)]
@@ -90,6 +92,7 @@ impl Files {
             spelt: BTreeMap::new(),
             handles: Mutex::default(),
             naming: RwLock::default(),
+            repairing: Mutex::default(),
             look_at: AtomicUsize::new(0),
             #[cfg(test)]
             is_full: false.into(),
@@ -172,14 +175,53 @@ impl Files {
         read.map_err(|error| self.fault(file, error))
     }
 
-    /// Writes all of `bytes` at `offset` of a file that is not settled; it is made when it does not exist.
+    /// Writes all of `bytes` at `offset` of a file that is not settled, and is made when it does not exist; or over what
+    /// went bad of one that is.
     pub(super) fn write_all_at(&self, file: usize, bytes: &[u8], offset: u64) -> io::Result<()> {
         #[cfg(test)]
         if self.is_full.load(Ordering::Relaxed) {
             return Err(io::ErrorKind::StorageFull.into());
         }
+        if self.is_settled(file) {
+            return self.repair(file, bytes, offset).map_err(|error| self.fault(file, error));
+        }
         let written = self.handle(file, true).and_then(|handle| disk::write_all_at(&handle, bytes, offset));
         written.map_err(|error| self.fault(file, error))
+    }
+
+    /// Puts back what the disk has lost of a settled file. It looks as it did before: what it says is what it said when
+    /// it was changed last.
+    fn repair(&self, file: usize, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let _repairing = lock(&self.repairing);
+        if Some(self.stamp(file)?) != lock(&self.stamps).get(file).copied() {
+            return Err(changed());
+        }
+        let handle = match self.metainfo.is_single_file() {
+            true => OpenOptions::new().read(true).write(true).open(&self.place)?,
+            false => below::open(&self.place, &self.parts(file), Open::Write)?,
+        };
+        let modified = handle.metadata()?.modified()?;
+        let written = disk::write_all_at(&handle, bytes, offset).and_then(|()| handle.sync_data());
+        handle.set_times(fs::FileTimes::new().set_modified(modified))?;
+        let stamp = FileStamp::of_meta(&handle.metadata()?);
+        if let Some(slot) = lock(&self.stamps).get_mut(file) {
+            *slot = stamp;
+        }
+        written
+    }
+
+    /// Fills `bytes` from the device, not from the system's memory, which then does not keep them. False: the device
+    /// cannot read them.
+    pub(super) fn read_from_disk(&self, file: usize, bytes: &mut [u8], offset: u64) -> io::Result<bool> {
+        let handle = self.handle(file, false).map_err(|error| self.fault(file, error))?;
+        disk::drop_cached(&handle, offset, bytes.len());
+        let read = disk::read_exact_at(&handle, bytes, offset);
+        disk::drop_cached(&handle, offset, bytes.len());
+        match read {
+            Ok(()) => Ok(true),
+            Err(error) if disk::is_unreadable(&error) => Ok(false),
+            Err(error) => Err(self.fault(file, error)),
+        }
     }
 
     /// Lets go of all handles.
@@ -228,6 +270,7 @@ impl Files {
                 true => File::open(&self.place)?,
                 false => below::open(&self.place, &self.parts(file), Open::Read)?,
             };
+            let _repairing = lock(&self.repairing);
             let expected = lock(&self.stamps).get(file).copied();
             return match Some(FileStamp::of_meta(&handle.metadata()?)) == expected {
                 true => Ok(handle),
@@ -259,10 +302,12 @@ impl Files {
         open.into_iter().chain(next).try_for_each(|file| self.look_at_file(file))
     }
 
-    fn look_at_file(&self, file: usize) -> io::Result<()> {
+    /// Compares a settled file with its stamp.
+    pub(super) fn look_at_file(&self, file: usize) -> io::Result<()> {
         if !self.is_settled(file) {
             return Ok(());
         }
+        let _repairing = lock(&self.repairing);
         let expected = lock(&self.stamps).get(file).copied();
         let found = self.stamp(file).map_err(|error| self.fault(file, error))?;
         if Some(found) == expected { Ok(()) } else { Err(self.fault(file, changed())) }

@@ -78,6 +78,25 @@ impl Bucket {
     }
 }
 
+/// A rate that never changes.
+#[derive(Debug)]
+pub(super) struct Pace {
+    rate: u64,
+    bucket: Mutex<Bucket>,
+}
+
+impl Pace {
+    /// So many bytes per second.
+    pub(super) fn new(rate: u64) -> Self {
+        Self { rate, bucket: Mutex::default() }
+    }
+
+    /// When these bytes may move.
+    pub(super) fn reserve(&self, now: Time, bytes: u64) -> Time {
+        lock(&self.bucket).reserve(now, bytes, self.rate)
+    }
+}
+
 /// One limit.
 #[derive(Debug, Default)]
 struct Throttle {

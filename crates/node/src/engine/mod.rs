@@ -51,7 +51,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 pub use self::api::{
     AddError, EngineConfig, EngineError, EngineEvent, NotAdmitted, PeerAddr, PeerStatus, Records, Roster,
-    Source, TorrentSpec, TorrentState, TorrentStatus,
+    Scrubbed, Source, TorrentSpec, TorrentState, TorrentStatus,
 };
 use self::buffer::lock;
 use self::hashes::ByRoot;
@@ -186,7 +186,7 @@ impl Engine {
         rank: Option<Rank>,
         seed: u64,
     ) -> Result<(), AddError> {
-        let Prepared { storage, have, check, kind, place, sources, wanted, priorities } = prepared;
+        let Prepared { storage, have, check, kind, place, sources, wanted, priorities, scrubbed } = prepared;
         let info_hash = metainfo.info_hash();
         let is_download = matches!(kind, Kind::Part { .. });
         let (owner, inbox) = mpsc::unbounded_channel();
@@ -225,6 +225,7 @@ impl Engine {
             sources,
             wanted,
             priorities,
+            scrubbed,
             rank,
             seed,
             partial_bytes_max,
@@ -278,6 +279,18 @@ impl Engine {
         });
         // Fails only when the runtime ends.
         job.await.unwrap_or(Ok(()))
+    }
+
+    /// Reads all of a complete torrent again, now, and tells how much of it is damaged; that is not served any more,
+    /// and fetched from peers. `None` when there is no such torrent, or it ends meanwhile.
+    ///
+    /// # Errors
+    /// When it is not complete, or a file was changed or is gone: then the share ends.
+    pub async fn scrub(&self, info_hash: InfoHash) -> Option<Result<Scrubbed, String>> {
+        let torrent = self.registry.get(&info_hash)?;
+        let (answer, scrubbed) = oneshot::channel();
+        torrent.tell(Msg::Scrub(answer));
+        scrubbed.await.ok()
     }
 
     /// How fast everything together and single groups may be, from now on.

@@ -41,6 +41,8 @@ pub(super) struct Prepared {
     pub(super) wanted: Option<Bitfield>,
     /// Of each piece; empty if all are alike.
     pub(super) priorities: Vec<Priority>,
+    /// When bit rot was looked for last, and where the next look goes on.
+    pub(super) scrubbed: Option<(u64, u32)>,
 }
 
 /// What lies at the place.
@@ -123,6 +125,7 @@ fn prepare_seed(
         stamps.push(stamp);
     }
     stamps.into_iter().enumerate().for_each(|(file, stamp)| files.settle(file, stamp));
+    let hashed = leaves.is_some();
     let kind = match (leaves, &saved) {
         (Some(leaves), _) => {
             write_sidecar(metainfo, &leaves, state_dir)?;
@@ -133,11 +136,22 @@ fn prepare_seed(
         // Nothing is known about it, or a power failure may have changed it.
         (None, _) => Kind::Share,
     };
-    let sources = saved.map(|saved| saved.sources).unwrap_or_default();
     let (all, none) = (Bitfield::full(metainfo.piece_count()), Bitfield::new(metainfo.piece_count()));
-    let (have, check) = if kind == Kind::Complete { (all, none) } else { (none, all) };
+    let (have, check) = match (&kind, &saved) {
+        (Kind::Complete, _) if hashed => (all, none),
+        // What was known to be damaged is so still.
+        (Kind::Complete, Some(saved)) => (saved.have(metainfo.piece_count()), none),
+        (Kind::Complete, None) => (all, none),
+        _ => (none, all),
+    };
+    let scrubbed = saved
+        .as_ref()
+        .filter(|_| kind == Kind::Complete && !hashed)
+        .map(|s| (s.scrubbed_unix_ms, s.scrub_next));
+    let sources = saved.map(|saved| saved.sources).unwrap_or_default();
     let storage = with_sidecar(metainfo, files, state_dir);
-    Ok(Prepared { storage, have, check, kind, place: path, sources, wanted: None, priorities: Vec::new() })
+    let (wanted, priorities) = (None, Vec::new());
+    Ok(Prepared { storage, have, check, kind, place: path, sources, wanted, priorities, scrubbed })
 }
 
 /// A download, while the disk is being looked at.
@@ -183,6 +197,7 @@ impl Download<'_> {
             check: self.check,
             kind,
             place: self.place,
+            scrubbed: self.saved.as_ref().map(|saved| (saved.scrubbed_unix_ms, saved.scrub_next)),
             sources: self.saved.map(|saved| saved.sources).unwrap_or_default(),
             priorities: priorities(self.metainfo, self.wanted.as_ref(), self.preview),
             wanted: self.wanted,
@@ -239,8 +254,12 @@ impl Download<'_> {
             }
             let stamp = FileStamp::of_meta(&meta);
             self.files.settle(file, stamp);
-            if known.get(&index(file)) == Some(&stamp) {
-                set_all(self.metainfo, file, &mut self.have);
+            if let Some(saved) = saved.filter(|_| known.get(&index(file)) == Some(&stamp)) {
+                // What was known to be damaged is so still.
+                let have = saved.have(self.metainfo.piece_count());
+                for piece in self.metainfo.file_pieces(file).filter(|piece| have.get(*piece)) {
+                    self.have.set(piece);
+                }
             } else if entry.size > 0 {
                 set_all(self.metainfo, file, &mut self.check);
                 self.found.push(file);

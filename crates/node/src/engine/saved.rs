@@ -13,7 +13,7 @@ use peerage_wire::Bitfield;
 
 use super::disk::{self, FileStamp};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// The progress file `INFO_HASH.state`.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -42,6 +42,12 @@ pub(super) struct Saved {
     /// Content received per member.
     #[n(7)]
     pub(super) sources: BTreeMap<UserId, u64>,
+    /// When bit rot was looked for last, milliseconds since the Unix epoch.
+    #[n(8)]
+    pub(super) scrubbed_unix_ms: u64,
+    /// The piece at which the look that is going on goes on.
+    #[n(9)]
+    pub(super) scrub_next: u32,
 }
 
 impl Saved {
@@ -56,6 +62,8 @@ impl Saved {
             settled: Vec::new(),
             synced: false,
             sources: BTreeMap::new(),
+            scrubbed_unix_ms: 0,
+            scrub_next: 0,
         }
     }
 

@@ -17,7 +17,7 @@ use super::api::{EngineConfig, EngineEvent, Roster, TorrentStatus};
 use super::buffer::{Pool, lock};
 use super::doors::Doors;
 use super::hashes::ByRoot;
-use super::limits::{Limits, TorrentLimits};
+use super::limits::{Limits, Pace, TorrentLimits};
 use super::storage::Storage;
 use super::tls;
 use super::torrent::Msg;
@@ -32,6 +32,8 @@ const DIALS_MAX: usize = 64;
 const UPLOAD_IDLE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Idle buffers of connections kept, bytes.
 const WIRE_IDLE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// How fast complete files are read to look for bit rot: a TiB in a day and a half.
+const SCRUB_BYTES_PER_SECOND: u64 = 8 * 1024 * 1024;
 
 /// One engine.
 pub(super) struct EngineShared {
@@ -59,6 +61,8 @@ pub(super) struct EngineShared {
     pub(super) dials: Semaphore,
     pub(super) downloads: Arc<Downloads>,
     pub(super) limits: Limits,
+    /// Of looking for bit rot, all torrents together.
+    pub(super) scrub_pace: Pace,
     started: Instant,
 }
 
@@ -84,6 +88,7 @@ impl EngineShared {
             dials: Semaphore::new(DIALS_MAX),
             downloads: Arc::default(),
             limits: Limits::default(),
+            scrub_pace: Pace::new(SCRUB_BYTES_PER_SECOND),
             started: Instant::now(),
             config,
             device,

@@ -78,9 +78,9 @@ impl Storage {
 
     /// Reads and hashes a piece; its leaves if it is right, which then are in the sidecar, too.
     pub(super) fn hash_piece(&self, piece: u32, scratch: &mut Vec<u8>) -> io::Result<Option<Vec<Sha256>>> {
-        let len = self.metainfo.piece_bytes(piece);
-        scratch.resize(len as usize, 0);
-        self.read(self.run(piece, 0, len), scratch)?;
+        let run = self.run(piece, 0, self.metainfo.piece_bytes(piece));
+        scratch.resize(run.len as usize, 0);
+        self.read(run, scratch)?;
         let leaves = hashes::leaves(&scratch.chunks(BLOCK_BYTES as usize).collect::<Vec<_>>());
         if !self.metainfo.verify_leaves(piece, &leaves) {
             return Ok(None);
@@ -90,6 +90,27 @@ impl Storage {
             tracing::warn!(path = %self.sidecar.path().display(), %error, "cannot keep leaf hashes");
         }
         Ok(Some(leaves))
+    }
+
+    /// Which of these pieces the disk does not give back as they were hashed, although nobody touched their files.
+    ///
+    /// # Errors
+    /// A file was changed or is gone, or cannot be opened.
+    pub(super) fn scrub(&self, pieces: &[u32]) -> io::Result<Vec<u32>> {
+        let (mut damaged, mut scratch) = (Vec::new(), Vec::new());
+        for piece in pieces {
+            let run = self.run(*piece, 0, self.metainfo.piece_bytes(*piece));
+            scratch.resize(run.len as usize, 0);
+            let is_right = self.files.read_from_disk(run.file, &mut scratch, run.offset)? && {
+                let blocks: Vec<_> = scratch.chunks(BLOCK_BYTES as usize).collect();
+                self.metainfo.verify_leaves(*piece, &hashes::leaves(&blocks))
+            };
+            if !is_right {
+                self.files.look_at_file(run.file)?;
+                damaged.push(*piece);
+            }
+        }
+        Ok(damaged)
     }
 
     /// Hashes `pieces` and returns those that are right. `done` counts bytes; a set `cancelled` ends it early.

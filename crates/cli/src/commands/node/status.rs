@@ -37,6 +37,9 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         let (down, up) = (human::limit(status.limit_down), human::limit(status.limit_up));
         println!("limits\tdown {down}, up {up}");
     }
+    for name in &status.damaged {
+        println!("damaged\t{name}: pieces that went bad on the disk are fetched again");
+    }
     println!("data\t{}", status.data.display());
     println!("page\t{}", remote.page());
     if status.user.is_none() {

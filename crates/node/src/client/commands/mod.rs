@@ -25,6 +25,7 @@ mod logout;
 pub mod pause_download;
 mod recovery;
 pub mod revoke_device;
+mod scrub;
 mod select;
 mod show_download;
 mod show_downloads;

@@ -55,7 +55,10 @@ fn line(session: &Session, entry: &DownloadEntry, status: Option<&TorrentStatus>
         path: entry.path(),
         seconds: took_ms as f64 / 1000.0,
         sources,
-        note: if complete { None } else { note(session, entry, status) },
+        note: match status.map(|s| &s.state) {
+            None | Some(TorrentState::Checking | TorrentState::Seeding) if complete => None,
+            _ => note(session, entry, status),
+        },
     }
 }
 
@@ -66,6 +69,9 @@ fn note(session: &Session, entry: &DownloadEntry, status: Option<&TorrentStatus>
         Some(TorrentState::Paused { why } | TorrentState::Failed { why }) => Some(why.clone()),
         Some(TorrentState::Downloading) if status.is_some_and(|s| s.peers.is_empty()) => {
             Some("waiting for a sharer".to_owned())
+        }
+        Some(TorrentState::Repairing) => {
+            Some("pieces that went bad on the disk are fetched again".to_owned())
         }
         Some(TorrentState::Downloading | TorrentState::Seeding) => None,
     }

@@ -11,6 +11,7 @@ mod limits;
 mod raw;
 mod reach;
 mod records;
+mod scrub;
 mod transfer;
 mod world;
 

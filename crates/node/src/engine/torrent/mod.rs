@@ -8,6 +8,7 @@ mod peers;
 mod pieces;
 mod records;
 mod report;
+mod scrub;
 mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,8 +25,9 @@ use tokio::sync::{mpsc, oneshot};
 use self::peers::Peer;
 use self::pieces::Pieces;
 use self::report::Report;
+use self::scrub::Scrub;
 use self::work::Work;
-use super::api::{EngineEvent, PeerAddr, TorrentState};
+use super::api::{EngineEvent, PeerAddr, Scrubbed, TorrentState};
 use super::conn::{Cmd, FromPeer};
 use super::dial::{Candidates, Dialled};
 use super::handshake::Admitted;
@@ -70,6 +72,10 @@ pub(super) enum Msg {
     Synced(io::Result<()>),
     /// Whether what is complete still looks as it did.
     Looked(io::Result<()>),
+    /// Some pieces were looked at for bit rot.
+    Scrubbed(scrub::Step),
+    /// Look at all of them now; answered when that is done.
+    Scrub(oneshot::Sender<Result<Scrubbed, String>>),
     /// Progress is saved.
     Saved(io::Result<()>),
     /// What a job found about the group's records for this connection.
@@ -100,6 +106,8 @@ pub(super) struct Start {
     pub(super) sources: BTreeMap<UserId, u64>,
     pub(super) wanted: Option<Bitfield>,
     pub(super) priorities: Vec<Priority>,
+    /// When bit rot was looked for last, milliseconds since the Unix epoch, and where the next look goes on.
+    pub(super) scrubbed: Option<(u64, u32)>,
     pub(super) rank: Option<Rank>,
     pub(super) seed: u64,
     /// Our share of the memory for unfinished pieces.
@@ -132,6 +140,7 @@ pub(super) struct Owner {
     dial_at: Option<Time>,
     pieces: Pieces,
     work: Work,
+    scrub: Scrub,
     report: Report,
     /// Verified bytes of wanted files, and bytes of these.
     wanted_done: u64,
@@ -154,6 +163,7 @@ impl Owner {
             sources,
             wanted,
             priorities,
+            scrubbed,
             rank,
             seed,
             partial_bytes_max,
@@ -182,6 +192,7 @@ impl Owner {
             dial_at: None,
             pieces: Pieces::new(&shared.metainfo, partial_bytes_max),
             work: Work::new(place, kind, wanted, now),
+            scrub: Scrub::new(now, scrubbed),
             report: Report::new(sources, now),
             wanted_done: 0,
             wanted_total: 0,
@@ -253,6 +264,8 @@ impl Owner {
             Msg::Renamed(result) => self.renamed(now, result),
             Msg::Synced(result) => self.synced(result),
             Msg::Looked(result) => self.looked(now, result),
+            Msg::Scrubbed(step) => self.scrubbed(now, step),
+            Msg::Scrub(answer) => self.ask_scrub(now, answer),
             Msg::Saved(result) => self.saved(result),
             Msg::Found(peer, found) => self.found(now, peer, found),
             Msg::Stop(answer) => self.stop(now, answer),
@@ -272,7 +285,10 @@ impl Owner {
                 Output::Suggest(peer, piece) => self.command(peer, Cmd::Suggest(piece)),
                 Output::AllowFast(peer, piece) => self.command(peer, Cmd::AllowFast(piece)),
                 Output::Have(peer, piece) => self.command(peer, Cmd::Have(piece)),
-                Output::Complete => self.rename(),
+                Output::Complete => {
+                    self.rename();
+                    self.repaired(now);
+                }
                 Output::WakeAt(at) => {
                     self.swarm_at = at;
                     break;
@@ -302,29 +318,37 @@ impl Owner {
         if now >= self.next_tick {
             self.tick(now);
             self.dial_at = Some(now);
-            self.next_tick = now.after(self.tick_length());
+            let scrub_in = self.scrub_due_in().map_or(TICK_IDLE, |wait| wait.max(TICK));
+            self.next_tick = now.after(self.tick_length().min(scrub_in));
         }
         if self.dial_at.is_some_and(|at| at <= now) {
             self.dial(now);
         }
+        self.scrub_step(now);
     }
 
     fn tick_length(&self) -> Duration {
         match self.state {
             _ if self.stop.is_some() || !self.peers.is_empty() => TICK,
             TorrentState::Checking => TICK,
-            TorrentState::Downloading | TorrentState::Paused { .. } => TICK_WAITING,
+            TorrentState::Downloading | TorrentState::Repairing | TorrentState::Paused { .. } => TICK_WAITING,
             TorrentState::Seeding | TorrentState::Failed { .. } => TICK_IDLE,
         }
     }
 
     fn wake_at(&self) -> Time {
-        [self.swarm_at, self.dial_at].into_iter().flatten().fold(self.next_tick, Time::min)
+        [self.swarm_at, self.dial_at, self.scrub.wake_at()]
+            .into_iter()
+            .flatten()
+            .fold(self.next_tick, Time::min)
     }
 
     /// Whether pieces are missing and being fetched, or will be.
     fn is_downloading(&self) -> bool {
-        matches!(self.state, TorrentState::Downloading | TorrentState::Paused { .. })
+        matches!(
+            self.state,
+            TorrentState::Downloading | TorrentState::Repairing | TorrentState::Paused { .. }
+        )
     }
 
     /// Whether connections make sense.

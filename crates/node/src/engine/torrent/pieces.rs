@@ -396,6 +396,9 @@ impl Owner {
             match result {
                 WriteResult::Written => self.piece_done(now, &job),
                 WriteResult::Wrong => self.piece_wrong(now, job),
+                WriteResult::Failed(error) if self.state == TorrentState::Repairing => {
+                    self.repair_failed(&error);
+                }
                 WriteResult::Failed(error) if disk::is_full(&error) => {
                     full = Some(describe(&error));
                     self.work.keep(job);

@@ -93,6 +93,11 @@ impl Report {
         }
     }
 
+    /// Whether something was received or sent lately.
+    pub(super) fn is_moving(&self) -> bool {
+        self.rates() != (0, 0)
+    }
+
     /// Bytes per second, received and sent.
     fn rates(&self) -> (u64, u64) {
         let (Some(first), Some(last)) = (self.samples.front(), self.samples.back()) else { return (0, 0) };

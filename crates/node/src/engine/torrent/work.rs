@@ -74,6 +74,10 @@ impl Work {
         }
     }
 
+    pub(super) fn kind(&self) -> &Kind {
+        &self.kind
+    }
+
     pub(super) fn place(&self) -> &Path {
         &self.place
     }
@@ -164,7 +168,7 @@ impl Owner {
             Kind::Part { .. } => TorrentState::Downloading,
             Kind::Complete | Kind::Share => {
                 self.report.progress();
-                TorrentState::Seeding
+                if self.swarm.is_complete() { TorrentState::Seeding } else { TorrentState::Repairing }
             }
         };
         if self.state == TorrentState::Downloading && self.swarm.is_complete() {
@@ -293,6 +297,7 @@ impl Owner {
         }
         self.work.kind = Kind::Complete;
         (self.work.looked_at, self.work.synced) = (now, false);
+        self.scrub.all_right();
         self.pieces.clear();
         self.downloads = None;
         self.report.progress();
@@ -335,7 +340,7 @@ impl Owner {
     }
 
     pub(super) fn read_failed(&mut self, now: Time, error: &io::Error) {
-        if self.state == TorrentState::Seeding {
+        if self.work.is_complete() {
             self.break_share(now, &describe(error));
         } else {
             let why = format!("cannot read `{}`: {}", self.work.place.display(), describe(error));
@@ -361,6 +366,7 @@ impl Owner {
         let mut saved = Saved::new(self.shared.info_hash, &self.work.place, self.swarm.have());
         saved.settled = self.shared.storage.files().stamps();
         saved.synced = self.work.kind == Kind::Complete && self.work.synced;
+        (saved.scrubbed_unix_ms, saved.scrub_next) = self.scrub.saved();
         saved.sources.clone_from(self.report.sources());
         let shared = Arc::clone(&self.shared);
         tokio::task::spawn_blocking(move || shared.tell(Msg::Saved(saved.store(&shared.engine.state_dir))));
@@ -385,12 +391,14 @@ impl Owner {
         self.save(now, self.stop.is_some());
         self.part_with_complete(now);
         self.compare_later(now);
-        if self.state == TorrentState::Seeding {
+        self.lose(now);
+        self.scrub_if_due(now);
+        if matches!(self.state, TorrentState::Seeding | TorrentState::Repairing) {
             let every = if self.peers.is_empty() { LOOK_EVERY_IDLE } else { LOOK_EVERY };
             if now.since(self.work.looked_at) >= every {
                 self.look(now);
             }
-            if self.peers.is_empty() {
+            if self.peers.is_empty() && self.scrub.wake_at().is_none() {
                 self.shared.storage.close();
             }
         }

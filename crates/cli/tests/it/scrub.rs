@@ -1,0 +1,48 @@
+//! What a disk loses without a word.
+
+use std::fs::{self, File, FileTimes};
+use std::os::unix::fs::FileExt as _;
+
+use crate::world::{World, arg, assert_same, say, until};
+
+/// A bit flips on ada's disk; ben, who has a copy, repairs it.
+#[test]
+fn bit_rot_is_found_and_repaired_from_another_holder() {
+    let mut world = World::with_trackers(1);
+    let (mut ada, [mut ben]) = world.group("ada", ["ben"]);
+    let album = world.folder("album");
+    for number in 0..3 {
+        fs::rename(world.file(&format!("{number}.flac"), 700_000), album.join(format!("{number}.flac")))
+            .unwrap();
+    }
+    let song = album.join("1.flac");
+    let good = fs::read(&song).unwrap();
+    say(&mut ada, &format!("upload_file {} lab", arg(&album)), "File shared successfully");
+    until(&mut ben, "list_files lab", "it is listed", |r| !r.items().is_empty());
+    let to = world.folder("to");
+    say(&mut ben, &format!("download_file lab album {}", arg(&to)), "Download started");
+    ben.must("wait lab album --timeout 60").unwrap();
+
+    let clean = ada.must("scrub lab album").unwrap();
+    assert_eq!(clean.items()[0]["damaged"], 0, "{}", clean.json);
+    let file = File::options().write(true).open(&song).unwrap();
+    let modified = file.metadata().unwrap().modified().unwrap();
+    file.write_all_at(&[!good[400_000]], 400_000).unwrap();
+    file.set_times(FileTimes::new().set_modified(modified)).unwrap();
+    drop(file);
+    let pieces = clean.items()[0]["pieces"].as_u64().unwrap();
+    let found = say(&mut ada, "scrub lab album", &format!("1 of {pieces} pieces is damaged"));
+    assert!(found.json["hint"].as_str().unwrap().contains("not served any more"), "{}", found.json);
+    until(&mut ada, "scrub lab album", "it is repaired", |r| {
+        r.text() == format!("Nothing damaged in {pieces} pieces")
+    });
+    assert!(fs::read(&song).unwrap() == good);
+    assert_eq!(fs::metadata(&song).unwrap().modified().unwrap(), modified);
+    assert_same(&song, &to.join("album/1.flac"));
+    say(&mut ada, "scrub lab nothing", "No such file in the group");
+
+    // Somebody's edit is another matter: that ends the share.
+    fs::write(&song, "a new song").unwrap();
+    let ended = ada.ask("scrub lab album").unwrap();
+    assert!(!ended.ok() && ended.text().contains("cannot be looked at"), "{}", ended.json);
+}

@@ -1,0 +1,122 @@
+//! Bit rot: found, not served, repaired; and told from a change.
+
+use std::fs::{self, File, FileTimes};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use super::world::{Node, Shared, World};
+use crate::engine::{EngineEvent, Scrubbed, Source, TorrentState};
+
+const MIB: usize = 1 << 20;
+
+/// Flips one bit. Size and time stay.
+fn rot(path: &Path, at: u64) {
+    let file = File::options().read(true).write(true).open(path).unwrap();
+    let modified = file.metadata().unwrap().modified().unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], at).unwrap();
+    file.set_times(FileTimes::new().set_modified(modified)).unwrap();
+}
+
+async fn damaged(node: &mut Node) -> String {
+    node.event(|event| match event {
+        EngineEvent::Damaged { why, .. } => Some(why.clone()),
+        EngineEvent::ShareBroken { why, .. } => panic!("{why}"),
+        _ => None,
+    })
+    .await
+}
+
+async fn scrub(node: &Node, shared: &Shared) -> Result<Scrubbed, String> {
+    super::world::soon(node.engine.scrub(shared.hash())).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_went_bad_is_not_served_and_repaired() {
+    let world = World::new();
+    let shared = world.share(3 * MIB);
+    let (mut seeder, mut other) = (world.member(1).await, world.member(2).await);
+    seeder.seed(&shared).await;
+    other.download(&shared).await;
+    other.meets(&shared, &[&seeder]);
+    let copy = other.completed(&shared).await;
+    let pieces = shared.metainfo.piece_count();
+    assert_eq!(scrub(&seeder, &shared).await, Ok(Scrubbed { pieces, damaged: 0 }));
+
+    let before = fs::metadata(&shared.path).unwrap().modified().unwrap();
+    let last = shared.content.len() as u64 - 1;
+    rot(&shared.path, 1_000_000);
+    rot(&shared.path, last);
+    assert_eq!(scrub(&seeder, &shared).await, Ok(Scrubbed { pieces, damaged: 2 }));
+    let why = damaged(&mut seeder).await;
+    assert!(why.starts_with("2 pieces of `") && why.contains("went bad on the disk"), "{why}");
+    let bad = 1_000_000 / shared.metainfo.piece_length();
+    let status = seeder.until(&shared, |status| status.state == TorrentState::Repairing).await;
+    assert!(!status.piece_map.get(bad) && !status.piece_map.get(pieces - 1), "not served");
+    assert_eq!(status.piece_map.count(), pieces - 2);
+
+    // Nothing is forgotten, and nothing is served, over a restart.
+    let person = seeder.person.clone();
+    seeder.engine.shutdown().await;
+    let mut seeder = world.node(person).await;
+    let again = Source::Seed { path: shared.path.clone(), leaves: None };
+    seeder.add(&shared, again).await.unwrap();
+    let status = seeder.status(&shared);
+    assert_eq!((status.state, status.piece_map.count()), (TorrentState::Repairing, pieces - 2));
+
+    // Both hold what the other one lacks or has; the repair goes as any transfer does.
+    seeder.meets(&shared, &[&other]);
+    seeder.event(|event| matches!(event, EngineEvent::Repaired { .. }).then_some(())).await;
+    assert!(fs::read(&shared.path).unwrap() == shared.content);
+    assert_eq!(fs::metadata(&shared.path).unwrap().modified().unwrap(), before);
+    assert_eq!(seeder.status(&shared).state, TorrentState::Seeding);
+    assert_eq!(scrub(&seeder, &shared).await, Ok(Scrubbed { pieces, damaged: 0 }));
+    assert!(fs::read(&copy).unwrap() == shared.content);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_is_looked_for_from_time_to_time() {
+    let world = World::new();
+    let shared = world.share(2 * MIB);
+    let person = world.join(1);
+    let mut seeder = world.node_with(person, |config| config.scrub_every = Duration::from_millis(300)).await;
+    seeder.seed(&shared).await;
+    rot(&shared.path, 5);
+    let why = damaged(&mut seeder).await;
+    assert!(why.starts_with("a piece of `"), "{why}");
+    assert!(!seeder.status(&shared).piece_map.get(0));
+    // A leecher gets the rest.
+    let leecher = world.member(2).await;
+    leecher.download(&shared).await;
+    leecher.meets(&shared, &[&seeder]);
+    let all_but_one = shared.metainfo.piece_count() - 1;
+    leecher.until(&shared, |status| status.pieces_done == all_but_one).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_was_changed_is_no_bit_rot() {
+    let world = World::new();
+    let shared = world.share(2 * MIB);
+    let mut seeder = world.member(1).await;
+    seeder.seed(&shared).await;
+    let mut other = shared.content.clone();
+    other[7] ^= 1;
+    fs::write(&shared.path, &other).unwrap();
+    let why = scrub(&seeder, &shared).await.unwrap_err();
+    assert!(why.contains("it has changed since it was shared"), "{why}");
+    seeder.event(|event| matches!(event, EngineEvent::ShareBroken { .. }).then_some(())).await;
+    assert!(fs::read(&shared.path).unwrap() == other, "it is left alone");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_what_is_complete_is_looked_at() {
+    let world = World::new();
+    let shared = world.share(MIB);
+    let leecher = world.member(1).await;
+    leecher.download(&shared).await;
+    assert_eq!(scrub(&leecher, &shared).await, Err("it is not complete".to_owned()));
+    leecher.engine.remove(shared.hash()).await;
+    assert_eq!(leecher.engine.scrub(shared.hash()).await, None);
+}

@@ -1,0 +1,264 @@
+//! Looks for bit rot in what is complete, and has it repaired.
+//!
+//! Once in a while, and when somebody asks, every piece is read again, a few MiB at a time and only while nothing is
+//! sent. One that is not what was hashed although nobody has touched the file is not served from then on; as soon as a
+//! peer has it, it is fetched and written to where it belongs. A file that was changed is another matter: it ends the share.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use peerage_swarm::Swarm;
+use peerage_types::Time;
+use tokio::sync::oneshot;
+
+use super::{Msg, Owner};
+use crate::engine::api::{EngineEvent, Scrubbed, TorrentState};
+use crate::engine::files::describe;
+use crate::engine::prepare::Kind;
+
+/// Bytes of one step; at least a piece.
+const STEP_BYTES: u64 = 4 * 1024 * 1024;
+/// When peers were being served, and before a look whether it is time.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How often a scrub's place is saved.
+const SAVE_EVERY: Duration = Duration::from_secs(60);
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Scrub {
+    /// The next piece; nothing while no scrub is going on.
+    next: Option<u32>,
+    /// Where the one that was cut short by the end of the program goes on.
+    resume: u32,
+    at: Option<Time>,
+    stepping: bool,
+    /// When the last one ended, milliseconds since the Unix epoch.
+    ended_unix_ms: u64,
+    saved_at: Time,
+    /// Counts them, so that a step of one that was begun anew is known.
+    run: u64,
+    /// Pieces that were read by this one, and those that it found damaged.
+    read: u32,
+    damaged: u32,
+    /// Damaged pieces that the swarm has not heard of yet.
+    lost: Vec<u32>,
+    /// Who has asked for this one. Then it does not wait for anything.
+    asked: Vec<oneshot::Sender<Result<Scrubbed, String>>>,
+}
+
+/// What one step found.
+#[derive(Debug)]
+pub(in crate::engine) struct Step {
+    run: u64,
+    /// Behind the last piece that was looked at.
+    end: u32,
+    read: u32,
+    /// Pieces that are damaged; an error when a file is not what it was any more.
+    damaged: io::Result<Vec<u32>>,
+}
+
+impl Scrub {
+    /// What is not known to have been looked at has just been hashed.
+    pub(super) fn new(now: Time, before: Option<(u64, u32)>) -> Self {
+        let (ended_unix_ms, resume) = before.unwrap_or_else(|| (unix_ms(), 0));
+        Self {
+            next: None,
+            resume,
+            at: None,
+            stepping: false,
+            ended_unix_ms,
+            saved_at: now,
+            run: 0,
+            read: 0,
+            damaged: 0,
+            lost: Vec::new(),
+            asked: Vec::new(),
+        }
+    }
+
+    /// When there is something to do.
+    pub(super) fn wake_at(&self) -> Option<Time> {
+        self.at.filter(|_| !self.stepping)
+    }
+
+    /// What is to be saved: when the last one ended, and where this one is.
+    pub(super) fn saved(&self) -> (u64, u32) {
+        (self.ended_unix_ms, self.next.unwrap_or(self.resume))
+    }
+
+    /// Everything was just hashed.
+    pub(super) fn all_right(&mut self) {
+        self.ended_unix_ms = unix_ms();
+    }
+
+    fn begin(&mut self, now: Time, from: u32) {
+        self.run += 1;
+        (self.next, self.read, self.damaged, self.at) = (Some(from), 0, 0, Some(now));
+    }
+}
+
+impl Owner {
+    /// Somebody asks for a scrub from the first piece on.
+    pub(super) fn ask_scrub(&mut self, now: Time, answer: oneshot::Sender<Result<Scrubbed, String>>) {
+        let fit = self.work.is_complete() && self.is_open();
+        if !fit {
+            // Whoever asked may have gone.
+            let _ = answer.send(Err("it is not complete".to_owned()));
+            return;
+        }
+        self.scrub.asked.push(answer);
+        self.scrub.begin(now, 0);
+    }
+
+    /// Begins one when the last is long ago.
+    pub(super) fn scrub_if_due(&mut self, now: Time) {
+        if self.scrub_due_in().is_some_and(|wait| wait.is_zero()) {
+            let from = std::mem::take(&mut self.scrub.resume);
+            self.scrub.begin(now, from);
+        }
+    }
+
+    /// How long until the next one begins, unless one is going on or nothing is complete.
+    pub(super) fn scrub_due_in(&self) -> Option<Duration> {
+        let possible = self.scrub.next.is_none() && self.work.is_complete() && self.is_open();
+        let since = Duration::from_millis(unix_ms().saturating_sub(self.scrub.ended_unix_ms));
+        possible.then(|| self.shared.engine.config.scrub_every.saturating_sub(since))
+    }
+
+    /// The next few pieces, if it is time.
+    pub(super) fn scrub_step(&mut self, now: Time) {
+        let Some(next) = self.scrub.next else { return };
+        if self.scrub.stepping || self.scrub.at.is_none_or(|at| at > now) {
+            return;
+        }
+        if !(self.work.is_complete() && self.is_open()) {
+            return self.scrub_ended(Err("it is not shared any more".to_owned()));
+        }
+        if self.scrub.asked.is_empty() && self.report.is_moving() {
+            self.scrub.at = Some(now.after(PAUSE));
+            return;
+        }
+        let metainfo = &self.shared.metainfo;
+        let (mut end, mut bytes) = (next, 0);
+        let mut pieces = Vec::new();
+        while end < metainfo.piece_count() && bytes < STEP_BYTES {
+            if self.swarm.have().get(end) {
+                bytes += u64::from(metainfo.piece_bytes(end));
+                pieces.push(end);
+            }
+            end += 1;
+        }
+        // Who asked waits for nothing but the disk.
+        let paced = self.shared.engine.scrub_pace.reserve(now, bytes);
+        self.scrub.at = Some(if self.scrub.asked.is_empty() { paced.max(now) } else { now });
+        self.scrub.stepping = true;
+        let (shared, run) = (Arc::clone(&self.shared), self.scrub.run);
+        tokio::task::spawn_blocking(move || {
+            let read = u32::try_from(pieces.len()).unwrap_or(u32::MAX);
+            let damaged = shared.storage.scrub(&pieces);
+            shared.tell(Msg::Scrubbed(Step { run, end, read, damaged }));
+        });
+    }
+
+    /// A step has ended.
+    pub(super) fn scrubbed(&mut self, now: Time, step: Step) {
+        self.scrub.stepping = false;
+        let damaged = match step.damaged {
+            Ok(damaged) => damaged,
+            Err(error) => {
+                let why = describe(&error);
+                self.looked(now, Err(error));
+                return self.scrub_ended(Err(why));
+            }
+        };
+        damaged.iter().for_each(|piece| self.shared.have.clear(*piece));
+        if step.run == self.scrub.run {
+            self.scrub.read += step.read;
+            self.scrub.damaged += u32::try_from(damaged.len()).unwrap_or(u32::MAX);
+        }
+        self.scrub.lost.extend(damaged);
+        self.lose(now);
+        if step.run != self.scrub.run || self.scrub.next.is_none() {
+            return;
+        }
+        self.scrub.next = Some(step.end);
+        if step.end >= self.shared.metainfo.piece_count() {
+            self.scrub.all_right();
+            self.report.progress();
+            let found = Scrubbed { pieces: self.scrub.read, damaged: self.scrub.damaged };
+            self.scrub_ended(Ok(found));
+        } else if now.since(self.scrub.saved_at) >= SAVE_EVERY {
+            self.scrub.saved_at = now;
+            self.report.progress();
+        }
+    }
+
+    fn scrub_ended(&mut self, result: Result<Scrubbed, String>) {
+        (self.scrub.next, self.scrub.at, self.scrub.resume) = (None, None, 0);
+        for asked in self.scrub.asked.drain(..) {
+            // Whoever asked may have gone.
+            let _ = asked.send(result.clone());
+        }
+    }
+
+    /// What is damaged is to be fetched as soon as somebody has it. What is being written comes first.
+    pub(super) fn lose(&mut self, now: Time) {
+        if self.scrub.lost.is_empty() || !self.work.is_idle() {
+            return;
+        }
+        let damaged = std::mem::take(&mut self.scrub.lost);
+        let mut have = self.swarm.have().clone();
+        damaged.iter().for_each(|piece| _ = have.clear(*piece));
+        self.swarm_config.have = have;
+        // Peers were told that the pieces are here: they come back and are told otherwise.
+        self.disconnect_all(now, &"pieces that are damaged on disk have to be repaired");
+        self.pieces.clear();
+        self.swarm = Swarm::new(self.swarm_config.clone(), now);
+        self.checked_all();
+        self.report.progress();
+        self.save(now, true);
+        self.enter(now, self.state.clone());
+        let (count, place) = (damaged.len(), self.work.place().display());
+        let files = &self.shared.metainfo;
+        let first = damaged.first().map_or(0, |piece| files.piece_file(*piece).file);
+        let at = self.shared.storage.files().place_of(first);
+        let pieces = if count == 1 { "a piece".to_owned() } else { format!("{count} pieces") };
+        let at = if files.is_single_file() { String::new() } else { format!(" (in `{}`)", at.display()) };
+        let why = format!(
+            "{pieces} of `{place}` went bad on the disk{at} although nobody changed the file: not served any more, and \
+             fetched again from members who have it"
+        );
+        tracing::warn!(why, "bit rot");
+        self.shared.engine.emit(EngineEvent::Damaged { info_hash: self.shared.info_hash, why });
+    }
+
+    /// All that was damaged is right again.
+    pub(super) fn repaired(&mut self, now: Time) {
+        if self.state == TorrentState::Repairing {
+            self.pieces.clear();
+            self.report.progress();
+            self.save(now, true);
+            self.enter(now, TorrentState::Seeding);
+            self.shared.engine.emit(EngineEvent::Repaired { info_hash: self.shared.info_hash });
+        }
+    }
+
+    /// The right bytes are here, and cannot be written.
+    pub(super) fn repair_failed(&mut self, error: &io::Error) {
+        let why = format!("`{}` cannot be repaired: {error}", self.work.place().display());
+        self.shared.engine.emit(EngineEvent::Damaged { info_hash: self.shared.info_hash, why });
+    }
+}
+
+impl super::work::Work {
+    /// Whether everything wanted has its final place.
+    pub(super) fn is_complete(&self) -> bool {
+        *self.kind() == Kind::Complete
+    }
+}
+
+fn unix_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
