@@ -58,15 +58,25 @@ impl KeyCache {
 
     /// What [`CheckedKey::new`] says.
     pub fn key(&mut self, key: &PublicKey) -> Option<CheckedKey> {
-        if let Some(known) = self.keys.get(key) {
-            return Some(*known);
+        if let Some(known) = self.known(key) {
+            return Some(known);
         }
         let fresh = CheckedKey::new(key)?;
-        if self.keys.len() >= self.max {
+        self.keep(fresh);
+        Some(fresh)
+    }
+
+    /// What is remembered of a key, at the price of a look-up. None: it has to be checked.
+    pub fn known(&self, key: &PublicKey) -> Option<CheckedKey> {
+        self.keys.get(key).copied()
+    }
+
+    /// Remembers a key.
+    pub fn keep(&mut self, key: CheckedKey) {
+        if self.keys.len() >= self.max && !self.keys.contains_key(&key.bytes) {
             self.keys.clear();
         }
-        self.keys.insert(*key, fresh);
-        Some(fresh)
+        self.keys.insert(key.bytes, key);
     }
 }
 

@@ -8,7 +8,7 @@
 mod error;
 mod sqlite;
 
-use peerage_ledger::{Claim, GroupClaim};
+use peerage_ledger::{Claim, GroupClaim, Receipt};
 use peerage_replica::{
     Ask, Digest, LogRow, Place, ROWS_PAGE_BYTES_MAX, ROWS_PAGE_MAX, SCOPES_PAGE_MAX, Told, Vector,
     VerifiedRow,
@@ -123,6 +123,10 @@ pub trait Store: Send + Sync {
 
     /// One record with its lowest receipt.
     fn record(&self, id: &RecordId) -> Result<Option<LogRow>, StoreError>;
+
+    /// A receipt of this record that lies within the vector, not necessarily its lowest. None: it is not there, or
+    /// only where an unfinished snapshot put it.
+    fn reached(&self, id: &RecordId) -> Result<Option<Receipt>, StoreError>;
 
     /// Which of these records are there; one answer per id, in their order.
     fn has_records(&self, ids: &[RecordId]) -> Result<Vec<bool>, StoreError>;

@@ -82,6 +82,7 @@ pub(crate) fn at_hand(state: &State, records: &[Arc<Record>]) -> bool {
             (_, Body::GroupGenesis { .. }) | (Scope::Account(_), _) => false,
             (Scope::Group(group), _) => state.views.group_at_hand(&group).is_some_and(|group| {
                 group.accounts.0.contains_key(&record.author())
+                    && group.data.receipts.get(&record.id()).is_none_or(|known| state.replica.reaches(known))
                     && (records.len() == 1 || group.data.facts.len() <= FACTS_INLINE_MAX)
             }),
         })
@@ -102,8 +103,12 @@ pub(crate) fn admit(state: &State, records: Vec<Arc<Record>>) -> Result<Admitted
     for (index, record) in records.into_iter().enumerate() {
         match bench.receipt(&record)? {
             Some(receipt) if state.replica.reaches(&receipt) => known.push(receipt),
-            // An unfinished snapshot brought it, and its place in the log may never be reached: it gets another one.
-            Some(_) => new.push(record),
+            // An unfinished snapshot brought it, and its place in the log may never be reached: it gets another one,
+            // once.
+            Some(_) => match state.store.reached(&record.id())? {
+                Some(receipt) => known.push(receipt),
+                None => new.push(record),
+            },
             None => {
                 bench.admit(&record)?;
                 if index < last {

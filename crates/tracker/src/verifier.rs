@@ -4,7 +4,7 @@
 //! one go and answers each: in whose company a record is checked makes no difference to the answer. Whoever sends wrong
 //! signatures makes a batch cost about twice as much, for which the rate limits of bundles account.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use peerage_ledger::{CheckedKey, KeyCache, Record, RecordFault, SignatureCheck, Unverified};
 use peerage_types::PublicKey;
@@ -37,7 +37,17 @@ impl Verifier {
 
     /// As [`CheckedKey::new`], from memory if it can be.
     pub(crate) fn key(&self, key: &PublicKey) -> Option<CheckedKey> {
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner).key(key)
+        if let Some(known) = self.keys().known(key) {
+            return Some(known);
+        }
+        // Without the lock: whoever comes with keys that nobody knows keeps no others waiting.
+        let fresh = CheckedKey::new(key)?;
+        self.keys().keep(fresh);
+        Some(fresh)
+    }
+
+    fn keys(&self) -> MutexGuard<'_, KeyCache> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One answer per record, in their order. None: the tracker is stopping.

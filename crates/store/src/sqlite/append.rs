@@ -35,7 +35,7 @@ pub(crate) struct ScopeRow {
 
 /// The row of a record that is there already, and its lowest receipt so far.
 pub(crate) struct Known {
-    n: i64,
+    pub(crate) n: i64,
     pub(crate) order: Order,
 }
 
@@ -74,8 +74,9 @@ impl<'a> Append<'a> {
         let order = row.receipt().order();
         let record_n = match self.known(id)? {
             Some(known) => {
-                if order < known.order {
-                    self.lower(row.record(), &known, order, origin_n, seq)?;
+                match order < known.order {
+                    true => self.lower(row.record(), &known, order, origin_n, seq)?,
+                    false => self.further(known.n, origin_n, seq)?,
                 }
                 known.n
             }
@@ -174,8 +175,20 @@ impl<'a> Append<'a> {
         let digest = &mut self.scope(record.scope())?.digest;
         digest.remove(&record.id(), &known.order);
         digest.add(&record.id(), &order);
+        let sql = "INSERT OR IGNORE INTO further (id, origin, seq) SELECT id, origin, seq FROM records WHERE n = ?1";
+        self.db.prepare_cached(sql)?.execute([known.n])?;
         let mut update = self.db.prepare_cached("UPDATE records SET origin = ?2, seq = ?3 WHERE n = ?1")?;
         update.execute((known.n, origin_n, seq.cast_signed()))?;
+        Ok(())
+    }
+
+    /// Remembers where else the log has a record that is there already.
+    pub(crate) fn further(&self, record_n: i64, origin_n: i64, seq: u64) -> Result<(), Fault> {
+        let mut insert = self.db.prepare_cached(
+            "INSERT OR IGNORE INTO further (id, origin, seq)
+             SELECT id, ?2, ?3 FROM records WHERE n = ?1 AND NOT (origin = ?2 AND seq = ?3)",
+        )?;
+        insert.execute((record_n, origin_n, seq.cast_signed()))?;
         Ok(())
     }
 

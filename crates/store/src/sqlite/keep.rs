@@ -93,7 +93,7 @@ fn keep_row(append: &mut Append<'_>, row: &VerifiedRow) -> Result<bool, Fault> {
         Some(known) if receipt.order() < known.order => {
             append.lower(record, &known, receipt.order(), origin_n, *seq)?;
         }
-        Some(_) => {}
+        Some(known) => append.further(known.n, origin_n, *seq)?,
         // It was there, yet its lowest receipt's row was not.
         None if found.is_some() => {
             db.prepare_cached("UPDATE records SET origin = ?2, seq = ?3 WHERE n = ?1")?.execute((

@@ -14,7 +14,7 @@ mod schema;
 
 use std::path::{Path, PathBuf};
 
-use peerage_ledger::{Claim, GroupClaim};
+use peerage_ledger::{Claim, GroupClaim, Receipt};
 use peerage_replica::{Digest, LogRow, Place, Vector, VerifiedRow};
 use peerage_types::{DeviceId, FoldedName, GroupId, MetainfoId, RecordId, Scope, Stamp, UserId};
 use rusqlite::OptionalExtension;
@@ -145,6 +145,10 @@ impl Store for SqliteStore {
 
     fn record(&self, id: &RecordId) -> Result<Option<LogRow>, StoreError> {
         self.log.read(|db| read::record(db, id))
+    }
+
+    fn reached(&self, id: &RecordId) -> Result<Option<Receipt>, StoreError> {
+        self.log.read(|db| read::reached(db, id))
     }
 
     fn has_records(&self, ids: &[RecordId]) -> Result<Vec<bool>, StoreError> {

@@ -143,6 +143,19 @@ pub(crate) fn record(db: &Transaction<'_>, id: &RecordId) -> Result<Option<LogRo
     Ok(select.query_row([&id.0], read_row).optional()?)
 }
 
+pub(crate) fn reached(db: &Transaction<'_>, id: &RecordId) -> Result<Option<Receipt>, Fault> {
+    let sql = format!(
+        "SELECT {ROW_COLUMNS} FROM
+             (SELECT origin, seq FROM records WHERE id = ?1 UNION ALL SELECT origin, seq FROM further WHERE id = ?1) AS places
+         JOIN log ON log.origin = places.origin AND log.seq = places.seq
+         JOIN origins ON origins.n = log.origin AND log.seq <= origins.last_seq
+         JOIN records ON records.n = log.record AND records.id = ?1
+         LIMIT 1"
+    );
+    let row = db.prepare_cached(&sql)?.query_row([&id.0], read_row).optional()?;
+    Ok(row.map(|row| row.receipt))
+}
+
 pub(crate) fn has_records(db: &Transaction<'_>, ids: &[RecordId]) -> Result<Vec<bool>, Fault> {
     let mut select = db.prepare_cached("SELECT 1 FROM records WHERE id = ?1")?;
     ids.iter().map(|id| Ok(select.exists([&id.0])?)).collect()

@@ -18,7 +18,7 @@ pub(crate) struct Schema {
 /// lie that a snapshot brought before its vector.
 pub(crate) const LOG: Schema = Schema {
     application_id: 0x5045_4552,
-    version: 2,
+    version: 3,
     create: "
         CREATE TABLE meta (
             key TEXT PRIMARY KEY NOT NULL,
@@ -64,6 +64,14 @@ pub(crate) const LOG: Schema = Schema {
             record INTEGER NOT NULL REFERENCES records (n),
             signature BLOB NOT NULL,
             PRIMARY KEY (origin, seq)
+        ) STRICT, WITHOUT ROWID;
+
+        -- Of records that the log has more than once: where, but for the row with the lowest receipt.
+        CREATE TABLE further (
+            id BLOB NOT NULL,
+            origin INTEGER NOT NULL REFERENCES origins (n),
+            seq INTEGER NOT NULL,
+            PRIMARY KEY (id, origin, seq)
         ) STRICT, WITHOUT ROWID;
 
         -- Rows whose place a row of a snapshot had taken when their turn came.

@@ -245,6 +245,34 @@ fn a_snapshot_brings_everything_and_leaves_holes_that_are_owned_up_to() {
     assert_eq!(ours.rows_after(&vector, 9, 9_999).unwrap().rows, missed);
 }
 
+/// However often a record came, and in whichever order, it is known where the log reaches it.
+#[test]
+fn a_record_is_reached_where_the_log_has_it_again() {
+    let folder = TempDir::new().unwrap();
+    let open = || SqliteStore::open(&folder.path().join("log.db")).unwrap();
+    let store = open();
+    let (ada, id) = (genesis(1), genesis(1).id());
+    let reached = |store: &SqliteStore| store.reached(&id).unwrap().map(|at| (at.origin, at.seq, at.record));
+    assert_eq!(reached(&store), None);
+    // Both are beyond the vector, the lowest comes last.
+    store.keep(&[row(origin(1), 5, 5, &ada), row(origin(2), 5, 4, &ada)]).unwrap();
+    assert_eq!(reached(&store), None);
+    store.append(&[row(origin(3), 1, 9, &ada)], Stamp(9)).unwrap();
+    assert_eq!(reached(&store), Some((origin(3), 1, id)));
+    assert_eq!(store.record(&id).unwrap().unwrap().receipt.origin, origin(2), "the lowest stays");
+    drop(store);
+    assert_eq!(reached(&open()), Some((origin(3), 1, id)));
+    assert_eq!(open().reached(&genesis(2).id()).unwrap(), None);
+
+    // What was reached first is not forgotten when a snapshot brings a lower receipt.
+    let folder = TempDir::new().unwrap();
+    let store = SqliteStore::open(&folder.path().join("log.db")).unwrap();
+    store.append(&[row(origin(3), 1, 9, &ada)], Stamp(9)).unwrap();
+    store.keep(&[row(origin(1), 5, 5, &ada)]).unwrap();
+    assert_eq!(store.record(&id).unwrap().unwrap().receipt.origin, origin(1));
+    assert_eq!(reached(&store), Some((origin(3), 1, id)));
+}
+
 /// Its place is taken by what a snapshot brought that never came to its end.
 #[test]
 fn a_twin_of_a_kept_row_is_kept_too_and_the_log_goes_on() {

@@ -171,3 +171,40 @@ async fn a_twin_of_what_a_snapshot_brought_ends_no_tracker() {
     world.start(1).await;
     hello(&world.anonymous(1).await).await;
 }
+
+/// A record that only a broken-off snapshot brought gets a place in the log, and no second one.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_snapshot_left_lying_is_accepted_anew_once() {
+    let mut world = World::new(1).await;
+    let keyring = Keyring::load(&world.list).unwrap();
+    let origin = Origin { tracker: TrackerId([7; 16]), incarnation: 1 };
+    let records = Person::new(world.cluster()).founding("ada");
+    let (cluster, key) = (world.cluster(), world.started(1).key);
+    let ahead: Vec<_> = (50..)
+        .zip(&records)
+        .map(|(seq, record)| {
+            let receipt = Receipt::sign(origin, seq, Stamp(seq), record.id(), keyring.signing_key());
+            let row = LogRow { receipt, record: record.shared_bytes() };
+            VerifiedRow::verify(&row, &cluster, &key).unwrap()
+        })
+        .collect();
+    world.stop(1).await;
+    SqliteStore::open(&database(&world, 1)).unwrap().keep(&ahead).unwrap();
+    world.start(1).await;
+
+    let rows = |world: &World| {
+        let db = Connection::open(database(world, 1)).unwrap();
+        let rows: i64 = db.query_row("SELECT count(*) FROM log", [], |row| row.get(0)).unwrap();
+        usize::try_from(rows).unwrap()
+    };
+    assert_eq!(rows(&world), records.len());
+    for _ in 0..3 {
+        submit(&world.anonymous(1).await, &records).await.unwrap();
+        assert_eq!(rows(&world), 2 * records.len());
+    }
+    // Nor after a restart.
+    world.stop(1).await;
+    world.start(1).await;
+    submit(&world.anonymous(1).await, &records[..1]).await.unwrap();
+    assert_eq!(rows(&world), 2 * records.len());
+}
