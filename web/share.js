@@ -52,10 +52,10 @@ export function choosePath({ title, label, button, folders, note, done, from }) 
   };
   const place = (entry, whole) => {
     const kind = entry.folder ? "folder" : bytes(entry.size);
-    const choose = h("button", { type: "button", class: "place", "aria-label": `${entry.name}, ${kind}`, onclick: () => {
+    const choose = h("button", { type: "button", class: entry.folder ? "place folder" : "place", onclick: () => {
       path.input.value = whole;
       if (entry.folder) look(whole);
-    } }, h("span", { class: "mark", "aria-hidden": "true" }, entry.folder ? "▸" : ""), h("span", { class: "name" }, entry.name), h("span", { class: "soft small" }, kind));
+    } }, h("span", { class: "name" }, entry.name), " ", h("span", { class: "soft small" }, kind));
     return h("li", {}, choose);
   };
   up.addEventListener("click", () => look(parent));

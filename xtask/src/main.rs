@@ -61,7 +61,8 @@ fn test() -> Result<()> {
     let started = std::time::Instant::now();
     process::cargo("formatting", &["fmt", "--all", "--check"], &[])?;
     process::step("tidy", tidy::run)?;
-    let skipped = packages::install(&packages::FOR_TESTS);
+    let mut skipped = packages::install(&packages::FOR_TESTS);
+    skipped.extend(packages::axe());
     process::cargo(
         "clippy",
         &["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"],

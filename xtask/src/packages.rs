@@ -13,6 +13,9 @@ pub struct Package {
     pub why: &'static str,
 }
 
+/// What is asked for its opinion of the page.
+const AXE: &str = "axe-core@4.14.1";
+
 /// What `cargo xtask test` wants to have.
 pub const FOR_TESTS: [Package; 4] = [
     Package {
@@ -60,6 +63,22 @@ pub fn install(packages: &[Package]) -> Vec<String> {
         .filter(|p| !process::exists(p.program, p.probe))
         .map(|p| format!("{} (install the Debian package `{}`)", p.why, p.package))
         .collect()
+}
+
+/// Puts axe-core into the target folder, which then looks at the page's views beside our own scan. Returns what stays
+/// unchecked without it.
+pub fn axe() -> Option<String> {
+    let folder = process::root().join("target/axe");
+    if !folder.join("node_modules/axe-core").exists() {
+        println!("xtask: installing axe-core into target/axe");
+        let mut npm = Command::new("npm");
+        npm.args(["install", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"]);
+        npm.arg(&folder).arg(AXE).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        if !npm.status().is_ok_and(|status| status.success()) {
+            return Some("axe-core's opinion of the page (npm is missing, or its registry)".to_owned());
+        }
+    }
+    None
 }
 
 fn apt_get(args: &[&str]) -> bool {

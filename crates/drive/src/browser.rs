@@ -140,6 +140,13 @@ impl Browser {
         self.ask("POST", &format!("/element/{}/value", element.0), Some(&json!({ "text": text }))).map(drop)
     }
 
+    /// Presses the tabulator key, wherever the focus is.
+    pub fn tab(&self) -> Result<(), BrowserError> {
+        let key = |kind: &str| json!({ "type": kind, "value": "\u{E004}" });
+        let actions = json!([{ "type": "key", "id": "keys", "actions": [key("keyDown"), key("keyUp")] }]);
+        self.ask("POST", "/actions", Some(&json!({ "actions": actions }))).map(drop)
+    }
+
     /// The name by which a screen reader calls it.
     pub fn label(&self, element: &Element) -> Result<String, BrowserError> {
         self.text_of(element, "computedlabel")

@@ -13,6 +13,7 @@ mod hello;
 mod lag;
 mod lean;
 mod limit;
+mod page;
 mod people;
 mod report;
 mod startup;
@@ -42,6 +43,8 @@ struct Args {
 enum Task {
     /// Measure trackers.
     Tracker(TrackerBench),
+    /// Measure the page in Chromium.
+    Page(page::PageBench),
     /// The bare program for announces; started by the measurement.
     Hello,
     /// The bare program for transfers: serves a file to whoever connects.
@@ -113,6 +116,7 @@ impl Setting {
 fn main() -> Result<()> {
     match Args::parse().task {
         Task::Tracker(bench) => bench.run(),
+        Task::Page(bench) => page::run(&bench),
         Task::Hello => hello::serve(),
         Task::LimitSend { source } => limit::send(&source),
         Task::LimitReceive { from, target } => limit::receive(from, &target),

@@ -68,21 +68,43 @@ fn from_account_to_finished_download() {
     fs::rename(world.file("film", 3_000_000), film.join(MARKUP)).unwrap();
     ana.press("Files");
     ana.press("Share");
-    ana.press("films, folder");
+    ana.press("films folder");
     ana.see(MARKUP);
     ana.pictures("share");
-    ana.press(&format!("{MARKUP}, 2.86 MiB"));
+    ana.press(&format!("{MARKUP} 2.86 MiB"));
     ana.press("Share");
     ana.see("Shared. Members fetch it from this machine.");
     ana.see("only you are online");
     ben.see(MARKUP);
     ben.pictures("files");
+    // Everything is reached with the keyboard alone, in the order in which it is seen.
+    assert_eq!(
+        ben.tab_order(),
+        [
+            "Skip to content",
+            "Peerage",
+            "Groups",
+            "Downloads",
+            "Notices (1)",
+            "Settings",
+            "Log out",
+            "Groups",
+            "Leave",
+            "Invite",
+            "Share",
+            "Files",
+            "Members (2)",
+            "Find a file",
+            "Order",
+            &format!("Download {MARKUP}"),
+        ]
+    );
     ben.press(&format!("Download {MARKUP}"));
     ben.fill("Download to", world.folder("got").to_str().unwrap());
     ben.pictures("download-start");
     ben.press("Start");
     ben.go("#/downloads");
-    ben.see("complete");
+    ben.see("from ana");
     assert_same(&film.join(MARKUP), &world.path("got").join(MARKUP));
     ben.pictures("downloads");
     ben.press(MARKUP);
@@ -120,6 +142,37 @@ fn from_account_to_finished_download() {
         let title = person.script("return document.title");
         assert!(title.as_str().unwrap().ends_with("Peerage"), "{title}");
         person.nothing_went_wrong();
+    }
+}
+
+/// The scan for what somebody cannot read, reach or be told finds what is planted.
+#[test]
+fn the_scan_finds_faults() {
+    if no_browser() {
+        return;
+    }
+    let world = World::with_trackers(1);
+    let ana = Person::new(&world, "ana");
+    ana.find("User name", "input");
+    let faults = |plant: &str| {
+        ana.script(plant);
+        let found = ana.script(include_str!("audit.js"));
+        ana.browser.reload().unwrap();
+        ana.find("User name", "input");
+        found["faults"].to_string()
+    };
+    assert_eq!(faults(""), "[]");
+    for (plant, fault) in [
+        ("document.querySelector('main p').style.color = 'rgb(150, 150, 150)'", "contrast 2."),
+        ("document.querySelector('input').style.borderColor = 'rgb(230, 230, 230)'", "the edge of a field"),
+        ("document.querySelector('h1').outerHTML = '<h3>Welcome</h3>'", "a heading of level 3"),
+        ("document.querySelector('main button').style.outline = 'none'", "the focus is not seen"),
+        ("document.querySelector('main button').style.cssText = 'height: 9px; min-height: 0'", "large"),
+        ("document.documentElement.removeAttribute('lang')", "no language"),
+        ("document.querySelector('.bar').ariaHidden = 'true'", "hidden from screen readers"),
+    ] {
+        let found = faults(plant);
+        assert!(found.contains(fault), "{plant}: {found}");
     }
 }
 

@@ -25,6 +25,11 @@ const FIND: &str = "
     const dialog = document.querySelector('dialog[open]');
     return all.filter((e) => !dialog || dialog.contains(e))[0] ?? null;";
 
+/// Asks axe-core, which `cargo xtask test` puts into the target folder where there is npm, for what it finds wrong.
+const AXE: &str = "
+    return axe.run(document, { resultTypes: ['violations'] }).then((found) =>
+        found.violations.map((v) => `${v.id}: ${v.help}: ${v.nodes.map((n) => n.html).join(' ')}`));";
+
 pub struct Person {
     pub name: &'static str,
     pub browser: Browser,
@@ -107,7 +112,7 @@ impl Person {
 
     /// Takes pictures of what is shown: wide and narrow, light and dark.
     pub fn pictures(&self, view: &str) {
-        let folder = screenshots();
+        let folder = target().join("screenshots");
         fs::create_dir_all(&folder).unwrap();
         self.script("document.querySelectorAll('#toasts button').forEach((dismiss) => dismiss.click())");
         for (width, least, most) in WINDOWS {
@@ -120,6 +125,7 @@ impl Person {
                 self.script(
                     "return new Promise((seen) => requestAnimationFrame(() => requestAnimationFrame(seen)))",
                 );
+                self.can_be_used(view);
                 let name = format!("{view}-{width}-{}.png", if dark { "dark" } else { "light" });
                 fs::write(folder.join(name), self.browser.picture().unwrap()).unwrap();
             }
@@ -129,6 +135,52 @@ impl Person {
         }
         self.browser.prefer_dark(false).unwrap();
         self.browser.resize(WINDOWS[0].0, WINDOWS[0].1).unwrap();
+    }
+
+    /// Everybody can read and use what is shown: contrast, structure, focus, sizes; and a name for whatever can be used,
+    /// by the browser's own accessibility tree.
+    #[track_caller]
+    fn can_be_used(&self, view: &str) {
+        let found = self.script(include_str!("audit.js"));
+        assert_eq!(found["faults"], json!([]), "{view}");
+        if let Ok(axe) = fs::read_to_string(target().join("axe/node_modules/axe-core/axe.min.js")) {
+            let body = format!("{axe}\n{AXE}");
+            assert_eq!(self.script(&body), json!([]), "{view}, says axe-core");
+        }
+        let controls: Vec<Element> =
+            found["controls"].as_array().unwrap().iter().filter_map(Element::of).collect();
+        assert!(!controls.is_empty(), "{view}: nothing can be used");
+        for control in controls {
+            let (label, role) = (self.browser.label(&control), self.browser.role(&control));
+            // A message may have gone by itself meanwhile.
+            let there = self.browser.script("return arguments[0].isConnected", &[control.to_value()]);
+            if there.ok() != Some(json!(true)) {
+                continue;
+            }
+            let (label, role) = (label.unwrap(), role.unwrap());
+            assert!(!label.trim().is_empty(), "{view}: a {role} without a name");
+            let known =
+                ["button", "link", "textbox", "searchbox", "spinbutton", "checkbox", "combobox", "group"];
+            assert!(known.contains(&role.as_str()), "{view}: `{label}` is a {role}");
+        }
+    }
+
+    /// The names of what the tabulator key leads to, until it comes round.
+    pub fn tab_order(&self) -> Vec<String> {
+        // The first of all; where nothing has the focus, the key begins where the last click was.
+        self.script("document.getElementById('skip').focus()");
+        let mut names = Vec::new();
+        loop {
+            let focused = self
+                .script("return document.activeElement === document.body ? null : document.activeElement");
+            let Some(element) = Element::of(&focused) else { return names };
+            let name = self.browser.label(&element).unwrap();
+            if names.first() == Some(&name) || names.len() > 200 {
+                return names;
+            }
+            names.push(name);
+            self.browser.tab().unwrap();
+        }
     }
 
     /// Nothing went wrong in the page: no error, no violation of its policy.
@@ -142,8 +194,8 @@ impl Person {
     }
 }
 
-fn screenshots() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("../screenshots")
+fn target() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("..")
 }
 
 /// Whether it came true in time.
