@@ -9,7 +9,7 @@ import { account } from "./account.js";
 import { detail, downloads } from "./downloads.js";
 import { group } from "./group.js";
 import { groups } from "./groups.js";
-import { notices } from "./notices.js";
+import { notices, plain } from "./notices.js";
 import { settings } from "./settings.js";
 import { merge, runs, sample, state } from "./state.js";
 import { action, refusal, tell } from "./ui.js";
@@ -105,7 +105,7 @@ function heard(event, data) {
 function notice(data) {
   state.notices = [...state.notices, data].slice(-NOTICES_MAX);
   if (location.hash !== "#/notices") state.unread += 1;
-  if (LOUD.has(data.kind)) tell(data.text);
+  if (LOUD.has(data.kind)) tell(plain(data));
   // Who is let in, or put out, may see other things than before.
   if (data.kind === "decided") show();
 }

@@ -8,6 +8,11 @@ import { state } from "./state.js";
 const KIND = { completed: "Finished", decided: "Decision", requested: "Request", stopped: "Stopped", trackers_lost: "Trackers", trackers_back: "Trackers", tracker_changed: "Tracker", account: "Account", warning: "Warning", share_broken: "Share ended", damaged: "Damaged", repaired: "Repaired", kept_back: "Tracker", forged: "Forged", forked: "Device", given_up: "Lost", unknown_group: "Tracker", later_group: "Tracker", group_name_moved: "Name" };
 const GOOD = new Set(["completed", "decided", "requested", "trackers_back"]);
 
+/** What it says, without the mark that a terminal shows. */
+export function plain(notice) {
+  return notice.text.replace(/^\[C\] /, "");
+}
+
 /** The view. */
 export function notices() {
   const list = new List({ label: "Notices", key: (n) => n.id, make: row, kind: "tall" });
@@ -22,10 +27,12 @@ export function notices() {
 
 function row(n) {
   const to = n.kind === "requested" ? groupLink(n.group, "requests") : n.kind === "completed" ? "#/downloads" : n.group && n.kind === "decided" ? groupLink(n.group) : null;
-  const words = h("span", { class: "words", title: n.text }, n.text);
+  const said = plain(n);
+  const words = h("span", { class: "words", title: said }, said);
+  const kind = h("span", { class: `tag ${GOOD.has(n.kind) ? "good" : "warn"}` }, KIND[n.kind] ?? n.kind);
   return {
-    element: h("li", {}, h("span", { class: `tag ${GOOD.has(n.kind) ? "good" : "warn"}` }, KIND[n.kind] ?? n.kind), h("div", { class: "what" }, words, h("time", { class: "sub", datetime: new Date(n.unix_ms).toISOString() }, when(n.unix_ms))),
-      to && h("a", { class: "button", href: to, "aria-label": `Show what this is about: ${n.text}` }, "Show")),
+    element: h("li", {}, h("div", { class: "what" }, words, h("span", { class: "sub" }, kind, h("time", { datetime: new Date(n.unix_ms).toISOString() }, when(n.unix_ms)))),
+      to && h("a", { class: "button", href: to, "aria-label": `Show what this is about: ${said}` }, "Show")),
     update() {},
   };
 }
