@@ -204,7 +204,7 @@ const TIMED: &str = r#"
       const began = performance.now();
       await act();
       while (!shown()) {
-        if (performance.now() - began > 20000) throw new Error(`never shown: ${shown}`);
+        if (performance.now() - began > 20000) throw new Error(`never shown: ${shown} at ${location.hash}: ${document.body.innerText.slice(0, 300).replaceAll("\n", " | ")}`);
         await new Promise((again) => setTimeout(again, 0));
       }
       await painted();
