@@ -160,6 +160,10 @@ impl Source for Crowd {
         Rates::default()
     }
 
+    fn damaged(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     fn notices(&self) -> broadcast::Receiver<Notice> {
         self.notices.subscribe()
     }
