@@ -100,6 +100,7 @@ impl Crowd {
             seconds: elapsed_ms as f64 / 1_000.0,
             sources: (0..8).map(|peer| (format!("member-{peer}"), done / 8)).collect(),
             note: None,
+            files: None,
         }
     }
 

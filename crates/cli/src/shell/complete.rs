@@ -99,6 +99,7 @@ fn candidates(names: &dyn Names, typed: &str) -> Candidates {
                 Some(Kind::Path) => return Candidates::Path,
                 Some(Kind::Group) => names.groups(),
                 Some(Kind::Device) => names.devices(),
+                Some(Kind::Priority) => ["high", "normal", "low", "skip"].map(str::to_owned).to_vec(),
                 Some(Kind::File) => args.first().map(|g| names.files(g)).unwrap_or_default(),
                 Some(Kind::User) => args.first().map(|g| names.users(g)).unwrap_or_default(),
                 _ => Vec::new(),

@@ -8,7 +8,7 @@ use peerage_drive::{Client, Reply};
 use peerage_link::api::path;
 
 use crate::double::{Double, Said};
-use crate::world::{PATIENCE, World, arg, say, until};
+use crate::world::{PATIENCE, World, arg, assert_same, say, until};
 
 /// Content by path.
 pub type Tree = BTreeMap<String, Vec<u8>>;
@@ -295,6 +295,67 @@ fn what_lies_there_is_overwritten_on_request() {
     let mut whole = expected(&album);
     whole.insert("mine.txt".into(), b"mine".to_vec());
     assert!(read(&to.join("album")) == whole);
+}
+
+/// What comes first and what not at all can be said while a download runs, and holds over a restart.
+#[test]
+fn priorities_are_set_while_a_download_runs() {
+    let mut world = World::with_trackers(1);
+    let (mut ada, [mut ben]) = world.group("ada", ["ben"]);
+    let album = world.folder("disc");
+    for (name, bytes) in [("film.mkv", 3_000_000), ("extra.mkv", 3_000_000), ("notes.txt", 100_000)] {
+        fs::rename(world.file(name, bytes), album.join(name)).unwrap();
+    }
+    say(&mut ada, &format!("upload_file {} lab", arg(&album)), "File shared successfully");
+    listed(&mut ben, "disc");
+    let (to, options) = (world.folder("to"), world.options("ben"));
+    say(&mut ben, "set_limits --down 500K", "Limits set");
+    say(&mut ben, &format!("download_file lab disc {}", arg(&to)), "Download started");
+    say(&mut ben, "set_priority lab disc high --only *.txt", "Priority of 1 file set");
+    say(&mut ben, "set_priority lab disc skip --only extra.mkv", "Priority of 1 file set");
+    let nothing = ben.ask("set_priority lab disc skip").unwrap();
+    assert_eq!(nothing.text(), "no file of this download would be left: cancel_download ends it");
+    let unknown = ben.ask("set_priority lab disc low --only *.flac").unwrap();
+    assert_eq!(unknown.text(), "No file in the folder matches `*.flac`");
+    let shown = ben.must("show_downloads").unwrap();
+    let line = &shown.items()[0];
+    assert_eq!(
+        (&line["files"], &line["files_selected"], &line["bytes_total"]),
+        (&3.into(), &2.into(), &3_100_000.into())
+    );
+    ben.kill();
+
+    let mut ben = Client::start("ben", &options).unwrap();
+    say(&mut ben, "login ben pw-ben", "Logged in successfully");
+    assert_eq!(ben.must("show_downloads").unwrap().items()[0]["files_selected"], 2);
+    say(&mut ben, "set_limits --down none", "Limits set");
+    ben.must("wait lab disc --timeout 120").unwrap();
+    for name in ["film.mkv", "notes.txt"] {
+        assert_same(&album.join(name), &to.join("disc").join(name));
+    }
+    assert!(!to.join("disc/extra.mkv").exists());
+    say(&mut ben, "set_priority lab disc high", "This download is complete");
+}
+
+/// A file that was not wanted comes when it is wanted after all.
+#[test]
+fn what_was_skipped_can_be_wanted_again() {
+    let mut world = World::with_trackers(1);
+    let (mut ada, [mut ben]) = world.group("ada", ["ben"]);
+    let album = album(&world, 1_500_000);
+    say(&mut ada, &format!("upload_file {} lab", arg(&album)), "File shared successfully");
+    listed(&mut ben, "album");
+    let to = world.folder("to");
+    say(&mut ben, "set_limits --down 200K", "Limits set");
+    say(&mut ben, &format!("download_file lab album {} --only film.bin", arg(&to)), "Download started");
+    say(&mut ben, "pause_download lab album", "Download paused");
+    ben.must("set_priority lab album low").unwrap();
+    say(&mut ben, "resume_download lab album", "Download resumed");
+    ben.must("set_priority lab album skip --only film.bin").unwrap();
+    ben.must("set_priority lab album high --only film.bin").unwrap();
+    say(&mut ben, "set_limits --down none", "Limits set");
+    ben.must("wait lab album --timeout 120").unwrap();
+    assert!(read(&to.join("album")) == expected(&album));
 }
 
 /// Paused, over a restart, resumed; and another one cancelled, which leaves nothing behind.

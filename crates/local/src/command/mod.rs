@@ -8,7 +8,7 @@ mod split;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use peerage_node::client::{DownloadOptions, GroupRef, Invite, LimitChange, Unsure, UserRef};
+use peerage_node::client::{DownloadOptions, FilePriority, GroupRef, Invite, LimitChange, Unsure, UserRef};
 use peerage_types::Name;
 
 pub use parse::{ParseError, command_word, from_object, parse};
@@ -53,6 +53,7 @@ pub enum Command {
     PauseDownload { group: GroupRef, file: String },
     ResumeDownload { group: GroupRef, file: String },
     CancelDownload { group: GroupRef, file: String },
+    SetPriority { group: GroupRef, file: String, priority: FilePriority, only: Vec<String> },
     Scrub { group: GroupRef, file: String },
     SetLimits { group: Option<GroupRef>, change: LimitChange },
     ShowLimits,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use peerage_node::client::{DownloadOptions, GroupRef, LimitChange, Refusal, Unsure, UserRef};
+use peerage_node::client::{DownloadOptions, FilePriority, GroupRef, LimitChange, Refusal, Unsure, UserRef};
 use peerage_types::Name;
 use serde_json::{Map, Value};
 
@@ -229,6 +229,19 @@ fn command(spec: &'static Spec, words: &Words<'_>) -> Result<Command, ParseError
         ("pause_download", [g, f]) => Command::PauseDownload { group: group(g)?, file: file(f) },
         ("resume_download", [g, f]) => Command::ResumeDownload { group: group(g)?, file: file(f) },
         ("cancel_download", [g, f]) => Command::CancelDownload { group: group(g)?, file: file(f) },
+        ("set_priority", [g, f, p]) => {
+            let priority = match *p {
+                "high" => FilePriority::High,
+                "normal" => FilePriority::Normal,
+                "low" => FilePriority::Low,
+                "skip" => FilePriority::Skip,
+                other => {
+                    let why = format!("`{other}` is no priority: give high, normal, low or skip");
+                    return Err(ParseError::Field(why));
+                }
+            };
+            Command::SetPriority { group: group(g)?, file: file(f), priority, only: words.values("only") }
+        }
         ("scrub", [g, f]) => Command::Scrub { group: group(g)?, file: file(f) },
         ("set_limits", of @ ([] | [_])) => {
             let rate = |option: &str| words.value(option).map(|text| rate::parse(option, text));
@@ -368,6 +381,20 @@ mod tests {
             "wait",
             serde_json::json!({ "timeout": 2.5 }),
             expect!["Wait { what: None, timeout: Some(2.5s) }"],
+        );
+    }
+
+    #[test]
+    fn priorities() {
+        check(
+            "set_priority g album/ low --only *.txt",
+            expect![[
+                r#"SetPriority { group: GroupRef("g"), file: "album", priority: Low, only: ["*.txt"] }"#
+            ]],
+        );
+        check(
+            "set_priority g album urgent",
+            expect!["error: `urgent` is no priority: give high, normal, low or skip"],
         );
     }
 

@@ -17,6 +17,8 @@ pub enum Kind {
     Device,
     /// A pasted invite.
     Invite,
+    /// How much a file is wanted.
+    Priority,
     /// A word that is chosen here.
     Word,
 }
@@ -135,6 +137,7 @@ specs! {
     "pause_download" "<group_id> <file_name>" [group:Group file:File] "stop a download until it is resumed"
     "resume_download" "<group_id> <file_name>" [group:Group file:File] "let a paused download go on"
     "cancel_download" "<group_id> <file_name>" [group:Group file:File] "end a download and remove what has arrived of it"
+    "set_priority" "<group_id> <file_name> <priority> [--only PATTERN]..." [group:Group file:File priority:Priority] {"only" PATTERN} "which files of a folder that is being downloaded come first (high), like most (normal), last (low), or not at all (skip)"
     "scrub" "<group_id> <file_name>" [group:Group file:File] "read a share again to find what went bad on the disk, and have it repaired"
     "set_limits" "[<group_id>] [--down RATE] [--up RATE]" [| group:Group] {"down" RATE, "up" RATE} "how fast everything, or a group, may be: 500K, 2M (a second), or none"
     "show_limits" "" [] "how fast everything and single groups may be"

@@ -200,6 +200,8 @@ mod tests {
             sources: Vec::new(),
             path: "/n".into(),
             note: None,
+            files: None,
+            files_selected: None,
         };
         let later = Download { seconds: 2.0, ..download.clone() };
         let further = Download { bytes_done: 2, ..later.clone() };

@@ -165,6 +165,7 @@ fn argument(arg: &Arg) -> Value {
         Kind::Path => "a path on the node's machine",
         Kind::Device => "a device: its tag or id, or the beginning of one",
         Kind::Invite => "a line that begins with `peerage:`",
+        Kind::Priority => "high, normal, low or skip",
         Kind::Word => "a new name",
     };
     let mut schema = json!({ "type": "string", "description": description });

@@ -296,6 +296,12 @@ pub struct Download {
     pub path: String,
     /// What keeps it from going on.
     pub note: Option<String>,
+    /// Of a folder: how many files it has.
+    #[serde(default)]
+    pub files: Option<u32>,
+    /// How many of them are downloaded.
+    #[serde(default)]
+    pub files_selected: Option<u32>,
 }
 
 impl From<&DownloadLine> for Download {
@@ -314,6 +320,8 @@ impl From<&DownloadLine> for Download {
             sources: sources.collect(),
             path: d.path.to_string_lossy().into_owned(),
             note: d.note.clone(),
+            files: d.files.map(|(_, all)| all),
+            files_selected: d.files.map(|(selected, _)| selected),
         }
     }
 }

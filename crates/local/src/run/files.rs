@@ -4,7 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use peerage_node::client::{
-    Cancelled, DownloadLine, DownloadOptions, FileLine, GroupRef, HashReport, Node, PeerLine, Refusal,
+    Cancelled, DownloadLine, DownloadOptions, FileLine, FilePriority, GroupRef, HashReport, Node, PeerLine,
+    Refusal,
 };
 
 use crate::command::{Part, Sort, quote};
@@ -79,6 +80,19 @@ pub(super) async fn stop_share(node: &Node, group: &GroupRef, file: &str) -> Res
     Ok(Done::say("Stopped sharing this file").next("the file itself stays where it is"))
 }
 
+pub(super) async fn set_priority(
+    node: &Node,
+    group: &GroupRef,
+    file: &str,
+    priority: FilePriority,
+    only: &[String],
+) -> Result<Done, Refusal> {
+    let set = node.set_priority(group, file, priority, only).await?;
+    let files = human::count(u64::from(set.files), "file");
+    Ok(Done::say(format!("Priority of {files} set"))
+        .next(format!("{} of {} files are downloaded", set.selected, set.total)))
+}
+
 pub(super) async fn scrub(node: &Node, group: &GroupRef, file: &str) -> Result<Done, Refusal> {
     let found = node.scrub(group, file).await?;
     let item = Item::new("", None, &model::Scrub { pieces: found.pieces, damaged: found.damaged });
@@ -141,6 +155,9 @@ fn download_item(d: &DownloadLine) -> Item {
     let mut line = format!("[{state}] [{}] {}", d.group, d.name);
     if !d.complete {
         line.push_str(&format!(" {}% {}/s", d.percent, human::bytes(d.bytes_per_second)));
+        if let Some((selected, all)) = d.files.filter(|(selected, all)| selected < all) {
+            line.push_str(&format!(" {selected} of {all} files"));
+        }
         if let Some(note) = &d.note {
             line.push_str(&format!(" ({note})"));
         }
@@ -202,6 +219,7 @@ mod tests {
             seconds: 1.5,
             sources: vec![("ada".into(), 40), ("ben".into(), 2)],
             note: None,
+            files: Some((3, 12)),
         };
         let complete = DownloadLine {
             complete: true,

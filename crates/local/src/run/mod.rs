@@ -84,6 +84,9 @@ async fn apply(node: &Node, command: Command, hashed: HashReport) -> Result<Done
         Command::PauseDownload { group, file } => files::pause(node, &group, &file).await,
         Command::ResumeDownload { group, file } => files::resume(node, &group, &file).await,
         Command::CancelDownload { group, file } => files::cancel(node, &group, &file).await,
+        Command::SetPriority { group, file, priority, only } => {
+            files::set_priority(node, &group, &file, priority, &only).await
+        }
         Command::Scrub { group, file } => files::scrub(node, &group, &file).await,
         Command::SetLimits { group, change } => limits::set(node, group.as_ref(), change).await,
         Command::ShowLimits => limits::show(node).await,

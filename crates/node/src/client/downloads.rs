@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 use peerage_metainfo::Metainfo;
+use peerage_swarm::Priority;
 use peerage_types::{FileName, GroupId, MetainfoId, RecordId};
 use peerage_wire::Bitfield;
 
@@ -65,6 +66,12 @@ pub struct DownloadEntry {
     /// Files of other content at its place are overwritten.
     #[n(15)]
     pub into_existing: bool,
+    /// Of a folder: how much each file is wanted, a byte each (1 low, 3 high, else normal). Nothing if all are alike.
+    #[n(16)]
+    pub levels: Option<ByteVec>,
+    /// How many files a folder has; 0 for a single file.
+    #[n(17)]
+    pub files: u32,
 }
 
 /// How far a download is.
@@ -92,6 +99,35 @@ impl DownloadEntry {
         let files = u32::try_from(metainfo.files().len()).unwrap_or(u32::MAX);
         let wanted = self.wanted.as_ref()?;
         Some(Bitfield::from_wire(wanted, files).unwrap_or_else(|_| Bitfield::new(files)))
+    }
+
+    /// How much each file is wanted; empty if all are alike.
+    pub fn levels(&self) -> Vec<Priority> {
+        let levels = self.levels.as_ref().map(|levels| levels.as_slice()).unwrap_or_default();
+        let level = |byte: &u8| match byte {
+            1 => Priority::Low,
+            3 => Priority::First,
+            _ => Priority::Normal,
+        };
+        levels.iter().map(level).collect()
+    }
+
+    /// The opposite of [`Self::levels`].
+    pub fn set_levels(&mut self, levels: &[Priority]) {
+        let byte = |level: &Priority| match level {
+            Priority::Low => 1,
+            Priority::First => 3,
+            Priority::Skip | Priority::Normal => 2,
+        };
+        let bytes: Vec<u8> = levels.iter().map(byte).collect();
+        self.levels = bytes.iter().any(|byte| *byte != 2).then(|| bytes.into());
+    }
+
+    /// Files that are fetched and files there are; nothing for a single file.
+    pub fn counts(&self) -> Option<(u32, u32)> {
+        let all = Some(self.files).filter(|files| *files > 0)?;
+        let wanted = self.wanted.as_ref().and_then(|wanted| Bitfield::from_wire(wanted, all).ok());
+        Some((wanted.map_or(all, |wanted| wanted.count()), all))
     }
 
     /// How messages name it.
@@ -125,6 +161,8 @@ mod tests {
             paused: false,
             preview: true,
             into_existing: false,
+            levels: Some(vec![1, 3].into()),
+            files: 2,
         };
         let downloads = Downloads::open(dir.path().to_owned(), "download").unwrap();
         downloads.put(key, entry.clone()).unwrap();

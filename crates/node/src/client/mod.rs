@@ -53,6 +53,7 @@ pub use commands::download_file::DownloadOptions;
 pub use commands::limits::{LimitChange, LimitLine};
 pub use commands::pause_download::Cancelled;
 pub use commands::revoke_device::Unsure;
+pub use commands::set_priority::{FilePriority, PrioritySet};
 pub use commands::upload_file::{HashReport, HashStep};
 pub use folder::{FolderError, data_folder};
 pub use invite::{Invite, InviteError};

@@ -221,6 +221,8 @@ pub struct DownloadLine {
     pub sources: Vec<(String, u64)>,
     /// What keeps it from going on, for example.
     pub note: Option<String>,
+    /// Of a folder: files that are fetched, and files there are.
+    pub files: Option<(u32, u32)>,
 }
 
 /// `show_download`: what only this device knows about one of its downloads.

@@ -102,6 +102,7 @@ impl Session {
             folder,
             file_name: entry.file_name.clone(),
             wanted: entry.wanted(&metainfo),
+            levels: entry.levels(),
             preview: entry.preview,
             into_existing: entry.into_existing && !continued,
         };

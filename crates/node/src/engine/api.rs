@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use peerage_ledger::Record;
 use peerage_metainfo::Metainfo;
-use peerage_swarm::{CONNECTIONS_MAX, Rank};
+use peerage_swarm::{CONNECTIONS_MAX, Priority, Rank};
 use peerage_types::{ClusterId, DeviceId, FileName, GroupId, InfoHash, RecordId, Sha256, UserId};
 use peerage_wire::{Answer, Ask, Bitfield, Heads};
 
@@ -148,6 +148,8 @@ pub enum Source {
         file_name: FileName,
         /// By the number of a file in the metainfo: which ones to fetch. Nothing for all.
         wanted: Option<Bitfield>,
+        /// By the number of a file: how much each of these is wanted. Nothing if all are alike.
+        levels: Vec<Priority>,
         /// The beginning and the end of each file come first.
         preview: bool,
         /// Files that lie at the place and have other content are taken over: what is right in them is kept, the rest

@@ -43,7 +43,7 @@ use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
 use peerage_metainfo::Metainfo;
-use peerage_swarm::Rank;
+use peerage_swarm::{Priority, Rank};
 use peerage_types::{FileName, GroupId, InfoHash, InfoHashV1};
 use peerage_wire::{Bitfield, CERT_BYTES_MAX};
 use tokio::net::TcpListener;
@@ -279,6 +279,22 @@ impl Engine {
         });
         // Fails only when the runtime ends.
         job.await.unwrap_or(Ok(()))
+    }
+
+    /// From now on these files of a running download are wanted, and so much; see [`Source::Download`]. A file that was
+    /// not wanted before takes [`Engine::remove`] and [`Engine::add`], because something may lie at its place.
+    pub fn set_files(
+        &self,
+        info_hash: InfoHash,
+        wanted: Option<Bitfield>,
+        levels: &[Priority],
+        preview: bool,
+    ) {
+        if let Some(torrent) = self.registry.get(&info_hash) {
+            let mut priorities = prepare::priorities(&torrent.metainfo, wanted.as_ref(), levels, preview);
+            priorities.resize(torrent.metainfo.piece_count() as usize, Priority::Normal);
+            torrent.tell(Msg::SetFiles { wanted, priorities });
+        }
     }
 
     /// Reads all of a complete torrent again, now, and tells how much of it is damaged; that is not served any more,

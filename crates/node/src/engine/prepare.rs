@@ -70,7 +70,7 @@ pub(super) fn prepare(
 ) -> Result<Prepared, AddError> {
     match source {
         Source::Seed { path, leaves } => prepare_seed(metainfo, path, leaves, state_dir),
-        Source::Download { folder, file_name, wanted, preview, into_existing } => {
+        Source::Download { folder, file_name, wanted, levels, preview, into_existing } => {
             let error = |error| AddError::Io { what: "use the folder", path: folder.clone(), error };
             let folder = folder.canonicalize().map_err(error)?;
             let place = folder.join(file_name.as_str());
@@ -88,6 +88,7 @@ pub(super) fn prepare(
                 files,
                 saved,
                 wanted,
+                levels,
                 preview,
                 into_existing,
                 have: Bitfield::new(pieces),
@@ -162,6 +163,7 @@ struct Download<'a> {
     files: Files,
     saved: Option<Saved>,
     wanted: Option<Bitfield>,
+    levels: Vec<Priority>,
     preview: bool,
     into_existing: bool,
     have: Bitfield,
@@ -199,7 +201,7 @@ impl Download<'_> {
             place: self.place,
             scrubbed: self.saved.as_ref().map(|saved| (saved.scrubbed_unix_ms, saved.scrub_next)),
             sources: self.saved.map(|saved| saved.sources).unwrap_or_default(),
-            priorities: priorities(self.metainfo, self.wanted.as_ref(), self.preview),
+            priorities: priorities(self.metainfo, self.wanted.as_ref(), &self.levels, self.preview),
             wanted: self.wanted,
         })
     }
@@ -305,9 +307,15 @@ impl Download<'_> {
     }
 }
 
-/// Unwanted files are skipped. For a preview both ends of each wanted file come first.
-fn priorities(metainfo: &Metainfo, wanted: Option<&Bitfield>, preview: bool) -> Vec<Priority> {
-    if wanted.is_none() && !preview {
+/// Unwanted files are skipped, others are wanted as much as `levels` says. For a preview both ends of each wanted file come
+/// first.
+pub(super) fn priorities(
+    metainfo: &Metainfo,
+    wanted: Option<&Bitfield>,
+    levels: &[Priority],
+    preview: bool,
+) -> Vec<Priority> {
+    if wanted.is_none() && levels.is_empty() && !preview {
         return Vec::new();
     }
     let mut priorities = vec![Priority::Skip; metainfo.piece_count() as usize];
@@ -316,11 +324,12 @@ fn priorities(metainfo: &Metainfo, wanted: Option<&Bitfield>, preview: bool) -> 
         if wanted.is_some_and(|wanted| !wanted.get(index(file))) {
             continue;
         }
+        let level = levels.get(file).copied().unwrap_or_default();
         let pieces = metainfo.file_pieces(file);
         for piece in pieces.clone() {
             let at_an_end = piece - pieces.start < ends || pieces.end - piece <= ends;
             if let Some(priority) = priorities.get_mut(piece as usize) {
-                *priority = if preview && at_an_end { Priority::First } else { Priority::Normal };
+                *priority = if preview && at_an_end { Priority::First } else { level };
             }
         }
     }

@@ -81,6 +81,8 @@ impl Node {
             paused: false,
             preview: options.preview,
             into_existing: options.into_existing,
+            levels: before.and_then(|before| before.levels),
+            files: folder_files(&metainfo).unwrap_or(0),
         };
         let peers = start(&session, file.info_hash, entry, metainfo).await?;
         Ok(Started { name: file.shown.clone(), size, path: place.path(), peers })

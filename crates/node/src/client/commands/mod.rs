@@ -27,6 +27,7 @@ mod recovery;
 pub mod revoke_device;
 mod scrub;
 mod select;
+pub mod set_priority;
 mod show_download;
 mod show_downloads;
 mod stop_share;

@@ -110,7 +110,11 @@ impl Node {
 }
 
 /// The download that a command names, if bytes of it are missing.
-fn unfinished(session: &Session, group: &GroupRef, file: &str) -> Result<(InfoHash, DownloadEntry), Refusal> {
+pub(super) fn unfinished(
+    session: &Session,
+    group: &GroupRef,
+    file: &str,
+) -> Result<(InfoHash, DownloadEntry), Refusal> {
     let (info_hash, entry) = super::wait::named(session, group, file)?;
     match entry.state {
         DownloadState::Running => Ok((info_hash, entry)),

@@ -55,6 +55,7 @@ fn line(session: &Session, entry: &DownloadEntry, status: Option<&TorrentStatus>
         path: entry.path(),
         seconds: took_ms as f64 / 1000.0,
         sources,
+        files: entry.counts(),
         note: match status.map(|s| &s.state) {
             None | Some(TorrentState::Checking | TorrentState::Seeding) if complete => None,
             _ => note(session, entry, status),

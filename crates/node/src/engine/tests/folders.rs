@@ -13,16 +13,16 @@ use crate::engine::files::HANDLES_MAX;
 use crate::engine::{AddError, EngineEvent, Source, TorrentSpec, TorrentState};
 
 /// Content by path.
-type Tree = BTreeMap<String, Vec<u8>>;
+pub(super) type Tree = BTreeMap<String, Vec<u8>>;
 
-struct Folder {
-    path: PathBuf,
+pub(super) struct Folder {
+    pub(super) path: PathBuf,
     tree: Tree,
-    metainfo: Arc<Metainfo>,
+    pub(super) metainfo: Arc<Metainfo>,
     leaves: Vec<Sha256>,
 }
 
-fn tree(files: &[(&str, usize)]) -> Tree {
+pub(super) fn tree(files: &[(&str, usize)]) -> Tree {
     let content = |(seed, (path, len)): (usize, &(&str, usize))| {
         let bytes = (0..*len).map(|i| (i / 241 + i * 3 + seed * 29) as u8).collect();
         ((*path).to_owned(), bytes)
@@ -55,7 +55,7 @@ fn read(root: &Path) -> Tree {
     found
 }
 
-fn share(world: &World, tree: Tree) -> Folder {
+pub(super) fn share(world: &World, tree: Tree) -> Folder {
     let path = world.dir.path().join("shared-album");
     write(&path, &tree);
     let (quiet, cancelled) = (|_: u64| {}, AtomicBool::new(false));
@@ -66,21 +66,22 @@ fn share(world: &World, tree: Tree) -> Folder {
     Folder { path, tree, metainfo: Arc::new(hashed.metainfo), leaves: hashed.leaves }
 }
 
-async fn add(node: &Node, folder: &Folder, source: Source) -> Result<(), AddError> {
+pub(super) async fn add(node: &Node, folder: &Folder, source: Source) -> Result<(), AddError> {
     let metainfo = Arc::clone(&folder.metainfo);
     node.engine.add(TorrentSpec { group: GROUP, metainfo, source, rank: None, seed: 1 }).await
 }
 
-async fn seed(node: &Node, folder: &Folder) {
+pub(super) async fn seed(node: &Node, folder: &Folder) {
     let source = Source::Seed { path: folder.path.clone(), leaves: Some(folder.leaves.clone()) };
     add(node, folder, source).await.unwrap();
 }
 
-fn to(node: &Node, into_existing: bool) -> Source {
+pub(super) fn to(node: &Node, into_existing: bool) -> Source {
     Source::Download {
         folder: node.folder.clone(),
         file_name: "album".parse().unwrap(),
         wanted: None,
+        levels: Vec::new(),
         preview: false,
         into_existing,
     }

@@ -234,6 +234,7 @@ impl Node {
             folder: folder.to_owned(),
             file_name,
             wanted: None,
+            levels: Vec::new(),
             preview: false,
             into_existing: false,
         };

@@ -72,6 +72,8 @@ pub(super) enum Msg {
     Synced(io::Result<()>),
     /// Whether what is complete still looks as it did.
     Looked(io::Result<()>),
+    /// Other files are wanted, or more or less than before.
+    SetFiles { wanted: Option<Bitfield>, priorities: Vec<Priority> },
     /// Some pieces were looked at for bit rot.
     Scrubbed(scrub::Step),
     /// Look at all of them now; answered when that is done.
@@ -264,6 +266,7 @@ impl Owner {
             Msg::Renamed(result) => self.renamed(now, result),
             Msg::Synced(result) => self.synced(result),
             Msg::Looked(result) => self.looked(now, result),
+            Msg::SetFiles { wanted, priorities } => self.set_files(now, wanted, priorities),
             Msg::Scrubbed(step) => self.scrubbed(now, step),
             Msg::Scrub(answer) => self.ask_scrub(now, answer),
             Msg::Saved(result) => self.saved(result),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use peerage_swarm::{Priority, Swarm};
+use peerage_swarm::{Input, Priority, Swarm};
 use peerage_types::Time;
 use peerage_wire::Bitfield;
 
@@ -157,13 +157,7 @@ impl Owner {
         self.shared.have.set_all(have);
         let bytes = have.iter_set().map(|piece| u64::from(self.shared.metainfo.piece_bytes(piece))).sum();
         self.report.set_done(bytes);
-        let wanted = (0..self.shared.metainfo.piece_count()).filter(|piece| self.is_wanted_piece(*piece));
-        let bytes = |piece: u32| u64::from(self.shared.metainfo.piece_bytes(piece));
-        let (done, total) = wanted.fold((0, 0), |(done, total), piece| {
-            let here = if have.get(piece) { bytes(piece) } else { 0 };
-            (done + here, total + bytes(piece))
-        });
-        (self.wanted_done, self.wanted_total) = (done, total);
+        (self.wanted_done, self.wanted_total) = self.count_wanted(have);
         self.state = match self.work.kind {
             Kind::Part { .. } => TorrentState::Downloading,
             Kind::Complete | Kind::Share => {
@@ -174,6 +168,31 @@ impl Owner {
         if self.state == TorrentState::Downloading && self.swarm.is_complete() {
             self.rename();
         }
+    }
+
+    /// Bytes of wanted files that are there, and all of them.
+    fn count_wanted(&self, have: &Bitfield) -> (u64, u64) {
+        let wanted = (0..self.shared.metainfo.piece_count()).filter(|piece| self.is_wanted_piece(*piece));
+        wanted.fold((0, 0), |(done, total), piece| {
+            let bytes = u64::from(self.shared.metainfo.piece_bytes(piece));
+            (done + if have.get(piece) { bytes } else { 0 }, total + bytes)
+        })
+    }
+
+    /// Other files are wanted, or more or less than before. Too late for what is complete.
+    pub(super) fn set_files(&mut self, now: Time, wanted: Option<Bitfield>, priorities: Vec<Priority>) {
+        if !matches!(self.work.kind, Kind::Part { .. }) || self.work.renaming {
+            return;
+        }
+        self.work.wanted = wanted;
+        self.swarm_config.priorities.clone_from(&priorities);
+        // What is being checked takes it from there.
+        if self.state != TorrentState::Checking {
+            (self.wanted_done, self.wanted_total) = self.count_wanted(self.swarm.have());
+            self.feed(now, Input::SetPriorities(priorities));
+            self.drop_abandoned();
+        }
+        self.publish();
     }
 
     pub(super) fn is_wanted_piece(&self, piece: u32) -> bool {
