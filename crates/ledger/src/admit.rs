@@ -5,16 +5,16 @@
 //! should send those first.
 
 use peerage_types::limits::{
-    ACCOUNT_GROUPS_MAX, ACCOUNT_SHARES_MAX, AUTHOR_RECORDS_MAX, GROUP_ADMINS_MAX, GROUP_PENDING_MAX,
-    METAINFO_BYTES_MAX,
+    ACCOUNT_GROUPS_MAX, ACCOUNT_SHARES_MAX, AUTHOR_RECORDS_MAX, GROUP_ADMINS_MAX, GROUP_INVITES_MAX,
+    GROUP_PENDING_MAX, INVITE_USES_MAX, METAINFO_BYTES_MAX,
 };
-use peerage_types::{ContentId, RecordId, Scope, UserId};
+use peerage_types::{ContentId, PublicKey, RecordId, Scope, UserId};
 
 use crate::account::{AccountView, Accounts};
 use crate::body::Body;
 use crate::facts::Facts;
 use crate::record::Record;
-use crate::view::{GroupView, Role, Standing};
+use crate::view::{GroupView, InviteState, Role, Standing};
 
 /// Name claims of one account.
 pub const ACCOUNT_NAMES_MAX: usize = 8;
@@ -27,6 +27,7 @@ const GROUPS_OF_ACCOUNT: &str = "groups of this account";
 const OPEN_REQUESTS: &str = "open requests";
 const SHARES: &str = "shares";
 const ADMINS: &str = "admins";
+const INVITES: &str = "open invites";
 
 /// Why a submitted record would have no effect.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -114,6 +115,21 @@ pub enum Refusal {
     /// The Share is not an open one of this person.
     #[error("user {0} does not share this")]
     NotSharer(UserId),
+    /// No invite of the owner or an admin in the current term.
+    #[error("the invite is not known here")]
+    NoSuchInvite,
+    /// It was withdrawn, or who made it decides about nobody any more.
+    #[error("the invite was withdrawn")]
+    InviteWithdrawn,
+    /// Its time is over.
+    #[error("the invite expired at {}", peerage_types::utc(*.0))]
+    InviteExpired(u64),
+    /// As many accounts as it allows have come in by it.
+    #[error("the invite has been used up")]
+    InviteUsedUp,
+    /// The author was kicked or rejected after it was made.
+    #[error("the invite was made before user {0} was put out of the group")]
+    PutOut(UserId),
     /// An admission limit.
     #[error("too many {what}: at most {max} are allowed")]
     TooMany {
@@ -216,6 +232,26 @@ pub fn admit_group(
     }
 }
 
+/// What [`admit_group`] cannot tell because it hangs on the time: whether the invite that this record uses has not expired
+/// by `now_ms` (milliseconds since the Unix epoch, the tracker's clock), and whether there is room for one more.
+pub fn admit_invite_at(view: &GroupView, record: &Record, now_ms: u64) -> Result<(), Refusal> {
+    match *record.body() {
+        Body::Invite { expires_ms, .. } if expires_ms <= now_ms => Err(Refusal::InviteExpired(expires_ms)),
+        Body::Invite { .. } => {
+            let open = view.invites.iter().filter(|invite| invite.state(now_ms) == InviteState::Open);
+            match open.count() < GROUP_INVITES_MAX {
+                true => Ok(()),
+                false => Err(Refusal::TooMany { what: INVITES, max: GROUP_INVITES_MAX }),
+            }
+        }
+        Body::Redeem { key, .. } => match view.invite(&key) {
+            Some(invite) if invite.expires_ms <= now_ms => Err(Refusal::InviteExpired(invite.expires_ms)),
+            _ => Ok(()),
+        },
+        _ => Ok(()),
+    }
+}
+
 /// The refusal, unless its reason may be that something has not arrived yet.
 fn missing_or(refusal: Refusal, record: &Record, facts: &Facts) -> Result<(), Refusal> {
     let missing = missing(record, facts);
@@ -231,6 +267,8 @@ fn missing(record: &Record, facts: &Facts) -> Vec<RecordId> {
         Body::AdminRevoke { grant, heads, .. } => needed.extend(heads.iter().chain([grant])),
         Body::Share { manifest, .. } => needed.push(*manifest),
         Body::Unshare { share } => needed.push(*share),
+        Body::Invite { grant, .. } => needed.extend(*grant),
+        Body::InviteWithdraw { invite, grant, .. } => needed.extend(grant.iter().chain([invite])),
         Body::Accept { grant, .. } | Body::Reject { grant, .. } | Body::Kick { grant, .. } => {
             needed.extend(*grant);
         }
@@ -268,6 +306,26 @@ impl Submission<'_> {
                 self.plain_member(user, incarnation)?;
                 if self.view.admins.contains_key(&user) { Err(Refusal::IsAdmin(user)) } else { Ok(()) }
             }
+            Body::Invite { key, uses, epoch, grant, .. } => {
+                self.decider(epoch, grant)?;
+                if uses > INVITE_USES_MAX {
+                    return Err(Refusal::TooMany {
+                        what: "uses of one invite",
+                        max: INVITE_USES_MAX as usize,
+                    });
+                }
+                // With another one's key it would be nobody's.
+                if self.view.invite(&key).is_some() { Err(Refusal::NoSuchInvite) } else { Ok(()) }
+            }
+            Body::InviteWithdraw { invite, epoch, grant } => {
+                self.decider(epoch, grant)?;
+                match self.view.invites.iter().find(|known| known.invite == invite) {
+                    Some(known) if known.withdrawn || !known.in_office => Err(Refusal::InviteWithdrawn),
+                    Some(_) => Ok(()),
+                    None => Err(Refusal::NoSuchInvite),
+                }
+            }
+            Body::Redeem { key, incarnation, .. } => self.redeem(&key, incarnation),
             Body::Leave { incarnation } => self.plain_member(self.author, incarnation),
             Body::Handover { epoch, ref heirs, ref heads, .. } => {
                 self.owner(epoch)?;
@@ -310,8 +368,10 @@ impl Submission<'_> {
     fn room(&self) -> Result<(), Refusal> {
         let max = match self.record.body() {
             Body::JoinRequest { .. }
+            | Body::Redeem { .. }
             | Body::Accept { .. }
             | Body::AdminGrant { .. }
+            | Body::Invite { .. }
             | Body::Manifest { .. }
             | Body::Share { .. }
             | Body::Unknown { .. } => AUTHOR_RECORDS_MAX,
@@ -331,6 +391,23 @@ impl Submission<'_> {
                 Err(Refusal::TooMany { what: OPEN_REQUESTS, max: GROUP_PENDING_MAX })
             }
             _ => same(self.view.next_incarnation(&self.author), incarnation),
+        }
+    }
+
+    /// For an open request of the author's.
+    fn redeem(&self, key: &PublicKey, incarnation: u32) -> Result<(), Refusal> {
+        match self.view.standing(&self.author) {
+            Standing::Requested { incarnation: asked } => same(asked, incarnation)?,
+            Standing::Member { .. } => return Err(Refusal::AlreadyMember(self.author)),
+            _ => return Err(Refusal::NotRequested(self.author)),
+        }
+        let invite = self.view.invite(key).ok_or(Refusal::NoSuchInvite)?;
+        // When it expires is not asked here: the caller knows what time it is.
+        match invite.state(0) {
+            InviteState::Withdrawn | InviteState::IssuerGone => Err(Refusal::InviteWithdrawn),
+            _ if self.view.is_put_out_since(&self.author, invite) => Err(Refusal::PutOut(self.author)),
+            InviteState::UsedUp if !invite.used.contains(&self.author) => Err(Refusal::InviteUsedUp),
+            _ => Ok(()),
         }
     }
 
@@ -434,6 +511,9 @@ impl Refusal {
             OPEN_REQUESTS => "ask again when the owner or an admin has answered some",
             SHARES => "stop sharing some files with stop_share first",
             ADMINS => "revoke another admin first",
+            INVITES => {
+                "withdraw one first: `invites <group_id>`, then `withdraw_invite <group_id> <invite_id>`"
+            }
             _ => return None,
         })
     }

@@ -5,11 +5,13 @@
 
 use std::convert::Infallible;
 
+use ed25519_dalek::{Signer, SigningKey};
 use minicbor::data::Type;
 use minicbor::{Decoder, Encoder, decode, encode};
 use peerage_types::limits::{HEIRS_MAX, RECORD_BYTES_MAX};
 use peerage_types::{
-    ContentId, DeviceId, FileName, InfoHash, InfoHashV1, MetainfoId, Name, PublicKey, RecordId, UserId,
+    ContentId, DeviceId, FileName, GroupId, InfoHash, InfoHashV1, MetainfoId, Name, PublicKey, RecordId,
+    UserId,
 };
 
 /// Heads that one Handover, AdminRevoke or DeviceRevoke lists: one per device of a person, or per scope of a
@@ -190,6 +192,31 @@ bodies! {
         /// The owner's term.
         epoch: u32,
     }
+    /// Lets in whoever asks and shows that they hold the invite's private key: an acceptance beforehand. Signed by the
+    /// owner or an admin.
+    Invite = 21 {
+        /// The invite's public key; the private one travels in the link.
+        key: PublicKey,
+        /// From this and a secret of its own the issuer's device finds the private key again.
+        salt: [u8; 16],
+        /// Milliseconds since the Unix epoch: what trackers stamp from then on does not count.
+        expires_ms: u64,
+        /// How many accounts may come in by it.
+        uses: u32,
+        /// The owner's term: the invite ends with it.
+        epoch: u32,
+        /// The AdminGrant under which an admin acts; nothing for the owner.
+        grant: Option<RecordId>,
+    }
+    /// Ends an Invite: what comes in later does not count.
+    InviteWithdraw = 22 {
+        /// The Invite.
+        invite: RecordId,
+        /// The owner's term.
+        epoch: u32,
+        /// The AdminGrant under which an admin acts; nothing for the owner.
+        grant: Option<RecordId>,
+    }
     /// Asks to be let in.
     JoinRequest = 24 {
         /// How often this person came before, plus one.
@@ -232,6 +259,15 @@ bodies! {
     Leave = 28 {
         /// The incarnation that ends, with all earlier ones.
         incarnation: u32,
+    }
+    /// The author of a JoinRequest holds an Invite's private key. Proven by the record itself.
+    Redeem = 29 {
+        /// The Invite's public key.
+        key: PublicKey,
+        /// Which of the author's requests this is about.
+        incarnation: u32,
+        /// The Invite's signature over group, author and incarnation, see [`invite_proof`].
+        proof: [u8; 64],
     }
     /// Describes a file or folder.
     Manifest = 32 {
@@ -279,6 +315,22 @@ pub fn device_label(text: &str) -> String {
         label.push(c);
     }
     label
+}
+
+/// What an Invite's private key signs: first item of the array, so that it can be taken for nothing else.
+const PROOF_DOMAIN: &str = "peerage invite proof";
+
+/// The bytes that an Invite's private key signs for somebody: they are right for no other group, account or coming.
+pub(crate) fn proven(group: &GroupId, user: &UserId, incarnation: u32) -> Vec<u8> {
+    let mut e = Encoder::new(Vec::with_capacity(128));
+    let mut put = || e.array(4)?.str(PROOF_DOMAIN)?.encode(group)?.encode(user)?.u32(incarnation)?.ok();
+    written(put());
+    e.into_writer()
+}
+
+/// A Redeem's `proof`: `invite` is the private key that the link carries.
+pub fn invite_proof(invite: &SigningKey, group: &GroupId, user: &UserId, incarnation: u32) -> [u8; 64] {
+    invite.sign(&proven(group, user, incarnation)).to_bytes()
 }
 
 /// Writing CBOR into a `Vec` has no way to fail.
@@ -339,6 +391,17 @@ impl Field for [u8; 16] {
     fn take(d: &mut Decoder<'_>) -> Result<Self, decode::Error> {
         let at = d.position();
         d.bytes()?.try_into().map_err(|_| decode::Error::message("expected 16 bytes").at(at))
+    }
+}
+
+impl Field for [u8; 64] {
+    fn put(&self, e: &mut Encoder<Vec<u8>>) -> Result<(), encode::Error<Infallible>> {
+        e.bytes(self)?.ok()
+    }
+
+    fn take(d: &mut Decoder<'_>) -> Result<Self, decode::Error> {
+        let at = d.position();
+        d.bytes()?.try_into().map_err(|_| decode::Error::message("expected 64 bytes").at(at))
     }
 }
 

@@ -25,9 +25,10 @@ mod view;
 
 pub use account::{AccountView, Accounts, Device, NameClaim};
 pub use admit::{
-    ACCOUNT_NAMES_MAX, ACCOUNT_RECORDS_MAX, Refusal, admit_account, admit_group, admit_to_more_groups,
+    ACCOUNT_NAMES_MAX, ACCOUNT_RECORDS_MAX, Refusal, admit_account, admit_group, admit_invite_at,
+    admit_to_more_groups,
 };
-pub use body::{Body, HEADS_MAX, Kind, LABEL_BYTES_MAX, device_label};
+pub use body::{Body, HEADS_MAX, Kind, LABEL_BYTES_MAX, device_label, invite_proof};
 pub use facts::{Fact, Facts, Rank};
 pub use fork::Fork;
 pub use names::{
@@ -37,5 +38,6 @@ pub use receipt::{Order, Origin, Receipt};
 pub use record::{Draft, FOUNDING, Record, RecordFault, Unverified, VERSION};
 pub use signature::{CheckedKey, KeyCache, SignatureCheck};
 pub use view::{
-    Admin, AuditEntry, FileView, GroupView, Member, Request, Role, ShareView, Standing, Void, audit, outline,
+    Admin, AuditEntry, FileView, GroupView, InviteState, InviteView, Member, Request, Role, ShareView,
+    Standing, Void, audit, outline,
 };

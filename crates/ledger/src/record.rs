@@ -12,7 +12,7 @@ use minicbor::{Decoder, Encoder, decode};
 use peerage_types::limits::{AUTH_RECORD_BYTES_MAX, RECORD_BYTES_MAX};
 use peerage_types::{ClusterId, GroupId, PublicKey, RecordId, Scope, UserId};
 
-use crate::body::{Body, Field, Kind, counted, written};
+use crate::body::{Body, Field, Kind, counted, proven, written};
 use crate::signature::{CheckedKey, SIGNATURE_BYTES, SignatureCheck};
 
 /// First item of the signed array: no other protocol's signature can be taken for a record.
@@ -71,6 +71,14 @@ pub enum RecordFault {
     BadSignature {
         /// Who should have signed.
         signer: PublicKey,
+    },
+    /// A Redeem that the Invite's key did not sign for this group, author and incarnation.
+    #[error("the invite {key} was not made out to user {author}")]
+    BadProof {
+        /// The Invite's key.
+        key: PublicKey,
+        /// Who shows the proof.
+        author: UserId,
     },
 }
 
@@ -239,6 +247,7 @@ impl Unverified {
             return Err(RecordFault::NotCanonical);
         }
         check_place(&header, &body)?;
+        check_proof(&header, &body)?;
         let check = keys(&header.signer)
             .and_then(|key| SignatureCheck::new(&key, signed, &signature))
             .ok_or(RecordFault::BadSignature { signer: header.signer })?;
@@ -387,5 +396,19 @@ fn check_place(header: &Header<'_>, body: &Body) -> Result<(), RecordFault> {
         _ if scope == FOUNDING => wrong_scope,
         _ if matches!(scope, Scope::Group(_)) => Ok(()),
         _ => wrong_scope,
+    }
+}
+
+/// Does a Redeem's proof hold? It rests on nothing but the record, so views need not look at it again. The key is seen
+/// once per person, and such records are rare: it is checked alone.
+fn check_proof(header: &Header<'_>, body: &Body) -> Result<(), RecordFault> {
+    let (Body::Redeem { key, incarnation, proof }, Scope::Group(group)) = (body, header.scope) else {
+        return Ok(());
+    };
+    let signed = proven(&group, &header.author, *incarnation);
+    let check = CheckedKey::new(key).and_then(|key| SignatureCheck::new(&key, &signed, proof));
+    match check.is_some_and(|check| check.holds()) {
+        true => Ok(()),
+        false => Err(RecordFault::BadProof { key: *key, author: header.author }),
     }
 }

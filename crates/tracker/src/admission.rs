@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use peerage_ledger::{
     AccountView, Accounts, Body, Facts, GroupView, Order, Receipt, Record, RecordFault, Refusal, Unverified,
-    admit_account, admit_group, admit_to_more_groups,
+    admit_account, admit_group, admit_invite_at, admit_to_more_groups,
 };
 use peerage_types::limits::BUNDLE_RECORDS_MAX;
 use peerage_types::{GroupId, Scope, Stamp, UserId};
 
+use crate::clock::unix_ms;
 use crate::error::Failure;
 use crate::lanes::Lane;
 use crate::limits::{FACTS_INLINE_MAX, VERIFIED_INLINE_MAX};
@@ -270,6 +271,9 @@ impl Bench<'_> {
             }
         };
         admit_group(view, facts, &self.accounts, record)?;
+        if let Some(view) = view {
+            admit_invite_at(view, record, unix_ms())?;
+        }
         // Who founds or asks may be new to the group; everybody else has been counted.
         if matches!(record.body(), Body::GroupGenesis { .. } | Body::JoinRequest { .. })
             && view.is_none_or(|view| view.records_of(&record.author()) == 0)

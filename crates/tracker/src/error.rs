@@ -84,7 +84,8 @@ impl From<RecordFault> for Failure {
             | RecordFault::NotCanonical
             | RecordFault::NotByIdentity { .. }
             | RecordFault::WrongScope { .. }
-            | RecordFault::BadSignature { .. } => ErrorCode::BadRequest,
+            | RecordFault::BadSignature { .. }
+            | RecordFault::BadProof { .. } => ErrorCode::BadRequest,
         };
         Self::new(code, fault.to_string())
     }

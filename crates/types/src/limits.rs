@@ -18,6 +18,10 @@ pub const AUTHOR_RECORDS_MAX: usize = 4 * ACCOUNT_SHARES_MAX;
 pub const ACCOUNT_GROUPS_MAX: usize = 1_000;
 /// Join requests waiting in one group.
 pub const GROUP_PENDING_MAX: usize = 1_000;
+/// Invites of one group that let people in at the same time.
+pub const GROUP_INVITES_MAX: usize = 256;
+/// Accounts that one invite may let in: the roster of a group is looked at as a whole, and so is who used an invite.
+pub const INVITE_USES_MAX: u32 = 1_000;
 /// Records in one atomic bundle.
 pub const BUNDLE_RECORDS_MAX: usize = 16;
 /// Admins of a group: a bundle can end all their grants and hand the group over.

@@ -11,6 +11,7 @@ mod durable;
 mod failover;
 mod folders;
 mod hostile;
+mod invites;
 mod limits;
 mod membership;
 mod node;

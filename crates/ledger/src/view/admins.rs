@@ -103,10 +103,31 @@ impl Admins {
         act: &Act<'_>,
         ruling: &Ruling,
     ) -> Result<(), Void> {
+        self.in_office(scene, tenure, act, ruling.epoch, ruling.grant)?;
+        let beyond = self.is_beyond_reach(tenure, ruling, act.fact.rank());
+        if ruling.user == act.fact.record.author() || beyond { Err(Void::BeyondReach) } else { Ok(()) }
+    }
+
+    /// The first end of the office under this grant that is known, if there is any: what hangs on the office counts
+    /// until then.
+    pub(super) fn office_end(&self, tenure: &Tenure, grant: &RecordId) -> Option<Rank> {
+        let grant = self.grants.get(grant)?;
+        let term = tenure.end_of(grant.epoch).map(|end| end.at);
+        [grant.revoked_at, grant.out, term].into_iter().flatten().min()
+    }
+
+    /// Did the author sign this under a grant of theirs, as far as that counts?
+    pub(super) fn in_office(
+        &self,
+        scene: &Scene<'_>,
+        tenure: &Tenure,
+        act: &Act<'_>,
+        epoch: u32,
+        grant: Option<RecordId>,
+    ) -> Result<(), Void> {
         let (author, id, rank) = (act.fact.record.author(), act.fact.record.id(), act.fact.rank());
-        let own = |grant: &&Grant| grant.user == author && grant.epoch == ruling.epoch;
-        let grant =
-            ruling.grant.and_then(|grant| self.grants.get(&grant)).filter(own).ok_or(Void::NoGrant)?;
+        let own = |grant: &&Grant| grant.user == author && grant.epoch == epoch;
+        let grant = grant.and_then(|grant| self.grants.get(&grant)).filter(own).ok_or(Void::NoGrant)?;
         let end = tenure.end_of(grant.epoch);
         let noted = |cover: &Cover| scene.lineage.covers(cover, &id);
         let (in_time, closed) = match (grant.revoked_at, end) {
@@ -116,9 +137,6 @@ impl Admins {
         };
         if !in_time || !act.survives(closed) || grant.out.is_some_and(|out| rank > out) {
             return Err(Void::GrantEnded);
-        }
-        if ruling.user == author || self.is_beyond_reach(tenure, ruling, rank) {
-            return Err(Void::BeyondReach);
         }
         Ok(())
     }

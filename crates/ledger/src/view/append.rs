@@ -105,7 +105,7 @@ fn closed(facts: &Facts) -> bool {
         Body::Share { manifest, .. } => facts.contains(manifest),
         Body::Unshare { share } => facts.contains(share),
         Body::Handover { heads, .. } | Body::AdminRevoke { heads, .. } => here(heads),
-        // What they name beside that is a grant, or nothing: no file or share brings it.
+        // What they name beside that is a grant or an invite, or nothing: no file or share brings it.
         _ => true,
     })
 }

@@ -7,7 +7,7 @@ use peerage_types::{GroupId, RecordId, Scope, UserId};
 
 use super::owner::{OwnerAct, Tenure};
 use super::scene::{Act, Scene};
-use super::{Admins, Roster, files, forks, ruling};
+use super::{Admins, Invites, Roster, files, forks, ruling};
 use crate::account::Accounts;
 use crate::body::Body;
 use crate::facts::Facts;
@@ -56,6 +56,21 @@ pub enum Void {
     /// A Share without its Manifest, or an Unshare of what is no Share of its author.
     #[error("what it names is not here")]
     Dangling,
+    /// An InviteWithdraw or Redeem of what is no invite of owner or admins in that term.
+    #[error("no invite of the owner or an admin is meant")]
+    NoSuchInvite,
+    /// An Invite with another one's key.
+    #[error("an earlier invite has this key")]
+    KnownInvite,
+    /// A Redeem that came too late.
+    #[error("the invite had expired or been withdrawn, or who made it was not in office any more")]
+    InviteOver,
+    /// A Redeem when others had used the invite up.
+    #[error("others had used the invite up")]
+    InviteUsedUp,
+    /// A Redeem of somebody who was put out after the invite was made.
+    #[error("its author was put out after the invite was made")]
+    PutOut,
     /// Of a kind or version that this program does not know.
     #[error("this program is too old to understand it")]
     UnknownKind,
@@ -81,12 +96,13 @@ pub fn audit(group: GroupId, facts: &Facts, accounts: &dyn Accounts) -> Vec<Audi
     let Some(genesis) = scene.genesis() else { return Vec::new() };
     let tenure = Tenure::settle(&scene, genesis);
     let admins = Admins::settle(&scene, &tenure);
-    let roster = Roster::settle(&scene, &tenure, &admins);
+    let invites = Invites::settle(&scene, &tenure, &admins);
+    let roster = Roster::settle(&scene, &tenure, &admins, &invites);
     let files = files::settle(&scene, &roster.members);
     let shares = files.iter().flat_map(|file| &file.shares).map(|share| share.share).collect();
     let forked = forks(scene.signed.iter().map(|act| act.fact));
     let forked: BTreeSet<RecordId> = forked.into_iter().flat_map(|fork| fork.records).collect();
-    let judge = Judge { scene: &scene, tenure, admins, roster, shares };
+    let judge = Judge { scene: &scene, tenure, admins, invites, roster, shares };
     let mut all: Vec<_> = facts.iter().filter(|f| f.record.scope() == Scope::Group(group)).collect();
     all.sort_by_key(|fact| fact.rank());
     let mut signed = scene.signed.iter().peekable();
@@ -104,6 +120,7 @@ struct Judge<'a> {
     scene: &'a Scene<'a>,
     tenure: Tenure,
     admins: Admins,
+    invites: Invites,
     roster: Roster,
     /// Shares that are open.
     shares: BTreeSet<RecordId>,
@@ -113,6 +130,15 @@ impl Judge<'_> {
     fn void(&self, act: &Act<'_>) -> Option<Void> {
         let record = &act.fact.record;
         let body = record.body();
+        match body {
+            Body::Invite { .. } | Body::InviteWithdraw { .. } => return self.invites.void(&record.id()),
+            Body::Redeem { key, .. } => {
+                let out = self.roster.put_out.get(&record.author());
+                let late = out.zip(self.invites.made(key)).is_some_and(|(out, made)| *out > made);
+                return self.invites.void(&record.id()).or(late.then_some(Void::PutOut));
+            }
+            _ => {}
+        }
         if let Some(judged) = ruling(self.scene, &self.tenure, &self.admins, act) {
             let known = !matches!(body, Body::AdminGrant { .. }) || self.admins.knows(&record.id());
             return judged.err().or((!known).then_some(Void::NeverAsked));

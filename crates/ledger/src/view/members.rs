@@ -3,12 +3,16 @@
 //! A member asked *and* was accepted. A person's state is settled at the highest incarnation at which they
 //! asked; there the stricter record wins (kick, leave, reject, accept), and a kick, leave or reject also ends
 //! all earlier incarnations, so that withdrawing a later request cannot bring an older membership back.
+//!
+//! Coming by an invite is being accepted, unless a Kick or Reject of the person is later than the invite: whoever was
+//! put out needs a new one.
 
 use std::collections::BTreeMap;
 
 use peerage_types::UserId;
 
 use super::admins::Admins;
+use super::invites::Invites;
 use super::owner::{Tenure, Verdict};
 use super::ruling;
 use super::scene::Scene;
@@ -92,6 +96,8 @@ pub(super) struct Roster {
     pub members: BTreeMap<UserId, Member>,
     pub requests: Vec<Request>,
     pub standings: BTreeMap<UserId, Standing>,
+    /// When somebody was last kicked or rejected: invites that are older are not for them.
+    pub put_out: BTreeMap<UserId, Rank>,
 }
 
 /// All that counts about one person. Incarnations are the highest ones.
@@ -136,9 +142,14 @@ impl Dossier {
 }
 
 impl Roster {
-    pub(super) fn settle(scene: &Scene<'_>, tenure: &Tenure, admins: &Admins) -> Self {
-        let dossiers = collect(scene, tenure, admins);
-        let mut roster = Self { members: BTreeMap::new(), requests: Vec::new(), standings: BTreeMap::new() };
+    pub(super) fn settle(scene: &Scene<'_>, tenure: &Tenure, admins: &Admins, invites: &Invites) -> Self {
+        let mut roster = Self {
+            members: BTreeMap::new(),
+            requests: Vec::new(),
+            standings: BTreeMap::new(),
+            put_out: BTreeMap::new(),
+        };
+        let dossiers = collect(scene, tenure, admins, invites, &mut roster.put_out);
         let mut waiting: Vec<(Rank, Request)> = Vec::new();
         let ended = tenure.ended_by().is_some();
         for (user, dossier) in &dossiers {
@@ -185,7 +196,13 @@ impl Roster {
     }
 }
 
-fn collect(scene: &Scene<'_>, tenure: &Tenure, admins: &Admins) -> BTreeMap<UserId, Dossier> {
+fn collect(
+    scene: &Scene<'_>,
+    tenure: &Tenure,
+    admins: &Admins,
+    invites: &Invites,
+    put_out: &mut BTreeMap<UserId, Rank>,
+) -> BTreeMap<UserId, Dossier> {
     let mut dossiers: BTreeMap<UserId, Dossier> = BTreeMap::new();
     for act in &scene.signed {
         let (author, rank) = (act.fact.record.author(), act.fact.rank());
@@ -202,6 +219,10 @@ fn collect(scene: &Scene<'_>, tenure: &Tenure, admins: &Admins) -> BTreeMap<User
                 let Some(Ok(ruling)) = ruling(scene, tenure, admins, act) else { continue };
                 let dossier = dossiers.entry(ruling.user).or_default();
                 let incarnation = ruling.incarnation;
+                if ruling.verdict != Verdict::Accept {
+                    // In order, so the last one stays.
+                    put_out.insert(ruling.user, rank);
+                }
                 match ruling.verdict {
                     Verdict::Accept => {
                         dossier.accepted.entry(incarnation).or_insert(rank);
@@ -210,6 +231,13 @@ fn collect(scene: &Scene<'_>, tenure: &Tenure, admins: &Admins) -> BTreeMap<User
                     Verdict::Kick => dossier.kicked = Some(incarnation).max(dossier.kicked),
                 }
             }
+        }
+    }
+    for redeemed in &invites.redeemed {
+        if put_out.get(&redeemed.user).is_none_or(|out| *out < redeemed.invited) {
+            let accepted = &mut dossiers.entry(redeemed.user).or_default().accepted;
+            let since = accepted.entry(redeemed.incarnation).or_insert(redeemed.rank);
+            *since = redeemed.rank.min(*since);
         }
     }
     let past = tenure.terms().count() - usize::from(tenure.ended_by().is_none());

@@ -2,13 +2,14 @@
 //!
 //! 1. [`owner`]: who owns the group in which term, and whether it has ended.
 //! 2. [`admins`]: who may decide beside the owner, reads 1.
-//! 3. [`members`]: who may take part, reads 1 and 2.
+//! 3. [`members`]: who may take part, reads 1 and 2 and, settled between them, [`invites`].
 //! 4. [`files`]: what they share, reads 3.
 
 mod admins;
 mod append;
 mod audit;
 mod files;
+mod invites;
 mod members;
 mod outline;
 mod owner;
@@ -17,21 +18,23 @@ mod scene;
 use std::collections::BTreeMap;
 
 use peerage_types::limits::HEIRS_MAX;
-use peerage_types::{DeviceId, GroupId, Name, RecordId, UserId};
+use peerage_types::{DeviceId, GroupId, Name, PublicKey, RecordId, UserId};
 
 pub use self::audit::{AuditEntry, Void, audit};
 pub use self::files::{FileView, ShareView};
+pub use self::invites::{InviteState, InviteView};
 pub use self::members::{Member, Request, Standing};
 pub use self::outline::outline;
 
 use self::admins::Admins;
 use self::append::Tail;
+use self::invites::Invites;
 use self::members::{NEVER_SEEN, Roster};
 use self::owner::{OwnerAct, Ruling, Tenure};
 use self::scene::{Act, Scene};
 use crate::account::Accounts;
 use crate::body::{Body, HEADS_MAX};
-use crate::facts::{Fact, Facts, tips};
+use crate::facts::{Fact, Facts, Rank, tips};
 use crate::fork::{Fork, forks};
 use crate::receipt::Order;
 
@@ -51,7 +54,7 @@ pub struct GroupView {
     /// The owner's term: 0 for the founder, plus one with each Handover.
     pub epoch: u32,
     /// The Close, or the Handover without a willing heir, that ended the group. It then has no members,
-    /// requests or files.
+    /// requests, files or invites.
     pub ended_by: Option<RecordId>,
     /// Who may take part, the owner included.
     pub members: BTreeMap<UserId, Member>,
@@ -61,9 +64,12 @@ pub struct GroupView {
     pub files: Vec<FileView>,
     /// Who accepts, rejects and kicks plain members beside the owner. All of them are members.
     pub admins: BTreeMap<UserId, Admin>,
+    /// Every invite that owner or admins made, in order, whatever has become of it.
+    pub invites: Vec<InviteView>,
     /// Where chains of people who have to do with the group fork.
     pub forks: Vec<Fork>,
     standings: BTreeMap<UserId, Standing>,
+    put_out: BTreeMap<UserId, Rank>,
     heads: BTreeMap<UserId, Vec<(DeviceId, RecordId)>>,
     tail: Tail,
 }
@@ -97,12 +103,13 @@ impl GroupView {
         let Body::GroupGenesis { name, after, .. } = genesis.record.body() else { return None };
         let tenure = Tenure::settle(&scene, genesis);
         let admins = Admins::settle(&scene, &tenure);
-        let roster = Roster::settle(&scene, &tenure, &admins);
+        let invites = Invites::settle(&scene, &tenure, &admins);
+        let roster = Roster::settle(&scene, &tenure, &admins, &invites);
         let signed = scene.signed.iter().map(|act| act.fact);
         let forks = forks(signed.filter(|fact| roster.standings.contains_key(&fact.record.author())));
         let files = files::settle(&scene, &roster.members);
         let heads = heads(&scene, &roster.standings);
-        let admins = open_admins(&scene, &tenure, &admins, &roster);
+        let admins = open_admins(&scene, &tenure, &admins, &invites, &roster);
         Some(Self {
             group,
             name: name.clone(),
@@ -115,8 +122,10 @@ impl GroupView {
             requests: roster.requests,
             files,
             admins,
+            invites: if tenure.ended_by().is_none() { invites.views() } else { Vec::new() },
             forks,
             standings: roster.standings,
+            put_out: roster.put_out,
             heads,
             tail: Tail::of(facts, genesis),
         })
@@ -198,6 +207,16 @@ impl GroupView {
             .collect()
     }
 
+    /// The invite with this key.
+    pub fn invite(&self, key: &PublicKey) -> Option<&InviteView> {
+        self.invites.iter().find(|invite| invite.key == *key)
+    }
+
+    /// Was this person kicked or rejected after the invite was made? Then it is not for them.
+    pub fn is_put_out_since(&self, user: &UserId, invite: &InviteView) -> bool {
+        self.put_out.get(user).is_some_and(|out| *out > (invite.order, invite.invite))
+    }
+
     /// How many of the group's records stand in this person's name, whatever they are worth.
     pub fn records_of(&self, user: &UserId) -> usize {
         self.tail.records_of(user)
@@ -233,6 +252,7 @@ fn open_admins(
     scene: &Scene<'_>,
     tenure: &Tenure,
     admins: &Admins,
+    invites: &Invites,
     roster: &Roster,
 ) -> BTreeMap<UserId, Admin> {
     let mut open: BTreeMap<UserId, Admin> = BTreeMap::new();
@@ -249,9 +269,15 @@ fn open_admins(
     for act in &scene.signed {
         let author = act.fact.record.author();
         let Some(admin) = open.get(&author) else { continue };
-        let Some(Ok(ruling)) = ruling(scene, tenure, admins, act) else { continue };
-        if ruling.grant.is_some_and(|grant| admin.grants.contains(&grant)) {
-            under.entry(author).or_default().push(act.fact.record.id());
+        let id = act.fact.record.id();
+        let grant = match *act.fact.record.body() {
+            Body::Invite { grant, .. } | Body::InviteWithdraw { grant, .. } => {
+                grant.filter(|_| invites.void(&id).is_none())
+            }
+            _ => ruling(scene, tenure, admins, act).and_then(Result::ok).and_then(|ruling| ruling.grant),
+        };
+        if grant.is_some_and(|grant| admin.grants.contains(&grant)) {
+            under.entry(author).or_default().push(id);
         }
     }
     for (user, acts) in under {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use peerage_types::{GroupId, UserId};
+use peerage_types::{GroupId, PublicKey, RecordId, UserId};
 
 use super::owner::Ruling;
 use crate::account::Accounts;
@@ -15,7 +15,8 @@ use crate::facts::Facts;
 ///
 /// As long as there was no Handover, nobody was made admin and the founder revoked no device, that is the genesis,
 /// a Close, and what is by or about `user`. Otherwise all records of founder, heirs and admins are needed, because
-/// Handovers and revocations rest on unbroken chains of them.
+/// Handovers and revocations rest on unbroken chains of them. Whoever came by an invite is shown all about it: who came
+/// before them decides whether they are in.
 pub fn outline(group: GroupId, facts: &Facts, accounts: &dyn Accounts, user: &UserId) -> Facts {
     let mut candidates = BTreeSet::new();
     let mut chains = false;
@@ -39,12 +40,36 @@ pub fn outline(group: GroupId, facts: &Facts, accounts: &dyn Accounts, user: &Us
             _ => {}
         }
     }
+    let invites = invites_of(facts, user);
     let wanted = facts.iter().filter(|fact| {
         let record = &fact.record;
         let about = Ruling::of(record.body()).map(|ruling| ruling.user);
         let ends = matches!(record.body(), Body::GroupGenesis { .. } | Body::Close { .. });
         let by_candidate = candidates.contains(&record.author()) && (chains || ends);
-        by_candidate || record.author() == *user || about == Some(*user)
+        let invited = match record.body() {
+            Body::Invite { key, .. } | Body::Redeem { key, .. } => invites.0.contains(key),
+            Body::InviteWithdraw { invite, .. } => invites.1.contains(invite),
+            _ => false,
+        };
+        by_candidate || invited || record.author() == *user || about == Some(*user)
     });
     wanted.map(|fact| (Arc::clone(&fact.record), fact.order)).collect()
+}
+
+/// The invites that this person came by: their keys and records.
+fn invites_of(facts: &Facts, user: &UserId) -> (BTreeSet<PublicKey>, BTreeSet<RecordId>) {
+    let own = facts.iter().filter(|fact| fact.record.author() == *user);
+    let keys: BTreeSet<PublicKey> = own
+        .filter_map(|fact| match fact.record.body() {
+            Body::Redeem { key, .. } => Some(*key),
+            _ => None,
+        })
+        .collect();
+    if keys.is_empty() {
+        return (keys, BTreeSet::new());
+    }
+    let issued =
+        facts.iter().filter(|f| matches!(f.record.body(), Body::Invite { key, .. } if keys.contains(key)));
+    let records = issued.map(|fact| fact.record.id()).collect();
+    (keys, records)
 }

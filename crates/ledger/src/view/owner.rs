@@ -98,16 +98,18 @@ impl Ruling {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OwnerAct {
     pub epoch: u32,
-    /// About whom; nothing for Handover, Close and AdminRevoke.
+    /// About whom; nothing for Handover, Close, AdminRevoke and what concerns invites.
     pub ruling: Option<Ruling>,
 }
 
 impl OwnerAct {
     pub(super) fn of(body: &Body) -> Option<Self> {
         match *body {
-            Body::Handover { epoch, .. } | Body::Close { epoch } | Body::AdminRevoke { epoch, .. } => {
-                Some(Self { epoch, ruling: None })
-            }
+            Body::Handover { epoch, .. }
+            | Body::Close { epoch }
+            | Body::AdminRevoke { epoch, .. }
+            | Body::Invite { epoch, grant: None, .. }
+            | Body::InviteWithdraw { epoch, grant: None, .. } => Some(Self { epoch, ruling: None }),
             _ => {
                 let ruling = Ruling::of(body).filter(|ruling| ruling.grant.is_none())?;
                 Some(Self { epoch: ruling.epoch, ruling: Some(ruling) })

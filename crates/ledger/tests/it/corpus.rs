@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use peerage_ledger::fuzzing::{CLUSTER, run};
-use peerage_ledger::{Body, Draft, HEADS_MAX, Kind, Origin, Receipt, Record, device_label};
+use peerage_ledger::{Body, Draft, HEADS_MAX, Kind, Origin, Receipt, Record, device_label, invite_proof};
 use peerage_types::limits::HEIRS_MAX;
 use peerage_types::{GroupId, RecordId, Scope, Stamp, TrackerId, UserId};
 
@@ -27,6 +27,7 @@ pub fn bodies() -> Vec<Body> {
     let (id, person, name) = (RecordId([0x11; 32]), user("bob"), || "Film".parse().unwrap());
     let heirs = vec![(person, 1), (user("cat"), u32::MAX)];
     let heads = vec![id, RecordId([0x12; 32])];
+    let proof = invite_proof(&key("i"), &GroupId([0x90; 32]), &user("ann"), 2);
     let (user, incarnation, epoch, grant) = (person, 2, 1, None);
     vec![
         Body::AccountGenesis { identity: public(&key("ann")) },
@@ -45,11 +46,14 @@ pub fn bodies() -> Vec<Body> {
         Body::Close { epoch },
         Body::AdminGrant { user, incarnation, epoch },
         Body::AdminRevoke { grant: id, heads, epoch },
+        Body::Invite { key: device("i"), salt: [9; 16], expires_ms: 1_000_000, uses: 5, epoch, grant },
+        Body::InviteWithdraw { invite: id, epoch, grant: Some(id) },
         Body::JoinRequest { incarnation },
         Body::Accept { user, incarnation, epoch, grant },
         Body::Reject { user, incarnation, epoch, grant: Some(id) },
         Body::Kick { user, incarnation, epoch, grant },
         Body::Leave { incarnation },
+        Body::Redeem { key: device("i"), incarnation, proof },
         manifest("film.mkv=5"),
         Body::Share { manifest: id, incarnation },
         Body::Unshare { share: id },

@@ -16,6 +16,7 @@ mod files;
 mod golden;
 mod group;
 mod history;
+mod invites;
 mod laws;
 mod names;
 mod reference;

@@ -12,6 +12,8 @@
 //! | `unadmin` | person | `epoch`, `grant=LABEL`, `heads=LABEL,…` |
 //! | `close` | | `epoch` |
 //! | `manifest`, `share` | `file=content`; `share` makes its Manifest unless `of=LABEL` | `inc`, `of` |
+//! | `invite` | name of its key | `uses`, `expires` (ms), `epoch`, `grant` |
+//! | `redeem`, `withdraw` | name of the invite's key | `inc` / `epoch`, `grant` |
 //! | `unshare` | label of the Share | |
 //! | `future` | | a record of an unknown kind |
 //! | `name` / `auth`, `recovery` / `cert` / `revoke` | name / – / device / device | – / `on=LABEL` / – / `keep=LABEL,…` |
@@ -23,12 +25,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use peerage_ledger::{AccountView, Body, Facts, GroupView, HEADS_MAX, Order, Record, Standing};
+use peerage_ledger::{AccountView, Body, Facts, GroupView, HEADS_MAX, Order, Record, Standing, invite_proof};
 use peerage_types::{
     ContentId, FileName, GroupId, InfoHash, InfoHashV1, MetainfoId, Name, RecordId, Scope, UserId,
 };
 
-use crate::world::{Say, World, device, order, user};
+use crate::world::{Say, World, device, key, order, user};
 
 /// A world and what a script called its records.
 #[derive(Clone, Default)]
@@ -181,6 +183,21 @@ impl Script {
             "reject" => Body::Reject { user: target, incarnation, epoch, grant },
             "kick" => Body::Kick { user: target, incarnation, epoch, grant },
             "close" => Body::Close { epoch },
+            "invite" => {
+                let expires_ms = words.keys.get("expires").map_or(u64::MAX, |ms| ms.parse().unwrap());
+                let key = device(words.argument);
+                Body::Invite { key, salt: [7; 16], expires_ms, uses: number("uses", 1), epoch, grant }
+            }
+            "withdraw" => {
+                let named = |f: &&peerage_ledger::Fact| matches!(f.record.body(), Body::Invite { key, .. } if *key == device(words.argument));
+                let invite = facts.iter().find(named).unwrap().record.id();
+                Body::InviteWithdraw { invite, epoch, grant }
+            }
+            "redeem" => {
+                let group = self.group.unwrap();
+                let proof = invite_proof(&key(words.argument), &group, &user(author), incarnation);
+                Body::Redeem { key: device(words.argument), incarnation, proof }
+            }
             "handover" => {
                 let stays = words.keys.contains_key("stays");
                 let said = view.and_then(|view| view.handover(Vec::new(), stays).pop());

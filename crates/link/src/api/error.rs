@@ -115,6 +115,10 @@ codes! {
     IsOwner = 42, 409;
     /// The admin was revoked, or left, meanwhile.
     NoSuchGrant = 43, 409;
+    /// The invite expired, was withdrawn, is not known, or is older than the end of the user's last membership.
+    InviteOver = 44, 410;
+    /// As many as the invite allows have come in by it: an ordinary request is still possible.
+    InviteUsedUp = 45, 409;
 }
 
 impl<C> Encode<C> for ErrorCode {
@@ -190,6 +194,11 @@ impl From<Refusal> for ApiError {
             Refusal::IsAdmin(_) => ErrorCode::IsAdmin,
             Refusal::IsOwner(_) => ErrorCode::IsOwner,
             Refusal::NoSuchGrant(_) => ErrorCode::NoSuchGrant,
+            Refusal::NoSuchInvite
+            | Refusal::InviteWithdrawn
+            | Refusal::InviteExpired(_)
+            | Refusal::PutOut(_) => ErrorCode::InviteOver,
+            Refusal::InviteUsedUp => ErrorCode::InviteUsedUp,
             Refusal::NotMember(_) => ErrorCode::NotMember,
             Refusal::OwnerMustHandOver => ErrorCode::OwnerMustHandOver,
             Refusal::StaleHandover { .. } => ErrorCode::StaleHandover,

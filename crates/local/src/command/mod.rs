@@ -8,7 +8,9 @@ mod split;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use peerage_node::client::{DownloadOptions, FilePriority, GroupRef, Invite, LimitChange, Unsure, UserRef};
+use peerage_node::client::{
+    DownloadOptions, FilePriority, GroupRef, Invite, InviteTerms, LimitChange, Unsure, UserRef,
+};
 use peerage_types::Name;
 
 pub use parse::{ParseError, command_word, from_object, parse};
@@ -31,7 +33,9 @@ pub enum Command {
     Whoami,
     CreateGroup { group: Name },
     JoinGroup { group: GroupRef },
-    Invite { group: GroupRef },
+    Invite { group: GroupRef, terms: Option<InviteTerms> },
+    Invites { group: GroupRef },
+    WithdrawInvite { group: GroupRef, invite: String },
     Join { invite: Invite },
     LeaveGroup { group: GroupRef },
     ListGroups,

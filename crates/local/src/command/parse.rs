@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use peerage_node::client::{DownloadOptions, FilePriority, GroupRef, LimitChange, Refusal, Unsure, UserRef};
+use peerage_node::client::{
+    DownloadOptions, FilePriority, GroupRef, InviteTerms, LimitChange, Refusal, Unsure, UserRef,
+};
 use peerage_types::Name;
+use peerage_types::limits::INVITE_USES_MAX;
 use serde_json::{Map, Value};
 
 use super::spec::Spec;
@@ -161,6 +164,46 @@ impl<'a> Words<'a> {
     }
 }
 
+/// Longest that an invite may let people in, in seconds: a year.
+const INVITE_SECONDS_MAX: u64 = 366 * 24 * 60 * 60;
+
+/// What a pre-approved invite allows: a week and one account, if nothing else is said.
+fn terms(words: &Words<'_>) -> Result<Option<InviteTerms>, ParseError> {
+    let (expires, uses) = (words.value("expires"), words.value("uses"));
+    if !words.has("pre-approved") {
+        return match (expires, uses) {
+            (None, None) => Ok(None),
+            _ => Err(ParseError::Field(
+                "--expires and --uses need --pre-approved: a plain invite lets nobody in, you decide about each request"
+                    .to_owned(),
+            )),
+        };
+    }
+    let expires = expires.unwrap_or("7d");
+    let seconds = seconds(expires).filter(|seconds| (1..=INVITE_SECONDS_MAX).contains(seconds));
+    let seconds = seconds.ok_or_else(|| {
+        ParseError::Field(format!("--expires takes 1s to 366d (s, m, h, d or w), not `{expires}`"))
+    })?;
+    let uses = uses.unwrap_or("1");
+    let number = uses.parse().ok().filter(|uses| (1..=INVITE_USES_MAX).contains(uses));
+    let uses = number
+        .ok_or_else(|| ParseError::Field(format!("--uses takes 1 to {INVITE_USES_MAX}, not `{uses}`")))?;
+    Ok(Some(InviteTerms { expires: Duration::from_secs(seconds), uses }))
+}
+
+/// `90s`, `30m`, `12h`, `7d` or `2w`.
+fn seconds(text: &str) -> Option<u64> {
+    let unit = match text.chars().last()? {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        'w' => 7 * 86_400,
+        _ => return None,
+    };
+    text[..text.len() - 1].parse::<u64>().ok()?.checked_mul(unit)
+}
+
 fn command(spec: &'static Spec, words: &Words<'_>) -> Result<Command, ParseError> {
     let group = |text: &str| text.parse::<GroupRef>().map_err(|_| Refusal::GroupUnknown);
     let user = |text: &str, otherwise: Refusal| text.parse::<UserRef>().map_err(|_| otherwise);
@@ -192,7 +235,9 @@ fn command(spec: &'static Spec, words: &Words<'_>) -> Result<Command, ParseError
         ("whoami", []) => Command::Whoami,
         ("create_group", [g]) => Command::CreateGroup { group: new_name(g)? },
         ("join_group", [g]) => Command::JoinGroup { group: group(g)? },
-        ("invite", [g]) => Command::Invite { group: group(g)? },
+        ("invite", [g]) => Command::Invite { group: group(g)?, terms: terms(words)? },
+        ("invites", [g]) => Command::Invites { group: group(g)? },
+        ("withdraw_invite", [g, id]) => Command::WithdrawInvite { group: group(g)?, invite: (*id).into() },
         ("join", [i]) => Command::Join { invite: i.parse().map_err(Refusal::NoInvite)? },
         ("leave_group", [g]) => Command::LeaveGroup { group: group(g)? },
         ("list_groups", []) => Command::ListGroups,

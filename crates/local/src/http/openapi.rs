@@ -218,6 +218,7 @@ fn item(command: &str, schemas: &mut SchemaGenerator) -> Option<Schema> {
         "recovery_code" => of::<model::RecoveryCode>(schemas),
         "list_groups" => of::<model::Group>(schemas),
         "invite" => of::<model::Invite>(schemas),
+        "invites" => of::<model::ApprovedInvite>(schemas),
         "list_members" => of::<model::Member>(schemas),
         "list_requests" => of::<model::Request>(schemas),
         "audit" => of::<model::AuditEntry>(schemas),

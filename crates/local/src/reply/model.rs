@@ -3,8 +3,8 @@
 //! Bytes are whole numbers; ids and hashes are lower-case hexadecimal; names are as commands take them.
 
 use peerage_node::client::{
-    AuditLine, DeviceLine, DownloadDetail as DetailLine, DownloadLine, FileLine, GroupLine, LimitLine,
-    MemberLine, MyStanding, PeerLine, Role, Whoami,
+    AuditLine, DeviceLine, DownloadDetail as DetailLine, DownloadLine, FileLine, GroupLine, InviteLine,
+    LimitLine, MemberLine, MyStanding, PeerLine, Role, Whoami,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -127,6 +127,85 @@ pub struct Invite {
     pub link: String,
     /// The group.
     pub group: String,
+    /// Of a pre-approved one: what `withdraw_invite` takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Of a pre-approved one: milliseconds since the Unix epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_ms: Option<u64>,
+    /// Of a pre-approved one: how many may come in by it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uses: Option<u32>,
+}
+
+/// An entry of `invites`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ApprovedInvite {
+    /// What `withdraw_invite` takes.
+    pub id: String,
+    /// Who made it.
+    pub issuer: String,
+    /// What has become of it.
+    pub state: InviteState,
+    /// Milliseconds since the Unix epoch.
+    pub expires_ms: u64,
+    /// How many may come in by it.
+    pub uses: u32,
+    /// Who has, in order.
+    pub used: Vec<String>,
+    /// The line to paste, on the device that made it and while it lets people in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+}
+
+/// What has become of a pre-approved invite.
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum InviteState {
+    /// It lets people in.
+    Open,
+    /// Somebody withdrew it.
+    Withdrawn,
+    /// Who made it decides about nobody any more.
+    IssuerGone,
+    /// As many as it allows have come in by it.
+    UsedUp,
+    /// Its time is over.
+    Expired,
+}
+
+impl InviteState {
+    /// For people.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Withdrawn => "withdrawn",
+            Self::IssuerGone => "ended with its issuer's office",
+            Self::UsedUp => "used up",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+impl From<&InviteLine> for ApprovedInvite {
+    fn from(line: &InviteLine) -> Self {
+        let state = match line.state {
+            peerage_node::client::InviteState::Open => InviteState::Open,
+            peerage_node::client::InviteState::Withdrawn => InviteState::Withdrawn,
+            peerage_node::client::InviteState::IssuerGone => InviteState::IssuerGone,
+            peerage_node::client::InviteState::UsedUp => InviteState::UsedUp,
+            peerage_node::client::InviteState::Expired => InviteState::Expired,
+        };
+        Self {
+            id: line.id.clone(),
+            issuer: line.issuer.clone(),
+            state,
+            expires_ms: line.expires_ms,
+            uses: line.uses,
+            used: line.used.clone(),
+            link: line.link.as_ref().map(ToString::to_string),
+        }
+    }
 }
 
 /// What a member may do.

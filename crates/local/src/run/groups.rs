@@ -1,6 +1,8 @@
 //! Groups, who is in them, and who asks to be.
 
-use peerage_node::client::{GroupRef, Invite, Left, MemberLine, Node, Refusal, Role, UserRef};
+use peerage_node::client::{
+    GroupRef, Invite, InviteTerms, Joined, Left, MemberLine, Node, Refusal, Role, UserRef,
+};
 use peerage_types::Name;
 
 use super::roles;
@@ -16,18 +18,75 @@ pub(super) async fn join(node: &Node, group: &GroupRef) -> Result<Done, Refusal>
     Ok(Done::say("Join request sent").next("its owner has to accept; then `list_files <group_id>`"))
 }
 
-pub(super) async fn invite(node: &Node, group: &GroupRef) -> Result<Done, Refusal> {
-    let invite = node.invite(group).await?;
+pub(super) async fn invite(
+    node: &Node,
+    group: &GroupRef,
+    terms: Option<InviteTerms>,
+) -> Result<Done, Refusal> {
+    let (invite, made) = match terms {
+        None => (node.invite(group).await?, None),
+        Some(terms) => {
+            let made = node.invite_approved(group, terms).await?;
+            let Some(invite) = made.link.clone() else { return Err(Refusal::InviteUnknown) };
+            (invite, Some(made))
+        }
+    };
     let link = invite.to_string();
-    let item = Item::new(link.clone(), None, &model::Invite { link, group: invite.name.to_string() });
-    let done = Done { items: Some(vec![item]), ..Done::say("Invite created") };
-    Ok(done.next("send it to them; they run `peerage up <invite>`, or `join <invite>`, and you accept"))
+    let object = model::Invite {
+        link: link.clone(),
+        group: invite.name.to_string(),
+        id: made.as_ref().map(|made| made.id.clone()),
+        expires_ms: made.as_ref().map(|made| made.expires_ms),
+        uses: made.as_ref().map(|made| made.uses),
+    };
+    let done = Done { items: Some(vec![Item::new(link, None, &object)]), ..Done::say("Invite created") };
+    Ok(match made {
+        None => done.next("send it to them; they run `peerage up <invite>`, or `join <invite>`, and you accept"),
+        Some(made) => done.next(format!(
+            "whoever has it comes in: send it to nobody else; they run `peerage up <invite>`, or `join <invite>`; \
+             `withdraw_invite {group} {}` ends it",
+            made.id
+        )),
+    })
+}
+
+pub(super) async fn invites(node: &Node, group: &GroupRef) -> Result<Done, Refusal> {
+    let lines = node.invites(group).await?;
+    let items = lines.iter().map(|line| {
+        let object = model::ApprovedInvite::from(line);
+        let mut detail = format!(
+            "{}, {} of {} used, until {}, by {}",
+            object.state.word(),
+            line.used.len(),
+            line.uses,
+            peerage_types::utc(line.expires_ms),
+            line.issuer
+        );
+        if let Some(link) = &object.link {
+            detail = format!("{detail}\t{link}");
+        }
+        Item::new(line.id.clone(), Some(detail), &object)
+    });
+    let done = Done::list(items.collect(), "pre-approved invite", "No pre-approved invites at this time");
+    Ok(done.next(format!("withdraw_invite {group} <invite_id>")))
+}
+
+pub(super) async fn withdraw_invite(node: &Node, group: &GroupRef, invite: &str) -> Result<Done, Refusal> {
+    node.withdraw_invite(group, invite).await?;
+    Ok(Done::say("Invite withdrawn").next(format!("invites {group}")))
 }
 
 pub(super) async fn join_by(node: &Node, invite: &Invite) -> Result<Done, Refusal> {
-    node.join(invite).await?;
-    Ok(Done::say("Join request sent")
-        .next(format!("its owner has to accept; then `list_files {}`", invite.name)))
+    let group = &invite.name;
+    let asked = |done: Done| done.next(format!("its owner has to accept; then `list_files {group}`"));
+    Ok(match node.join(invite).await? {
+        Joined::Asked => asked(Done::say("Join request sent")),
+        Joined::In => Done::say("You are in the group now").next(format!("list_files {group}")),
+        Joined::UsedUp => asked(
+            Done::say("Join request sent")
+                .note(["others have used this invite up, so the request waits for the owner".to_owned()]),
+        ),
+    })
 }
 
 pub(super) async fn leave(node: &Node, group: &GroupRef) -> Result<Done, Refusal> {

@@ -83,6 +83,7 @@ pub(crate) fn refusal(error: TrackersError, list: &Path) -> Refusal {
         ErrorCode::NotOwner | ErrorCode::NotAdmin => Refusal::NotOwner,
         ErrorCode::IsAdmin => Refusal::AlreadyAdmin,
         ErrorCode::IsOwner => Refusal::IsOwner,
+        ErrorCode::InviteOver => Refusal::InviteOver { why: error.message },
         ErrorCode::NoSuchGrant => Refusal::NotAnAdmin,
         ErrorCode::NotSharer => Refusal::NotSharing,
         ErrorCode::AlreadyRequested => Refusal::AlreadyRequested,

@@ -45,5 +45,7 @@ fn decides(body: &Body) -> bool {
             | Body::Close { .. }
             | Body::AdminGrant { .. }
             | Body::AdminRevoke { .. }
+            | Body::Invite { .. }
+            | Body::InviteWithdraw { .. }
     )
 }

@@ -1,14 +1,19 @@
 //! Invites: one pasted line that leads somebody to a group.
 //!
 //! It holds what they would otherwise have to be told one by one: the trackers, the key to trust them by, and the group's
-//! id. None of it is secret, and it lets nobody in: the owner still decides. The group's id is the hash of what its
+//! id. None of that is secret, and it lets nobody in: the owner still decides. The group's id is the hash of what its
 //! founder signed, so no tracker can put another group in its place.
+//!
+//! A pre-approved one also holds the private key of an Invite that the owner or an admin signed: whoever has the line comes
+//! in, as long as the Invite says so.
 
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
 use data_encoding::BASE64URL_NOPAD;
+use ed25519_dalek::SigningKey;
+use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
 use peerage_link::list::{TrackerEntry, TrackerList};
 use peerage_types::{GroupId, Name, PublicKey};
@@ -29,6 +34,38 @@ pub struct Invite {
     pub group: GroupId,
     /// What it is called, for people.
     pub name: Name,
+    /// Of a pre-approved one: what lets its holder in.
+    pub key_inside: Option<InviteKey>,
+}
+
+/// The private key of an Invite. Never printed but as part of a link.
+#[derive(Clone, PartialEq, Eq)]
+pub struct InviteKey([u8; 32]);
+
+impl InviteKey {
+    /// The key that belongs to a salt, for the device that made the Invite: what lies open in the record leads nobody else
+    /// to it.
+    pub(super) fn derive(device: &SigningKey, salt: &[u8; 16]) -> Self {
+        let mut hasher = blake3::Hasher::new_derive_key("peerage 2026 private key of an invite");
+        hasher.update(device.as_bytes()).update(salt);
+        Self(*hasher.finalize().as_bytes())
+    }
+
+    /// For signing.
+    pub(super) fn signing_key(&self) -> SigningKey {
+        SigningKey::from_bytes(&self.0)
+    }
+
+    /// As records name it.
+    pub(super) fn public(&self) -> PublicKey {
+        PublicKey(self.signing_key().verifying_key().to_bytes())
+    }
+}
+
+impl fmt::Debug for InviteKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("InviteKey(…)")
+    }
 }
 
 /// Why a text is no invite.
@@ -60,19 +97,25 @@ struct Coded {
     group: GroupId,
     #[n(4)]
     name: String,
-    /// The beginning of the hash of all before it: catches what was cut off or mistyped.
+    /// The private key of a pre-approved one.
     #[n(5)]
+    secret: Option<ByteArray<32>>,
+    /// The beginning of the hash of all before it: catches what was cut off or mistyped.
+    #[n(6)]
     check: u32,
 }
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 impl Coded {
     fn check(&self) -> u32 {
         let mut hasher = blake3::Hasher::new_derive_key("peerage 2026 invite");
         hasher.update(&[self.version]).update(&(self.trackers.len() as u64).to_be_bytes());
         hasher.update(self.trackers.as_bytes()).update(&self.key.0).update(&self.group.0);
-        hasher.update(self.name.as_bytes());
+        hasher.update(&(self.name.len() as u64).to_be_bytes()).update(self.name.as_bytes());
+        if let Some(secret) = &self.secret {
+            hasher.update(&secret[..]);
+        }
         let hash = hasher.finalize();
         u32::from_be_bytes([hash.as_bytes()[0], hash.as_bytes()[1], hash.as_bytes()[2], hash.as_bytes()[3]])
     }
@@ -93,7 +136,8 @@ impl fmt::Display for Invite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let trackers = self.trackers.iter().map(|entry| format!("{entry}\n")).collect();
         let (key, group, name) = (self.key, self.group, self.name.to_string());
-        let mut coded = Coded { version: VERSION, trackers, key, group, name, check: 0 };
+        let secret = self.key_inside.as_ref().map(|key| ByteArray::from(key.0));
+        let mut coded = Coded { version: VERSION, trackers, key, group, name, secret, check: 0 };
         coded.check = coded.check();
         let bytes = minicbor::to_vec(&coded).map_err(|_| fmt::Error)?;
         write!(f, "{SCHEME}{}", BASE64URL_NOPAD.encode(&bytes))
@@ -121,7 +165,8 @@ impl FromStr for Invite {
         let list =
             TrackerList::parse(Path::new("invite"), &coded.trackers).map_err(|_| InviteError::Damaged)?;
         let name = coded.name.parse().map_err(|_| InviteError::Damaged)?;
-        Ok(Self { trackers: list.entries, key: coded.key, group: coded.group, name })
+        let key_inside = coded.secret.map(|secret| InviteKey(secret.into()));
+        Ok(Self { trackers: list.entries, key: coded.key, group: coded.group, name, key_inside })
     }
 }
 
@@ -132,7 +177,23 @@ mod tests {
     fn invite() -> Invite {
         let list = TrackerList::parse(Path::new("x"), "tracker.example:7500\n[::1]:7501\n").unwrap();
         let name = "lab".parse().unwrap();
-        Invite { trackers: list.entries, key: PublicKey([7; 32]), group: GroupId([9; 32]), name }
+        Invite {
+            trackers: list.entries,
+            key: PublicKey([7; 32]),
+            group: GroupId([9; 32]),
+            name,
+            key_inside: None,
+        }
+    }
+
+    #[test]
+    fn a_key_inside_arrives_and_is_not_printed() {
+        let key_inside = Some(InviteKey::derive(&SigningKey::from_bytes(&[3; 32]), &[4; 16]));
+        let invite = Invite { key_inside, ..invite() };
+        let text = invite.to_string();
+        assert!(text.len() < 270, "{text}");
+        assert_eq!(text.parse::<Invite>().unwrap(), invite);
+        assert!(format!("{invite:?}").contains("InviteKey(…)"));
     }
 
     #[test]

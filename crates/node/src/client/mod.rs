@@ -50,16 +50,17 @@ mod usernames;
 pub use crate::engine::{RATE_MIN, Rates, Scrubbed};
 pub use cluster::{StartError, Trusted, trust};
 pub use commands::download_file::DownloadOptions;
+pub use commands::invite::{InviteLine, InviteTerms, Joined};
 pub use commands::limits::{LimitChange, LimitLine};
 pub use commands::pause_download::Cancelled;
 pub use commands::revoke_device::Unsure;
 pub use commands::set_priority::{FilePriority, PrioritySet};
 pub use commands::upload_file::{HashReport, HashStep};
 pub use folder::{FolderError, data_folder};
-pub use invite::{Invite, InviteError};
+pub use invite::{Invite, InviteError, InviteKey};
 pub use names::{GroupRef, UserRef};
 pub use node::{Node, NodeConfig};
-pub use peerage_ledger::Role;
+pub use peerage_ledger::{InviteState, Role};
 pub use refusal::Refusal;
 pub use reply::{
     AuditLine, Change, Changed, CloseReport, Decision, DeviceLine, DownloadDetail, DownloadLine, FileLine,

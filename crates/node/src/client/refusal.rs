@@ -114,6 +114,15 @@ pub enum Refusal {
     /// `join` with a text that is no invite.
     #[error("This is not an invite: {0}")]
     NoInvite(InviteError),
+    /// `join` with a pre-approved invite that lets nobody in, or not this user.
+    #[error("This invite cannot be used: {why}")]
+    InviteOver {
+        /// What the tracker said.
+        why: String,
+    },
+    /// `withdraw_invite` of something that is none, or the beginning of several.
+    #[error("No such invite")]
+    InviteUnknown,
     /// `accept_request` or `reject_request` of somebody without a request.
     #[error("This user has not asked to join the group")]
     NotRequested,
@@ -347,6 +356,10 @@ impl Refusal {
                 "each data folder belongs to one set of trackers: `peerage up --data DIR <invite>` with another folder"
             }
             Self::NoInvite(_) => "copy all of it, from `peerage:` to its end",
+            Self::InviteOver { .. } => {
+                "ask for a new one, or ask to be let in as everybody may: `join_group <group_id>`"
+            }
+            Self::InviteUnknown => "`invites <group_id>` shows them; the beginning of an id is enough",
             Self::NotRequested => "`list_requests <group_id>` shows who has asked",
             Self::NoSuchPath { path } => {
                 return Some(format!("looked for `{}` in {}", path.display(), here()));
@@ -415,6 +428,7 @@ impl Refusal {
             | Self::WrongPassword
             | Self::NotMember
             | Self::NotOwner
+            | Self::InviteOver { .. }
             | Self::OwnerStays
             | Self::AdminStays => 3,
             Self::NoTracker { .. } | Self::OutcomeOpen { .. } | Self::HeadsUnknown { .. } => 4,

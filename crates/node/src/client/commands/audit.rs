@@ -61,6 +61,16 @@ fn what(state: &GroupState, body: &Body) -> String {
             _ => format!("revoked record {}", grant.tag()),
         },
         Body::JoinRequest { incarnation } => format!("asked to join{}", again(*incarnation)),
+        Body::Invite { uses, expires_ms, grant, .. } => {
+            format!("invited up to {uses} until {}{}", peerage_types::utc(*expires_ms), by(grant))
+        }
+        Body::InviteWithdraw { invite, grant, .. } => {
+            format!("withdrew the invite {}{}", invite.tag(), by(grant))
+        }
+        Body::Redeem { key, incarnation, .. } => match state.view.invite(key) {
+            Some(invite) => format!("came by the invite {}{}", invite.invite.tag(), again(*incarnation)),
+            None => format!("came by an invite{}", again(*incarnation)),
+        },
         Body::Accept { user, incarnation, grant, .. } => {
             format!("accepted {}{}{}", state.user(user), again(*incarnation), by(grant))
         }

@@ -10,7 +10,7 @@ mod create_group;
 mod create_user;
 pub mod download_file;
 mod hand_over;
-mod invite;
+pub mod invite;
 mod join_group;
 mod leave_group;
 pub mod limits;
