@@ -30,7 +30,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run this machine's node: local API, web page, transfers; until `peerage down` or Ctrl-C
-    Up(commands::node::up::Args),
+    Up(Box<commands::node::up::Args>),
     /// Tell who is logged in at the running node, and where its page is
     Status(commands::node::status::Args),
     /// End the running node
@@ -80,7 +80,7 @@ async fn run(matches: &clap::ArgMatches) -> anyhow::Result<ExitCode> {
         return commands::node::member::run(call).await;
     }
     match Cli::from_arg_matches(matches)?.command {
-        Command::Up(args) => commands::node::up::run(args).await,
+        Command::Up(args) => commands::node::up::run(*args).await,
         Command::Status(args) => commands::node::status::run(args).await,
         Command::Down(args) => commands::node::down::run(args).await,
         Command::Tracker(args) => commands::tracker::run(args).await,

@@ -146,10 +146,19 @@ fn who_may_not_invite_invites_nobody() {
 
         Invite: NotOwner, Redeem: NoSuchInvite"#]],
     );
-    check("ann create film; eve/x by=ann invite i; cat ask; cat redeem i", expect![""]);
+    check(
+        "ann create film; eve/x invite i by=ann; cat ask; cat redeem i",
+        expect![[r#"
+            owner ann@0 | in ann.0 | waiting cat.1
+
+            Invite: NotCertified, Redeem: NoSuchInvite"#]],
+    );
     check(
         "ann create film; ann invite i; ann invite i uses=9; cat ask; cat redeem i; bob ask; bob redeem i",
-        expect![""],
+        expect![[r#"
+            owner ann@0 | in ann.0 cat.1 | waiting bob.1
+            1/1 UsedUp
+            Invite: KnownInvite, Redeem: InviteUsedUp"#]],
     );
 }
 
