@@ -88,7 +88,8 @@ export async function detail(group, name) {
   const now = () => state.downloads.find((d) => keyOf(d) === key);
   const first = now();
   const back = h("nav", { class: "trail", "aria-label": "Where you are" }, h("a", { href: "#/downloads" }, "Downloads"));
-  if (!first) return { title: name, content: [back, h("h1", {}, name), h("p", { class: "card empty" }, "This download is not on the list any more.")] };
+  if (!first) return { title: name, content: [back, h("h1", {}, name), h("p", { class: "card empty" }, "This download is not on the list.")],
+    heard: (event) => event === "downloads" && now() && dispatchEvent(new HashChangeEvent("hashchange")) };
   const errors = h("div");
   const figures = new Map(["Done", "Rate", "Time", "Peers", "Sent on"].map((label) => [label, h("dd")]));
   const bar = h("progress", { max: 1000, "aria-label": "Progress" });

@@ -127,7 +127,7 @@ impl Crowd {
                 let me = MemberLine { user: "ana".into(), user_id: me, role: Role::Member, forked: false };
                 list(vec![Item::new("ana", None, &model::Member::from(&me))])
             }
-            Command::ListFiles { group, part } => Ok(list_part(self.files.clone(), &group, &part)),
+            Command::ListFiles { group, part } => Ok(list_part(&self.files, &group, &part)),
             _ => Err(Refusal::Local("the crowd does not know that".to_owned())),
         }
     }

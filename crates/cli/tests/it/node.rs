@@ -53,7 +53,7 @@ impl Node {
     }
 
     #[track_caller]
-    fn must(&self, args: &[&str], input: &str) -> String {
+    pub fn must(&self, args: &[&str], input: &str) -> String {
         let output = self.call(args, input);
         assert!(output.status.success(), "{args:?}: {output:?}");
         String::from_utf8(output.stdout).unwrap()

@@ -17,33 +17,55 @@ pub(super) async fn list(node: &Node, group: &GroupRef, part: &Part) -> Result<D
         None => node.list_files(group).await?,
         Some(_) => node.list_files_further(group).await?,
     };
-    Ok(list_part(files, group, part))
+    Ok(list_part(&files, group, part))
 }
 
 /// The wanted part of a group's files, as a reply.
-pub fn list_part(files: Vec<FileLine>, group: &GroupRef, part: &Part) -> Done {
+pub fn list_part(files: &[FileLine], group: &GroupRef, part: &Part) -> Done {
     if *part == Part::default() {
-        return listing(&files, group);
+        return listing(files, group);
     }
     let (total, chosen) = part_of(files, part);
     Done { total: Some(total), ..listing(&chosen, group) }
 }
 
 /// The wanted part, and how many files there are in all that fit the search.
-fn part_of(files: Vec<FileLine>, part: &Part) -> (usize, Vec<FileLine>) {
-    let fits = |file: &FileLine| part.search.is_empty() || file.name.to_lowercase().contains(&part.search);
-    let mut files: Vec<FileLine> = files.into_iter().filter(fits).collect();
-    match part.sort {
-        Sort::Listed => {}
-        Sort::Name => files.sort_by_cached_key(|file| file.name.to_lowercase()),
-        Sort::Size => files.sort_by_key(|file| file.size),
-        Sort::Sharers => files.sort_by_key(|file| file.sharers_online),
+fn part_of(files: &[FileLine], part: &Part) -> (usize, Vec<FileLine>) {
+    let fits = |file: &&FileLine| part.search.is_empty() || file.name.to_lowercase().contains(&part.search);
+    let mut fitting: Vec<(u64, String, &FileLine)> =
+        files.iter().filter(fits).map(|f| keyed(f, part.sort)).collect();
+    let total = fitting.len();
+    let end = part.from.saturating_add(part.limit.unwrap_or(total)).min(total);
+    let from = part.from.min(end);
+    let (from, end) = if part.reverse { (total - end, total - from) } else { (from, end) };
+    if part.sort != Sort::Listed {
+        // Only what is wanted is put in order.
+        let order =
+            |a: &(u64, String, &FileLine), b: &(u64, String, &FileLine)| (a.0, &a.1).cmp(&(b.0, &b.1));
+        if from > 0 {
+            fitting.select_nth_unstable_by(from - 1, order);
+        }
+        if from < end {
+            fitting[from..].select_nth_unstable_by(end - from - 1, order);
+        }
+        fitting[from..end].sort_unstable_by(order);
     }
+    let mut wanted: Vec<FileLine> = fitting[from..end].iter().map(|(_, _, file)| (*file).clone()).collect();
     if part.reverse {
-        files.reverse();
+        wanted.reverse();
     }
-    let total = files.len();
-    (total, files.into_iter().skip(part.from).take(part.limit.unwrap_or(usize::MAX)).collect())
+    (total, wanted)
+}
+
+/// With what it is ordered by; the name, which no two have, comes last.
+fn keyed(file: &FileLine, sort: Sort) -> (u64, String, &FileLine) {
+    let number = match sort {
+        Sort::Listed => return (0, String::new(), file),
+        Sort::Name => 0,
+        Sort::Size => file.size,
+        Sort::Sharers => u64::from(file.sharers_online),
+    };
+    (number, file.name.to_lowercase(), file)
 }
 
 fn listing(files: &[FileLine], group: &GroupRef) -> Done {
@@ -250,7 +272,7 @@ mod tests {
         };
         let files = vec![file("b.mkv", 1, 2), file("A.mkv", 3, 0), file("c.txt", 2, 1)];
         let check = |part: Part| {
-            let (total, files) = part_of(files.clone(), &part);
+            let (total, files) = part_of(&files, &part);
             let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
             format!("{} of {total}", names.join(" "))
         };
@@ -258,6 +280,8 @@ mod tests {
         let by = |sort| Part { sort, ..all.clone() };
         assert_eq!(check(Part { from: 1, limit: Some(1), ..all.clone() }), "A.mkv of 3");
         assert_eq!(check(Part { from: 9, ..all.clone() }), " of 3");
+        assert_eq!(check(Part { from: 1, limit: Some(1), reverse: true, ..by(Sort::Size) }), "c.txt of 3");
+        assert_eq!(check(Part { from: 2, limit: Some(5), ..by(Sort::Size) }), "A.mkv of 3");
         assert_eq!(check(Part { search: ".mkv".into(), ..by(Sort::Name) }), "A.mkv b.mkv of 2");
         assert_eq!(check(by(Sort::Size)), "b.mkv c.txt A.mkv of 3");
         assert_eq!(check(Part { reverse: true, ..by(Sort::Sharers) }), "b.mkv c.txt A.mkv of 3");

@@ -217,3 +217,52 @@ fn a_dropped_file_is_shared_where_it_lies() {
     ana.nothing_went_wrong();
     assert!(until(|| ana.text().contains("1 file")));
 }
+
+/// Of a folder some files are chosen; a slow download is watched, paused, resumed and cancelled.
+#[test]
+fn a_slow_download_is_watched() {
+    if no_browser() {
+        return;
+    }
+    let world = World::with_trackers(1);
+    let (ana, ben) = two_people(&world);
+    ana.node.must(&["create_group", "lab"], "");
+    ben.node.must(&["join_group", "lab"], "");
+    ana.node.must(&["accept_request", "lab", "ben"], "");
+    ana.node.must(&["set_limits", "--up", "1M"], "");
+    let album = world.folder("home/album");
+    let live = world.folder("home/album/live");
+    fs::rename(world.file("one.bin", 60_000_000), live.join("one.bin")).unwrap();
+    fs::rename(world.file("two.bin", 4_000_000), live.join("two.bin")).unwrap();
+    fs::rename(world.file("three.bin", 2_000_000), album.join("three.bin")).unwrap();
+    ana.node.must(&["share", album.to_str().unwrap(), "lab"], "");
+
+    let got = world.folder("got");
+    ben.go("#/group/lab/files");
+    ben.press("Download album");
+    ben.see("live/two.bin");
+    ben.fill("Find in this folder", "two");
+    ben.press("None of these");
+    ben.see("2 files of 3, 59.1 MiB");
+    ben.fill("Find in this folder", "b");
+    ben.fill("Download to", got.to_str().unwrap());
+    ben.pictures("choose");
+    ben.press("Start");
+    ben.go("#/downloads");
+    ben.press("album");
+    ben.see("/s from 1 peer");
+    let moments = "return (document.querySelector('.curve').getAttribute('d') ?? '').split('L').length";
+    assert!(until(|| ben.script(moments).as_u64() > Some(6)), "the graph does not grow");
+    let missing = "return document.querySelectorAll('.pieces .none[d*=M]').length + document.querySelectorAll('.pieces .all[d*=M]').length";
+    assert!(until(|| ben.script(missing) == json!(2)), "the map shows both what is here and what is missing");
+    ben.pictures("download-running");
+    ben.press("Pause album");
+    ben.see(", paused");
+    ben.press("Resume album");
+    ben.see("/s from 1 peer");
+    ben.press("Cancel");
+    ben.press("Cancel the download");
+    ben.see("No downloads at this time");
+    assert!(until(|| fs::read_dir(&got).unwrap().next().is_none()), "something of it is left");
+    ben.nothing_went_wrong();
+}
