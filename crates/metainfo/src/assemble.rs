@@ -260,4 +260,34 @@ mod tests {
         assert_eq!(parsed.piece_root(10_000_999), layer.last().copied());
         assert!(parsed.verify_leaves(5_000_123, &layer[123..124]));
     }
+
+    /// A TiB of zeros, of which one piece is hashed.
+    #[test]
+    fn a_tebibyte_has_a_small_metainfo() {
+        const TIB: u64 = 1 << 40;
+        let piece_length = crate::layout::piece_length_for(TIB);
+        let layout = Layout::new([TIB], piece_length).unwrap();
+        let leaves = vec![merkle::leaf(&[0; 16 * 1024]); layout.blocks_per_piece()];
+        let roots = vec![merkle::root(&leaves, leaves.len()); layout.piece_count as usize];
+        let pieces_v1 = vec![7; 20 * roots.len()];
+        let made = Hashes {
+            name: "disk.img".parse().unwrap(),
+            group: GroupId([1; 32]),
+            single_file: true,
+            files: vec![(SafePath::new(["disk.img"]).unwrap(), TIB)],
+            layout,
+            roots: &roots,
+            pieces_v1: &pieces_v1,
+        };
+        let metainfo = made.seal().unwrap();
+        assert_eq!((metainfo.piece_count(), metainfo.piece_length()), (65_536, 16 << 20));
+        assert!(metainfo.bytes().len() < 4 << 20, "{}", metainfo.bytes().len());
+        let read = Metainfo::parse(metainfo.bytes()).unwrap();
+        assert_eq!((read.info_hash(), read.total_bytes()), (metainfo.info_hash(), TIB));
+        let last = read.piece_count() - 1;
+        assert_eq!(read.piece_file(last).offset, TIB - (16 << 20));
+        assert_eq!(read.leaf_start(last) + u64::from(read.leaf_count(last)), read.leaf_total());
+        assert_eq!(read.leaf_total(), TIB / (16 << 10));
+        assert!(read.verify_leaves(last, &leaves) && !read.verify_leaves(last, &leaves[1..]));
+    }
 }

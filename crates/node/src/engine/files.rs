@@ -27,6 +27,17 @@ use super::spelling::Spelling;
 /// Files of one torrent that are open at the same time. A folder of small files is read and written one after the
 /// other, and opening again costs little.
 pub(super) const HANDLES_MAX: usize = 64;
+/// Files of all torrents that are open at the same time; beyond that each torrent keeps the one that it uses.
+#[cfg(not(test))]
+const HANDLES_ALL_MAX: usize = 1_024;
+/// So few that tests come to it.
+#[cfg(test)]
+pub(super) const HANDLES_ALL_MAX: usize = 128;
+/// How many there are. Of the whole process, as its limit is.
+static HANDLES: AtomicUsize = AtomicUsize::new(0);
+/// The most there were.
+#[cfg(test)]
+pub(super) static HANDLES_SEEN: AtomicUsize = AtomicUsize::new(0);
 /// Files of a folder that one look compares, beside those that are open: looking at all takes a look per so many.
 const LOOK_FILES_MAX: usize = 2_000;
 /// Up to so many files are synced one by one.
@@ -60,8 +71,29 @@ pub(super) struct Files {
 #[derive(Debug, Default)]
 struct Handles {
     /// By file, with when it was used last.
-    open: BTreeMap<usize, (Arc<File>, u64)>,
+    open: BTreeMap<usize, (Arc<Handle>, u64)>,
     clock: u64,
+}
+
+/// An open file, counted.
+#[derive(Debug)]
+struct Handle(File);
+
+impl Handle {
+    fn new(file: File) -> Self {
+        let before = HANDLES.fetch_add(1, Ordering::Relaxed);
+        #[cfg(test)]
+        HANDLES_SEEN.fetch_max(before + 1, Ordering::Relaxed);
+        #[cfg(not(test))]
+        let _ = before;
+        Self(file)
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        HANDLES.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A file of a folder, and what is wrong with it: the message of an [`io::Error`].
@@ -171,7 +203,7 @@ impl Files {
 
     /// Fills `bytes` from `offset` on.
     pub(super) fn read_exact_at(&self, file: usize, bytes: &mut [u8], offset: u64) -> io::Result<()> {
-        let read = self.handle(file, false).and_then(|handle| disk::read_exact_at(&handle, bytes, offset));
+        let read = self.handle(file, false).and_then(|handle| disk::read_exact_at(&handle.0, bytes, offset));
         read.map_err(|error| self.fault(file, error))
     }
 
@@ -185,7 +217,7 @@ impl Files {
         if self.is_settled(file) {
             return self.repair(file, bytes, offset).map_err(|error| self.fault(file, error));
         }
-        let written = self.handle(file, true).and_then(|handle| disk::write_all_at(&handle, bytes, offset));
+        let written = self.handle(file, true).and_then(|handle| disk::write_all_at(&handle.0, bytes, offset));
         written.map_err(|error| self.fault(file, error))
     }
 
@@ -214,9 +246,9 @@ impl Files {
     /// cannot read them.
     pub(super) fn read_from_disk(&self, file: usize, bytes: &mut [u8], offset: u64) -> io::Result<bool> {
         let handle = self.handle(file, false).map_err(|error| self.fault(file, error))?;
-        disk::drop_cached(&handle, offset, bytes.len());
-        let read = disk::read_exact_at(&handle, bytes, offset);
-        disk::drop_cached(&handle, offset, bytes.len());
+        disk::drop_cached(&handle.0, offset, bytes.len());
+        let read = disk::read_exact_at(&handle.0, bytes, offset);
+        disk::drop_cached(&handle.0, offset, bytes.len());
         match read {
             Ok(()) => Ok(true),
             Err(error) if disk::is_unreadable(&error) => Ok(false),
@@ -235,7 +267,7 @@ impl Files {
     }
 
     /// The open file; the one that was used least makes room.
-    fn handle(&self, file: usize, create: bool) -> io::Result<Arc<File>> {
+    fn handle(&self, file: usize, create: bool) -> io::Result<Arc<Handle>> {
         {
             let mut handles = lock(&self.handles);
             handles.clock += 1;
@@ -247,13 +279,12 @@ impl Files {
         }
         let handle = {
             let _naming = self.naming.read().unwrap_or_else(PoisonError::into_inner);
-            Arc::new(self.open(file, create)?)
+            Arc::new(Handle::new(self.open(file, create)?))
         };
         let mut handles = lock(&self.handles);
-        if handles.open.len() >= HANDLES_MAX
-            && let Some(oldest) =
-                handles.open.iter().min_by_key(|(_, (_, used))| *used).map(|(file, _)| *file)
-        {
+        while handles.open.len() >= HANDLES_MAX || HANDLES.load(Ordering::Relaxed) > HANDLES_ALL_MAX {
+            let oldest = handles.open.iter().min_by_key(|(_, (_, used))| *used).map(|(file, _)| *file);
+            let Some(oldest) = oldest else { break };
             handles.open.remove(&oldest);
         }
         let now = handles.clock;

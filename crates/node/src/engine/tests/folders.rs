@@ -56,7 +56,11 @@ fn read(root: &Path) -> Tree {
 }
 
 pub(super) fn share(world: &World, tree: Tree) -> Folder {
-    let path = world.dir.path().join("shared-album");
+    share_as(world, "shared-album", tree)
+}
+
+pub(super) fn share_as(world: &World, folder: &str, tree: Tree) -> Folder {
+    let path = world.dir.path().join(folder);
     write(&path, &tree);
     let (quiet, cancelled) = (|_: u64| {}, AtomicBool::new(false));
     let name = &"album".parse().unwrap();

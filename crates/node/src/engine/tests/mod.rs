@@ -8,6 +8,7 @@ mod flood;
 mod folders;
 mod hostile;
 mod limits;
+mod many;
 mod priorities;
 mod raw;
 mod reach;
