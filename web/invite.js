@@ -1,27 +1,59 @@
-// The invite of a group: a line to paste, and the same as a picture for a camera.
+// The invite of a group: a line to paste, and the same as a picture for a camera; for those who decide also lines that let
+// people straight in.
 
 import { ask, run } from "./api.js";
-import { h, svg } from "./dom.js";
-import { copy, dialog, refusal } from "./ui.js";
+import { choice, count, field, h, svg, when } from "./dom.js";
+import { action, attempt, copy, dialog, refusal } from "./ui.js";
 
 /** Modules of light around a picture. */
 const QUIET = 4;
+const ASKS = "They paste this line here, or run `peerage up` with it, and ask to join; you or an admin accept them.";
+const COMES_IN = "Whoever has this line comes in without being asked. Send it to nobody else.";
 
-/** The dialog. */
-export async function invite(group) {
-  const content = h("div", {}, h("p", { class: "soft" }, "Making the line …"));
-  dialog(`Invite to ${group}`, () => [content]);
-  try {
-    const { link } = (await run("invite", { group })).items[0];
-    const line = h("textarea", { readonly: true, rows: 4, "aria-label": "Invite", onfocus: (event) => event.target.select() }, link);
-    const parts = [h("p", { class: "soft" }, "Send this line to whom you want to have in. They paste it, or run ", h("code", {}, "peerage up"), " with it; you accept them."), line];
+/** The dialog; `decides`: of an owner or admin. */
+export async function invite(group, decides) {
+  const line = h("div", {}, h("p", { class: "soft" }, "Making the line …"));
+  const show = async (link, explanation) => {
     const picture = await ask("qr", { text: link }).catch(() => null);
-    if (picture) parts.push(code(picture));
-    parts.push(h("div", { class: "row end" }, h("button", { type: "button", class: "main", onclick: () => copy(link) }, "Copy")));
-    content.replaceChildren(...parts);
+    line.replaceChildren(h("p", { class: "soft" }, explanation),
+      h("textarea", { readonly: true, rows: 4, "aria-label": "Invite", onfocus: (event) => event.target.select() }, link),
+      picture ? code(picture) : "", h("div", { class: "row end" }, h("button", { type: "button", class: "main", onclick: () => copy(link) }, "Copy")));
+  };
+  dialog(`Invite to ${group}`, () => [line, decides && approved(group, show)].filter(Boolean));
+  try {
+    await show((await run("invite", { group })).items[0].link, ASKS);
   } catch (error) {
-    content.replaceChildren(refusal(error));
+    line.replaceChildren(refusal(error));
   }
+}
+
+/** Lines that let people straight in: making, listing and withdrawing them. */
+function approved(group, show) {
+  const expires = choice("Good for", [["1d", "a day"], ["7d", "a week"], ["30d", "a month"]], { value: "7d" });
+  expires.input.value = "7d";
+  const uses = field("People", { type: "number", min: 1, value: 1, required: true });
+  const errors = h("div");
+  const list = h("ul", { class: "places", "aria-label": "Invites that let people in" });
+  const make = h("button", {}, "Make a line that lets people in");
+  const draw = async () => {
+    const entry = (i) => h("li", { class: "found" }, h("span", {}, `${i.used.length} of ${count(i.uses, "person")} in`, h("span", { class: "sub" }, ` · ${i.issuer} · ${i.state === "open" ? `until ${when(i.expires_ms)}` : i.state.replaceAll("_", " ")}`)),
+      i.state === "open" && action("Withdraw", async () => {
+        await run("withdraw_invite", { group, invite: i.id });
+        await draw();
+      }, errors, { "aria-label": `Withdraw the invite of ${i.issuer}`, class: "small" }));
+    list.replaceChildren(...(await run("invites", { group })).items.map(entry));
+  };
+  const form = h("form", { class: "part" }, h("h3", {}, "Without being asked"), h("div", { class: "row" }, expires.element, uses.element), h("div", { class: "row end" }, make), errors, list);
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    attempt(make, async () => {
+      const reply = await run("invite", { group, "pre-approved": true, expires: expires.input.value, uses: uses.input.value });
+      await show(reply.items[0].link, COMES_IN);
+      await draw();
+    }, errors);
+  });
+  draw().catch((error) => errors.replaceChildren(refusal(error)));
+  return form;
 }
 
 function code({ size, path }) {

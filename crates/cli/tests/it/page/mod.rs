@@ -126,9 +126,14 @@ fn from_account_to_finished_download() {
     ana.pictures("members");
     ana.press("Invite");
     ana.find("The same line as a picture for a camera", "svg");
+    ana.press("Make a line that lets people in");
+    ana.see("Whoever has this line comes in");
+    ana.see("0 of 1 person in");
     ana.pictures("invite");
     let line = ana.script("return document.querySelector('dialog textarea').value");
     assert!(line.as_str().unwrap().starts_with("peerage:"), "{line}");
+    ana.press("Withdraw the invite of ana");
+    ana.see("withdrawn");
     ana.press("Close");
     ana.press("Settings");
     ana.see("Peers connect to");
