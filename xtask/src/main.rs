@@ -1,6 +1,7 @@
 //! Project automation. `cargo xtask test` is the one command that decides whether a change may land.
 
 mod bench;
+mod dist;
 mod fuzz;
 mod packages;
 mod process;
@@ -34,6 +35,8 @@ enum Task {
     Storm(storm::Storm),
     /// Simulates trackers and clients under faults, seed by seed; or one swarm.
     Sim(sim::Sim),
+    /// Builds what is given away: program, completions, man pages, systemd units, Debian packages.
+    Dist(dist::Dist),
     /// Fuzzes one target for a while (needs a nightly toolchain and cargo-fuzz).
     Fuzz(fuzz::Fuzz),
 }
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Task::Bench(bench) => bench.run(),
         Task::Storm(storm) => storm.run(),
         Task::Sim(sim) => sim.run(),
+        Task::Dist(dist) => dist.run(),
         Task::Fuzz(fuzz) => fuzz.run(),
     };
     match result {

@@ -17,7 +17,7 @@ pub struct Package {
 const AXE: &str = "axe-core@4.14.1";
 
 /// What `cargo xtask test` wants to have.
-pub const FOR_TESTS: [Package; 4] = [
+pub const FOR_TESTS: [Package; 5] = [
     Package {
         program: "tcpdump",
         probe: "--version",
@@ -29,6 +29,12 @@ pub const FOR_TESTS: [Package; 4] = [
         probe: "--version",
         package: "strace",
         why: "the trace tests, which show that a write is on the disk before it is acknowledged",
+    },
+    Package {
+        program: "systemd-analyze",
+        probe: "--version",
+        package: "systemd",
+        why: "the check of the systemd units",
     },
     Package {
         program: "chromium",

@@ -47,6 +47,10 @@ enum Command {
     Drill(drill::Args),
     /// Trust the key that the trackers of a list show now
     Trust(commands::trust::Args),
+    /// Print a shell's completion script: peerage completions bash > ~/.local/share/bash-completion/completions/peerage
+    Completions(commands::completions::Args),
+    /// Write a man page for each command into a folder
+    Man(commands::man::Args),
 }
 
 fn main() -> ExitCode {
@@ -89,6 +93,8 @@ async fn run(matches: &clap::ArgMatches) -> anyhow::Result<ExitCode> {
         Command::Cluster(args) => commands::cluster::run(args).await,
         Command::Drill(args) => drill::run(args).await,
         Command::Trust(args) => commands::trust::run(args).await,
+        Command::Completions(args) => commands::completions::run(&args, program()),
+        Command::Man(args) => commands::man::run(&args, program()),
     }
 }
 

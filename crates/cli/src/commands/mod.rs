@@ -2,6 +2,8 @@
 
 pub mod client;
 pub mod cluster;
+pub mod completions;
+pub mod man;
 pub mod node;
 pub mod tracker;
 pub mod trust;

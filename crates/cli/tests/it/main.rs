@@ -16,6 +16,7 @@ mod limits;
 mod membership;
 mod node;
 mod operators;
+mod packaging;
 mod page;
 mod partition;
 mod reach;

@@ -1,0 +1,128 @@
+//! Completions, man pages and systemd units.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use peerage_local::command::SPECS;
+
+use crate::world::PROGRAM;
+
+fn run(program: &str, args: &[&str]) -> Output {
+    Command::new(program).args(args).env("LC_ALL", "C").output().unwrap()
+}
+
+fn script(shell: &str) -> String {
+    let output = run(PROGRAM, &["completions", shell]);
+    assert!(output.status.success(), "{shell}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What bash offers for the last of these words.
+fn offered(script: &Path, words: &[&str]) -> Vec<String> {
+    let line = format!(
+        "set -eu; source '{}'; COMP_WORDS=({}); COMP_CWORD={}; _peerage peerage '{}' '{}'; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+        script.display(),
+        words.join(" "),
+        words.len() - 1,
+        words[words.len() - 1],
+        words[words.len() - 2],
+    );
+    let output = run("bash", &["--norc", "-c", &line]);
+    assert!(output.status.success(), "{words:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn bash_completes_commands() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("peerage.bash");
+    fs::write(&path, script("bash")).unwrap();
+    let checked = run("bash", &["-n", path.to_str().unwrap()]);
+    assert!(checked.status.success() && checked.stderr.is_empty(), "{checked:?}");
+    assert_eq!(offered(&path, &["peerage", "create_g"]), ["create_group"]);
+    assert_eq!(offered(&path, &["peerage", "cluster", "st"]), ["status"]);
+    assert_eq!(offered(&path, &["peerage", "download_file", "--into"]), ["--into-existing"]);
+}
+
+#[test]
+fn every_shell_knows_every_command() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let script = script(shell);
+        for spec in SPECS.iter().filter(|spec| spec.is_remote()) {
+            assert!(script.contains(spec.name), "{shell} does not know `{}`", spec.name);
+        }
+    }
+    let output = run(PROGRAM, &["completions", "tcsh"]);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(2) && error.contains("possible values: bash"), "{error}");
+}
+
+#[test]
+fn every_command_has_a_man_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("man");
+    let output = run(PROGRAM, &["man", pages.to_str().unwrap()]);
+    assert!(output.status.success(), "{output:?}");
+    let ours = ["peerage", "peerage-up", "peerage-cluster-key-export", "peerage-get", "peerage-completions"];
+    let table = SPECS.iter().filter(|spec| spec.is_remote()).map(|spec| format!("peerage-{}", spec.name));
+    let has_man = Command::new("man").arg("--version").output().is_ok_and(|output| output.status.success());
+    for name in ours.iter().map(|&name| name.to_owned()).chain(table) {
+        let path = pages.join(format!("{name}.1"));
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
+        for part in [".TH ", ".SH NAME", ".SH SYNOPSIS", ".SH OPTIONS"] {
+            assert!(text.contains(part), "{name} has no `{part}`");
+        }
+        if has_man && ours.contains(&&*name) {
+            let shown =
+                run("man", &["--warnings=w", "-E", "UTF-8", "-P", "cat", "-l", path.to_str().unwrap()]);
+            assert!(shown.status.success() && shown.stderr.is_empty(), "{name}: {shown:?}");
+        }
+    }
+    if !has_man {
+        eprintln!("skipped: man is not installed, so the pages were looked at, not shown");
+    }
+}
+
+/// The units as they are, but for the program, which is not installed here.
+fn units(folder: &Path) -> Vec<(PathBuf, bool)> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging");
+    let all = [
+        ("peerage-tracker@.service", "peerage-tracker@1.service", false),
+        ("peerage.service", "peerage.service", false),
+        ("user/peerage.service", "user/peerage.service", true),
+    ];
+    fs::create_dir_all(folder.join("user")).unwrap();
+    all.map(|(from, to, user)| {
+        let text = fs::read_to_string(source.join(from)).unwrap();
+        let text = text.replace("/usr/bin/peerage", PROGRAM).replace("Documentation=man:", "#");
+        let path = folder.join(to);
+        fs::write(&path, text).unwrap();
+        (path, user)
+    })
+    .to_vec()
+}
+
+#[test]
+fn systemd_accepts_the_units() {
+    if Command::new("systemd-analyze").arg("--version").output().is_err() {
+        return eprintln!("skipped: systemd-analyze is not installed (Debian package `systemd`)");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for (path, user) in units(folder.path()) {
+        let path = path.to_str().unwrap();
+        let mut args = vec!["verify", "--man=no", "--recursive-errors=no"];
+        args.extend(user.then_some("--user"));
+        args.push(path);
+        let mut verify = Command::new("systemd-analyze");
+        let checked = verify.args(&args).env("XDG_RUNTIME_DIR", folder.path()).output().unwrap();
+        let said = String::from_utf8_lossy(&checked.stderr);
+        assert!(checked.status.success() && !said.contains("peerage"), "{path}: {said}");
+        if !user {
+            // From 0, sealed off, to 100: systemd's own services are mostly beyond 80.
+            let security = ["security", "--offline=yes", "--threshold=20", "--no-pager", path];
+            let checked = run("systemd-analyze", &security);
+            assert!(checked.status.success(), "{path}: {}", String::from_utf8_lossy(&checked.stdout));
+        }
+    }
+}
