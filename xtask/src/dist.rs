@@ -50,7 +50,8 @@ impl Dist {
         if out.exists() {
             fs::remove_dir_all(&out).with_context(|| format!("`{}`", out.display()))?;
         }
-        let built = root().join("target").join(if self.profile == "dev" { "debug" } else { &self.profile });
+        let built =
+            root().join("target").join(if self.profile == "dev" { "debug" } else { self.profile.as_str() });
         let program = out.join("bin/peerage");
         copy(&built.join("peerage"), &program)?;
         step("completions", || completions(&program, &out))?;
@@ -98,7 +99,7 @@ fn debian(out: &Path) -> Result<()> {
         let page = page?;
         copy(&page.path(), &node.join("usr/share/man/man1").join(page.file_name()))?;
     }
-    for (units, package) in [(&NODE_UNITS[..], &node), (&TRACKER_UNITS, &tracker)] {
+    for (units, package) in [(&NODE_UNITS[..], &node), (&TRACKER_UNITS[..], &tracker)] {
         for (from, place) in units {
             copy(&root().join("packaging").join(from), &package.join(place))?;
         }

@@ -22,7 +22,7 @@ pub struct Args {
     /// Keep the database in this folder instead of the one of this user
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Listen here instead of where the list says
+    /// Listen here instead of where the list says; with no list yet, one is made that names this address
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
     /// New accounts need the code in this file; give all trackers of the list the same
@@ -44,6 +44,9 @@ fn metrics_address(given: &str) -> Result<SocketAddr, String> {
 /// Runs until `quit` on stdin, Ctrl-C or SIGTERM; `reload` on stdin or SIGHUP reads the list again at once. The end of
 /// stdin does not end it, unless its terminal is gone.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    if let (Some(listen), 1) = (args.listen, args.number) {
+        first_list(&args.list, listen)?;
+    }
     let list = args.list.clone();
     let config = TrackerConfig {
         data: args.data,
@@ -59,6 +62,22 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
             eprintln!("error: {error}");
             Ok(ExitCode::from(exit_code(&error)))
         }
+    }
+}
+
+/// Makes the list of a first tracker, if there is none and the address is one that members can dial.
+fn first_list(list: &std::path::Path, listen: SocketAddr) -> anyhow::Result<()> {
+    if listen.ip().is_unspecified() || listen.port() == 0 {
+        return Ok(());
+    }
+    match std::fs::File::create_new(list) {
+        Ok(mut file) => {
+            writeln!(file, "{listen}")?;
+            say(&format!("made the list `{}`\n", list.display()));
+            Ok(())
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => anyhow::bail!("cannot make the tracker list `{}`: {error}", list.display()),
     }
 }
 
@@ -106,7 +125,7 @@ fn exit_code(error: &TrackerError) -> u8 {
 
 fn announce(started: &Started, list: &std::path::Path) {
     let text = format!(
-        "tracker {} listens on {} (cluster {}, {} in the list)\nhint: `quit` closes it, `reload` reads the list again; next: peerage client 127.0.0.1:7600 {}\n",
+        "tracker {} listens on {} (cluster {}, {} in the list)\nhint: `quit` closes it, `reload` reads the list again; next, in another terminal: peerage up --trackers {} --new-user <user_id>\n",
         started.tracker.tag(),
         started.addr,
         started.cluster.tag(),

@@ -10,6 +10,7 @@ mod double;
 mod durable;
 mod failover;
 mod folders;
+mod guide;
 mod hostile;
 mod invites;
 mod limits;

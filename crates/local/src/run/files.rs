@@ -91,10 +91,11 @@ pub(super) async fn upload(
     hashed: HashReport,
 ) -> Result<Done, Refusal> {
     let reply = node.upload_file(path, group, hashed).await?;
-    let again = if reply.joined_existing { "you are one more sharer of it; " } else { "" };
-    Ok(Done::say("File shared successfully")
-        .note(reply.skipped)
-        .next(format!("{again}others: download_file {group} {} <destination_path>", quote(&reply.name))))
+    let again = if reply.joined_existing { "; you are one more sharer of it" } else { "" };
+    Ok(Done::say("File shared successfully").note(reply.skipped).next(format!(
+        "invite {group}; who is in: download_file {group} {} <destination_path>{again}",
+        quote(&reply.name)
+    )))
 }
 
 pub(super) async fn stop_share(node: &Node, group: &GroupRef, file: &str) -> Result<Done, Refusal> {

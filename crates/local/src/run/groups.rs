@@ -41,7 +41,7 @@ pub(super) async fn invite(
     };
     let done = Done { items: Some(vec![Item::new(link, None, &object)]), ..Done::say("Invite created") };
     Ok(match made {
-        None => done.next("send it to them; they run `peerage up <invite>`, or `join <invite>`, and you accept"),
+        None => done.next("send it to them; they run `peerage up <invite> --new-user <user_id>`, or `join <invite>`, and you accept"),
         Some(made) => done.next(format!(
             "whoever has it comes in: send it to nobody else; they run `peerage up <invite>`, or `join <invite>`; \
              `withdraw_invite {group} {}` ends it",
@@ -128,7 +128,8 @@ pub(super) async fn list_requests(node: &Node, group: &GroupRef) -> Result<Done,
 
 pub(super) async fn accept(node: &Node, group: &GroupRef, user: &UserRef) -> Result<Done, Refusal> {
     node.accept_request(group, user).await?;
-    Ok(Done::say("User accepted").next(format!("list_members {group}")))
+    Ok(Done::say("User accepted")
+        .next(format!("download_file {group} <file_name> <destination_path> works for {user} now")))
 }
 
 pub(super) async fn reject(node: &Node, group: &GroupRef, user: &UserRef) -> Result<Done, Refusal> {

@@ -89,8 +89,18 @@ fn print(reply: &Reply, json: bool) {
         }
         (None, _) => println!("{}", reply.message),
     }
-    for hint in [&reply.hint, &reply.next].into_iter().flatten() {
+    let next = reply.next.as_deref().map(as_subcommand);
+    for hint in [&reply.hint, &next].into_iter().flatten() {
         eprintln!("hint: {hint}");
+    }
+}
+
+/// A next step that begins with a command, as it is typed outside the shell: passwords are asked for there.
+fn as_subcommand(next: &str) -> String {
+    let word = next.split_whitespace().next().unwrap_or_default();
+    match Spec::find(word) {
+        Some(spec) if spec.is_remote() => format!("peerage {}", next.replace(" <passwd>", "")),
+        _ => next.to_owned(),
     }
 }
 

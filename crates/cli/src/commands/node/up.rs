@@ -103,7 +103,13 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         false => println!("Peerage is running: http://{}/", server.running().api),
     }
     match login {
-        Some(login) => login.run(&node, args.invite).await,
+        Some(login) => {
+            let (user, new) = (login.user.clone(), login.new);
+            let group = args.invite.as_ref().map(|invite| invite.name.to_string());
+            if login.run(&node, args.invite).await && (new || group.is_some()) {
+                say_next(&user, group.as_deref());
+            }
+        }
         None => {
             eprintln!("hint: open that address, or: peerage create_user <user_id>; `peerage down` ends it");
         }
@@ -144,8 +150,8 @@ impl Login {
         Ok(Some(Self { user: user.clone(), password, new }))
     }
 
-    /// As if the commands had been typed; each says what came of it, and the node goes on.
-    async fn run(self, node: &Arc<Node>, invite: Option<Invite>) {
+    /// As if the commands had been typed; each says what came of it, and the node goes on. Whether all worked.
+    async fn run(self, node: &Arc<Node>, invite: Option<Invite>) -> bool {
         let code = std::env::var("PEERAGE_REGISTRATION_CODE").ok();
         let account = [("user", Some(self.user)), ("password", Some(self.password))];
         let create = account.clone().into_iter().chain([("code", code)]).collect::<Vec<_>>();
@@ -155,14 +161,30 @@ impl Login {
         }
         steps.extend(invite.map(|invite| ("join", vec![("invite", Some(invite.to_string()))])));
         for (name, args) in steps {
-            let Some(spec) = Spec::find(name) else { return };
+            let Some(spec) = Spec::find(name) else { return false };
             let args = args.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.into())));
             let parsed = from_object(spec, &args.collect()).map(Some);
             match peerage_local::run(node, parsed, Arc::new(|_| {})).await {
                 Some(outcome @ Ok(_)) => eprintln!("{name}: {}", plain(&outcome)),
-                Some(outcome @ Err(_)) => return eprintln!("error: {name}: {}", plain(&outcome)),
-                None => return,
+                Some(outcome @ Err(_)) => {
+                    eprintln!("error: {name}: {}", plain(&outcome));
+                    return false;
+                }
+                None => return false,
             }
+        }
+        true
+    }
+}
+
+/// What people usually do next, in another terminal: this one belongs to the node.
+fn say_next(user: &str, asked: Option<&str>) {
+    match asked {
+        Some(group) => eprintln!(
+            "hint: its owner runs: peerage accept_request {group} {user}; then in another terminal: peerage list_files {group}"
+        ),
+        None => {
+            eprintln!("hint: in another terminal: peerage create_group <group_id>, or peerage join <invite>")
         }
     }
 }
