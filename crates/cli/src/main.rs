@@ -33,6 +33,8 @@ enum Command {
     Up(Box<commands::node::up::Args>),
     /// Tell who is logged in at the running node, and where its page is
     Status(commands::node::status::Args),
+    /// Look for what keeps this machine from working: folder, disk, trackers, their key and clock; a fix for each
+    Doctor(commands::node::doctor::Args),
     /// End the running node
     Down(commands::node::down::Args),
     /// Run a tracker; `quit` on stdin closes it
@@ -86,6 +88,7 @@ async fn run(matches: &clap::ArgMatches) -> anyhow::Result<ExitCode> {
     match Cli::from_arg_matches(matches)?.command {
         Command::Up(args) => commands::node::up::run(*args).await,
         Command::Status(args) => commands::node::status::run(args).await,
+        Command::Doctor(args) => commands::node::doctor::run(args).await,
         Command::Down(args) => commands::node::down::run(args).await,
         Command::Tracker(args) => commands::tracker::run(args).await,
         Command::Client(args) => commands::client::run(args).await,

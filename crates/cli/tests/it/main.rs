@@ -6,6 +6,7 @@ mod accounts;
 mod capture;
 mod command_line;
 mod demo;
+mod doctor;
 mod double;
 mod durable;
 mod failover;

@@ -11,7 +11,7 @@ use peerage_link::tls::{ALPN_H2, ExpectedKey, client_config};
 use peerage_types::{ClusterId, PublicKey};
 
 use super::Refusal;
-use super::folder::DataRoot;
+use super::folder::{DataRoot, FolderError};
 use super::pin::KnownClusters;
 use super::trackers::{Trackers, TrackersError};
 
@@ -93,6 +93,15 @@ pub(crate) fn refusal(error: TrackersError, list: &Path) -> Refusal {
         ErrorCode::OwnerMustHandOver => Refusal::OwnerStays,
         _ => Refusal::Limit { message: error.message, hint: error.hint },
     }
+}
+
+/// The key that this machine trusts for the trackers of a list; `None` before the first contact.
+///
+/// # Errors
+/// When the data folder cannot be read.
+pub fn trusted_key(list: &TrackerList, data: &Path) -> Result<Option<PublicKey>, FolderError> {
+    let known = KnownClusters::load(&DataRoot::resolve(Some(data))?)?;
+    Ok(list.pin.or_else(|| known.key_of(list)))
 }
 
 /// What `peerage trust` did.

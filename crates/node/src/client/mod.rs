@@ -48,7 +48,7 @@ mod unlock;
 mod usernames;
 
 pub use crate::engine::{RATE_MIN, Rates, Scrubbed};
-pub use cluster::{StartError, Trusted, trust};
+pub use cluster::{StartError, Trusted, trust, trusted_key};
 pub use commands::download_file::DownloadOptions;
 pub use commands::invite::{InviteLine, InviteTerms, Joined};
 pub use commands::limits::{LimitChange, LimitLine};

@@ -1,5 +1,6 @@
 //! The node of this machine: starting and ending it, and the shell's commands through it.
 
+pub mod doctor;
 pub mod down;
 pub mod member;
 mod secrets;
