@@ -164,7 +164,9 @@ mod tests {
     fn completes_by_argument() {
         check(
             "list_",
-            expect!["0 list_devices|list_groups|list_members|list_requests|list_files|list_peers"],
+            expect![
+                "0 list_devices|list_groups|list_members|list_requests|list_files|list_folder|list_peers"
+            ],
         );
         check("join_group f", expect!["11 films|fonts"]);
         check("stop_share films ", expect!["17 films one.mkv|two.mkv"]);

@@ -208,7 +208,7 @@ async fn tracker(entry: &TrackerEntry, key: Option<PublicKey>, list: &Path) -> V
     let tls = tls::client_config(None, expected, &[tls::ALPN_H2]);
     let away = |why: String| {
         let what = format!("No way to a tracker: {why}.");
-        let fix = "look at your network; if others reach it, ask whoever runs it, else they start it again";
+        let fix = "look at your network; if that is fine, ask whoever runs the tracker to start it";
         vec![Finding::bad("tracker", what, fix)]
     };
     let conn = match TrackerConn::connect(entry, tls, ANSWER_MAX).await {
