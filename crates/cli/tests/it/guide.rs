@@ -39,7 +39,7 @@ fn steps(text: &str) -> Vec<Step> {
             (Some(info), None, _) => person = Some(info.strip_prefix("console ").map(str::to_owned)),
             (Some(_), Some(_), _) => person = None,
             (None, Some(Some(person)), Some(command)) => {
-                steps.push(Step { person: person.clone(), command: command.to_owned(), shown: Vec::new() })
+                steps.push(Step { person: person.clone(), command: command.to_owned(), shown: Vec::new() });
             }
             (None, Some(Some(_)), None) => steps.last_mut().unwrap().shown.push(line.to_owned()),
             _ => {}

@@ -184,7 +184,7 @@ fn say_next(user: &str, asked: Option<&str>) {
             "hint: its owner runs: peerage accept_request {group} {user}; then in another terminal: peerage list_files {group}"
         ),
         None => {
-            eprintln!("hint: in another terminal: peerage create_group <group_id>, or peerage join <invite>")
+            eprintln!("hint: in another terminal: peerage create_group <group_id>, or peerage join <invite>");
         }
     }
 }
