@@ -181,7 +181,7 @@ impl Login {
 fn say_next(user: &str, asked: Option<&str>) {
     match asked {
         Some(group) => eprintln!(
-            "hint: its owner runs: peerage accept_request {group} {user}; then in another terminal: peerage list_files {group}"
+            "hint: in another terminal: peerage list_files {group}; if the request waits, its owner runs: peerage accept_request {group} {user}"
         ),
         None => {
             eprintln!("hint: in another terminal: peerage create_group <group_id>, or peerage join <invite>");
