@@ -253,10 +253,10 @@ mod tests {
         };
         let waiting = DownloadLine { note: Some("waiting for a sharer".into()), ..running.clone() };
         expect![[r#"
-            [D] [g1] a b.iso 42.5% 1.50 KiB/s
+            [D] [g1] a b.iso 42.5% 1.50 KiB/s 3 of 12 files
             [C] [g1] a b.iso
-            [D] [g1] a b.iso 42.5% 1.50 KiB/s (waiting for a sharer)
-            {"command":"x","ok":true,"message":"3 entrys","items":[{"bytes_done":42,"bytes_per_second":1536,"bytes_total":100,"group":"g1","name":"a b.iso","note":null,"path":"/d/a b.iso","peers":2,"percent":42.5,"seconds":1.5,"sources":[{"bytes":40,"user":"ada"},{"bytes":2,"user":"ben"}],"state":"D"},{"bytes_done":100,"bytes_per_second":0,"bytes_total":100,"group":"g1","name":"a b.iso","note":null,"path":"/d/a b.iso","peers":2,"percent":100.0,"seconds":1.5,"sources":[{"bytes":40,"user":"ada"},{"bytes":2,"user":"ben"}],"state":"C"},{"bytes_done":42,"bytes_per_second":1536,"bytes_total":100,"group":"g1","name":"a b.iso","note":"waiting for a sharer","path":"/d/a b.iso","peers":2,"percent":42.5,"seconds":1.5,"sources":[{"bytes":40,"user":"ada"},{"bytes":2,"user":"ben"}],"state":"D"}]}"#]]
+            [D] [g1] a b.iso 42.5% 1.50 KiB/s 3 of 12 files (waiting for a sharer)
+            {"command":"x","ok":true,"message":"3 entrys","items":[{"bytes_done":42,"bytes_per_second":1536,"bytes_total":100,"files":12,"files_selected":3,"group":"g1","name":"a b.iso","note":null,"path":"/d/a b.iso","peers":2,"percent":42.5,"seconds":1.5,"sources":[{"bytes":40,"user":"ada"},{"bytes":2,"user":"ben"}],"state":"D"},{"bytes_done":100,"bytes_per_second":0,"bytes_total":100,"files":12,"files_selected":3,"group":"g1","name":"a b.iso","note":null,"path":"/d/a b.iso","peers":2,"percent":100.0,"seconds":1.5,"sources":[{"bytes":40,"user":"ada"},{"bytes":2,"user":"ben"}],"state":"C"},{"bytes_done":42,"bytes_per_second":1536,"bytes_total":100,"files":12,"files_selected":3,"group":"g1","name":"a b.iso","note":"waiting for a sharer","path":"/d/a b.iso","peers":2,"percent":42.5,"seconds":1.5,"sources":[{"bytes":40,"user":"ada"},{"bytes":2,"user":"ben"}],"state":"D"}]}"#]]
         .assert_eq(&both([running, complete, waiting].iter().map(download_item).collect()));
     }
 
