@@ -12,11 +12,22 @@ use super::ours;
 pub enum Kind {
     Peerage,
     Bare,
-    Libtorrent { content: Content, tuned: bool },
+    Libtorrent { content: Content, setup: Setup },
     Aria2 { tuned: bool },
     Rqbit,
     Transmission { tuned: bool },
     Sendme,
+}
+
+/// How libtorrent is set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Setup {
+    /// At its best, as far as we know.
+    Tuned,
+    /// Its defaults, but for uTP.
+    Tcp,
+    /// Its defaults.
+    Stock,
 }
 
 /// One line of the table.
@@ -32,26 +43,34 @@ pub struct Entry {
 
 const LIBTORRENT_TUNED: &str = "pread backend, 8 MiB send buffer, 1,500 requests, 256 MiB of queued disk bytes, TCP only, \
     no encryption, have_pieces + no_verify_files, malloc that keeps its memory";
-const LIBTORRENT_STOCK: &str = "defaults over TCP, seed_mode";
+const LIBTORRENT_TCP: &str = "defaults without uTP, seed_mode";
+const LIBTORRENT_STOCK: &str = "defaults, so uTP where it can, seed_mode";
 
-const fn libtorrent(content: Content, tuned: bool) -> Entry {
+const fn libtorrent(content: Content, setup: Setup) -> Entry {
     Entry {
         program: "libtorrent",
-        kind: Kind::Libtorrent { content, tuned },
-        content: match (content, tuned) {
-            (Content::V1, true) => "v1, plaintext",
-            (Content::V2, true) => "v2, plaintext",
-            (Content::Hybrid, true) => "hybrid, plaintext",
-            (Content::V1, false) => "v1, RC4 if asked",
-            (Content::V2, false) => "v2, RC4 if asked",
-            (Content::Hybrid, false) => "hybrid, RC4 if asked",
+        kind: Kind::Libtorrent { content, setup },
+        content: match (content, setup) {
+            (Content::V1, Setup::Tuned) => "v1, plaintext",
+            (Content::V2, Setup::Tuned) => "v2, plaintext",
+            (Content::Hybrid, Setup::Tuned) => "hybrid, plaintext",
+            (Content::V1, Setup::Tcp) => "v1, TCP",
+            (Content::V2, Setup::Tcp) => "v2, TCP",
+            (Content::Hybrid, Setup::Tcp) => "hybrid, TCP",
+            (Content::V1, Setup::Stock) => "v1, uTP",
+            (Content::V2, Setup::Stock) => "v2, uTP",
+            (Content::Hybrid, Setup::Stock) => "hybrid, uTP",
         },
-        settings: if tuned { LIBTORRENT_TUNED } else { LIBTORRENT_STOCK },
+        settings: match setup {
+            Setup::Tuned => LIBTORRENT_TUNED,
+            Setup::Tcp => LIBTORRENT_TCP,
+            Setup::Stock => LIBTORRENT_STOCK,
+        },
     }
 }
 
 /// In the order in which they run: who is compared most stands closest.
-pub const ENTRIES: [Entry; 12] = [
+pub const ENTRIES: [Entry; 13] = [
     Entry {
         program: "bare",
         kind: Kind::Bare,
@@ -59,11 +78,12 @@ pub const ENTRIES: [Entry; 12] = [
         settings: "TLS + SHA-256 + pwrite, two threads",
     },
     Entry { program: "peerage", kind: Kind::Peerage, content: "hybrid, TLS 1.3", settings: "defaults" },
-    libtorrent(Content::V1, true),
-    libtorrent(Content::Hybrid, true),
-    libtorrent(Content::V2, true),
-    libtorrent(Content::V1, false),
-    libtorrent(Content::Hybrid, false),
+    libtorrent(Content::V1, Setup::Tuned),
+    libtorrent(Content::Hybrid, Setup::Tuned),
+    libtorrent(Content::V2, Setup::Tuned),
+    libtorrent(Content::V1, Setup::Tcp),
+    libtorrent(Content::Hybrid, Setup::Tcp),
+    libtorrent(Content::V1, Setup::Stock),
     Entry {
         program: "rqbit",
         kind: Kind::Rqbit,
@@ -86,7 +106,8 @@ pub const ENTRIES: [Entry; 12] = [
         program: "transmission",
         kind: Kind::Transmission { tuned: true },
         content: "v1, plaintext",
-        settings: "64 MiB cache, no encryption, no preallocation, TCP only",
+        settings: "64 MiB cache, no encryption, no preallocation, TCP only, an address for each: it fills its requests, at \
+            most 512 of 16 KiB, twice a second",
     },
     Entry {
         program: "sendme",
@@ -101,7 +122,7 @@ impl Entry {
     pub fn is_tuned(&self) -> bool {
         !matches!(
             self.kind,
-            Kind::Libtorrent { tuned: false, .. }
+            Kind::Libtorrent { setup: Setup::Tcp | Setup::Stock, .. }
                 | Kind::Aria2 { tuned: false }
                 | Kind::Transmission { tuned: false }
         )
@@ -121,7 +142,7 @@ impl Entry {
         let figures = match self.kind {
             Kind::Peerage => ours::peerage(&programs.peerage(), files),
             Kind::Bare => ours::bare(&programs.load(), files),
-            Kind::Libtorrent { content, tuned } => others.libtorrent(files, content, tuned),
+            Kind::Libtorrent { content, setup } => others.libtorrent(files, content, setup),
             Kind::Aria2 { tuned } => others.aria2(files, tuned),
             Kind::Rqbit => others.rqbit(files),
             Kind::Transmission { tuned } => others.transmission(files, tuned),

@@ -25,11 +25,12 @@ def session(job):
     settings = {
         "listen_interfaces": "127.0.0.1:%d" % job["port"],
         "enable_dht": False, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False,
-        "enable_incoming_utp": False, "enable_outgoing_utp": False,
         "allow_multiple_connections_per_ip": True,
         "alert_mask": lt.alert.category_t.status_notification | lt.alert.category_t.storage_notification
         | lt.alert.category_t.error_notification,
     }
+    if not job["utp"]:
+        settings.update({"enable_incoming_utp": False, "enable_outgoing_utp": False})
     if job["tuned"]:
         settings.update({
             "send_buffer_watermark": 8 * 1024 * 1024,

@@ -19,8 +19,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 use self::entries::{ENTRIES, Entry};
 use self::install::Programs;
 use self::meter::{Files, MIB, Shape, pseudo_random_file};
-use self::others::Others;
+use self::others::{GivenUp, Others};
 use self::place::StaticTracker;
+use self::program::PATIENCE;
 use self::report::{Report, Row};
 use crate::process;
 
@@ -42,7 +43,7 @@ pub struct Peers {
     /// Where the files are made; memory-backed keeps the disk out of the figures.
     #[arg(long, default_value = "/dev/shm")]
     folder: PathBuf,
-    /// One JSON object on stdout instead of a table.
+    /// One JSON object on stdout; the table goes to stderr.
     #[arg(long)]
     json: bool,
 }
@@ -63,9 +64,13 @@ impl Peers {
             }
         }
         let report = self.measure(&programs)?;
+        let text = format!("{}\n{}", report.table(), report.verdicts());
         match self.json {
-            true => println!("{}", report.json()),
-            false => println!("{}\n{}", report.table(), report.verdicts()),
+            true => {
+                eprintln!("{text}");
+                println!("{}", report.json());
+            }
+            false => println!("{text}"),
         }
         Ok(())
     }
@@ -119,11 +124,17 @@ impl Peers {
             let mut rows: Vec<Row> = ENTRIES
                 .iter()
                 .filter(fitting)
-                .map(|entry| Row { entry: *entry, shape, runs: Vec::new(), failed: missing(programs, entry) })
+                .map(|entry| Row {
+                    entry: *entry,
+                    shape,
+                    runs: Vec::new(),
+                    failed: missing(programs, entry),
+                    below: None,
+                })
                 .collect();
             // Round by round, so that what the machine does meanwhile hits everybody alike.
             for round in 1..=if self.quick { 1 } else { self.runs } {
-                for row in rows.iter_mut().filter(|row| row.failed.is_none()) {
+                for row in rows.iter_mut().filter(|row| row.failed.is_none() && !row.is_slow()) {
                     self.once(round, row, programs, &others, &files)?;
                 }
             }
@@ -151,6 +162,8 @@ impl Peers {
             Err(error) => {
                 eprintln!("{who}: {error:#}");
                 row.failed = Some(format!("{error:#}"));
+                let given_up = error.is::<GivenUp>();
+                row.below = given_up.then(|| row.shape.gib() / PATIENCE.as_secs_f64());
                 // What it has left behind must not be in the way of the others.
                 fs::remove_dir_all(&files.folder)?;
                 fs::create_dir_all(&files.folder)?;
@@ -162,7 +175,7 @@ impl Peers {
     fn conditions(&self, control: &str) -> String {
         format!(
             "loopback, files in {}, memory warmed before each run, pieces of {} KiB (Peerage: its own choice); {control}; \
-             medians of {} runs, all programs in turn",
+             medians of {} runs, all programs in turn, those that need more than 20 s once",
             self.folder.display(),
             others::PIECE_BYTES / 1024,
             if self.quick { 1 } else { self.runs },

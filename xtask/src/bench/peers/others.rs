@@ -10,10 +10,11 @@ use anyhow::{Context as _, Result};
 use peerage_drive::free_addresses;
 use serde_json::json;
 
+use super::entries::Setup;
 use super::install::{self, Programs};
-use super::meter::{Figures, Files, Meter};
+use super::meter::{Figures, Files, MIB, Meter};
 use super::place::{self, StaticTracker};
-use super::program::{Program, wait_over, wait_until};
+use super::program::{PATIENCE, Program, TimedOut, wait_over, wait_until};
 
 /// Bytes of a piece in the torrents of all others.
 pub const PIECE_BYTES: u32 = 1024 * 1024;
@@ -68,16 +69,16 @@ impl Others<'_> {
         Ok(())
     }
 
-    pub fn libtorrent(&self, files: &Files, content: Content, tuned: bool) -> Result<Figures> {
+    pub fn libtorrent(&self, files: &Files, content: Content, setup: Setup) -> Result<Figures> {
         let script = self.script()?;
         let start = |make: &str, folder: &Path, own: &Path, port: u16, peers: &[u16]| {
             let job = json!({
-                "make": make, "tuned": tuned, "port": port, "peers": peers, "folder": folder,
+                "make": make, "tuned": setup == Setup::Tuned, "utp": setup == Setup::Stock, "port": port, "peers": peers, "folder": folder,
                 "torrent": self.torrent(files, content),
             });
             let mut command = Command::new(self.programs.python());
             command.arg(&script).arg(job.to_string());
-            if tuned {
+            if setup == Setup::Tuned {
                 // Freed memory stays with the process.
                 let keep = "33554432";
                 command.env("MALLOC_TRIM_THRESHOLD_", "1073741824").env("MALLOC_MMAP_THRESHOLD_", keep);
@@ -104,7 +105,7 @@ impl Others<'_> {
             leecher.tell("go")?;
         }
         for leecher in &leechers {
-            leecher.expect("done")?;
+            leecher.expect("done").map_err(|error| unfinished(files, error))?;
         }
         end(meter, Instant::now(), &mut seeders, &mut leechers)
     }
@@ -175,7 +176,7 @@ impl Others<'_> {
             let folder = files.leecher(index)?;
             leechers.push(start(&folder, &folder, at, &["-e", "--initial-peers", &peers])?);
         }
-        let ended = wait_over(&mut leechers)?;
+        let ended = wait_over(&mut leechers).map_err(|error| unfinished(files, error))?;
         end(meter, ended, &mut seeders, &mut leechers)
     }
 
@@ -251,7 +252,7 @@ impl Others<'_> {
             command.arg("receive").args(alone).arg(&ticket);
             leechers.push(Program::start(&mut command, &files.leecher(index)?)?);
         }
-        let ended = wait_over(&mut leechers)?;
+        let ended = wait_over(&mut leechers).map_err(|error| unfinished(files, error))?;
         end(meter, ended, &mut seeders, &mut leechers)
     }
 }
@@ -274,8 +275,42 @@ fn wait_done(files: &Files, otherwise: &str, leechers: &mut [Program]) -> Result
             leecher.usage();
         }
         marks.iter().all(|mark| mark.exists())
-    })?;
+    })
+    .map_err(|error| unfinished(files, error))?;
     Ok(Instant::now())
+}
+
+/// Says how far the leechers had come, if it is only that time was up.
+fn unfinished(files: &Files, error: anyhow::Error) -> anyhow::Error {
+    if !error.is::<TimedOut>() {
+        return error;
+    }
+    let bytes = (0..files.shape.leechers).filter_map(|index| allocated(&files.leecher(index).ok()?));
+    let (mib, all) = (bytes.sum::<u64>() / MIB, files.shape.bytes / MIB * files.shape.leechers as u64);
+    GivenUp(format!("{mib} of {all} MiB after {} s, then given up", PATIENCE.as_secs())).into()
+}
+
+/// A transfer that took longer than [`PATIENCE`].
+#[derive(Debug)]
+pub struct GivenUp(String);
+
+impl std::fmt::Display for GivenUp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+impl std::error::Error for GivenUp {}
+
+/// Bytes below a folder that take up room.
+fn allocated(folder: &Path) -> Option<u64> {
+    use std::os::unix::fs::MetadataExt as _;
+    let entries = fs::read_dir(folder).ok()?.flatten();
+    let bytes = entries.filter_map(|entry| {
+        let meta = entry.metadata().ok()?;
+        if meta.is_dir() { allocated(&entry.path()) } else { Some(meta.blocks() * 512) }
+    });
+    Some(bytes.sum())
 }
 
 fn ports(files: &Files) -> Result<Vec<u16>> {

@@ -16,6 +16,18 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// How often a process that should end is looked at.
 const POLL: Duration = Duration::from_millis(10);
 
+/// Nothing happened within [`PATIENCE`].
+#[derive(Debug)]
+pub struct TimedOut(pub String);
+
+impl std::fmt::Display for TimedOut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+impl std::error::Error for TimedOut {}
+
 /// One process; ended when it is dropped.
 pub struct Program {
     child: Child,
@@ -61,7 +73,7 @@ impl Program {
                     }
                 }
                 Err(RecvTimeoutError::Disconnected) => bail!("{} has ended too early", self.name),
-                Err(RecvTimeoutError::Timeout) => bail!("{} says nothing", self.name),
+                Err(RecvTimeoutError::Timeout) => bail!(TimedOut(format!("{} says nothing", self.name))),
             }
         }
     }
@@ -106,7 +118,7 @@ pub fn wait_over(programs: &mut [Program]) -> Result<Instant> {
         if programs.iter().all(Program::is_over) {
             return Ok(Instant::now());
         }
-        ensure!(Instant::now() < deadline, "{} does not end", programs[0].name);
+        ensure!(Instant::now() < deadline, TimedOut(format!("{} does not end", programs[0].name)));
         for program in programs.iter_mut() {
             program.usage();
         }
@@ -118,7 +130,7 @@ pub fn wait_over(programs: &mut [Program]) -> Result<Instant> {
 pub fn wait_until(what: &str, mut ready: impl FnMut() -> bool) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     while !ready() {
-        ensure!(Instant::now() < deadline, "{what}");
+        ensure!(Instant::now() < deadline, TimedOut(what.to_owned()));
         pause(POLL);
     }
     Ok(())

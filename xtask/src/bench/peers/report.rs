@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::entries::{ENTRIES, Entry, Kind};
+use super::entries::{ENTRIES, Entry, Kind, Setup};
 use super::meter::{Figures, Shape};
 use super::others::Content;
 
@@ -13,9 +13,19 @@ pub struct Row {
     pub runs: Vec<Figures>,
     /// Why it could not be measured.
     pub failed: Option<String>,
+    /// It was given up: it is slower than this, GiB/s.
+    pub below: Option<f64>,
 }
 
+/// A run of a program that took longer than this is its only one: it is far behind, and the others wait.
+const SLOW_SECONDS: f64 = 20.0;
+
 impl Row {
+    /// Whether one run says enough.
+    pub fn is_slow(&self) -> bool {
+        self.runs.last().is_some_and(|run| self.shape.gib() / run.gib_per_second > SLOW_SECONDS)
+    }
+
     /// Each figure's own median.
     pub fn median(&self) -> Option<Figures> {
         let of = |figure: fn(&Figures) -> f64| {
@@ -59,6 +69,12 @@ impl Report {
         row.median()
     }
 
+    /// What a program is slower than that was given up.
+    fn below(&self, shape: &str, kind: Kind) -> Option<f64> {
+        let row = self.rows.iter().find(|row| row.shape.name() == shape && row.entry.kind == kind)?;
+        row.below
+    }
+
     /// Other programs than our own.
     fn others(&self, shape: &str) -> impl Iterator<Item = (&Row, Figures)> {
         let ours = |row: &&Row| matches!(row.entry.kind, Kind::Peerage | Kind::Bare);
@@ -75,6 +91,7 @@ impl Report {
                 shapes.push(row.shape);
             }
         }
+        let most = self.rows.iter().map(|row| row.runs.len()).max().unwrap_or(0);
         for shape in shapes {
             let name = shape.name();
             let own = self.row(&name, Kind::Peerage).map(|own| own.gib_per_second);
@@ -91,16 +108,20 @@ impl Report {
             for row in self.rows.iter().filter(|row| row.shape == shape) {
                 text += &match row.median() {
                     Some(f) => format!(
-                        "{:<18} {:<22} {:>6.3} {:>9}   {:>22} {:>15}\n",
+                        "{:<18} {:<22} {:>6.3} {:>9}   {:>22} {:>15}{}\n",
                         row.name(),
                         row.entry.content,
                         f.gib_per_second,
                         own.map_or("-".to_owned(), |own| format!("{:.2}", own / f.gib_per_second)),
                         format!("{:.2} + {:.2} = {:.2}", f.seeders_cpu, f.leechers_cpu, f.cpu()),
                         format!("{:.0} / {:.0}", f.seeder_peak_mib, f.leecher_peak_mib),
+                        match row.runs.len() {
+                            runs if runs < most => format!("   runs: {runs}"),
+                            _ => String::new(),
+                        },
                     ),
                     None => format!(
-                        "{:<18} {:<22} not measured: {}\n",
+                        "{:<18} {:<22} no figure: {}\n",
                         row.name(),
                         row.entry.content,
                         row.failed.as_deref().unwrap_or("not asked for")
@@ -130,6 +151,7 @@ impl Report {
                 "program": row.name(), "content": row.entry.content, "settings": row.entry.settings,
                 "seeders": row.shape.seeders, "leechers": row.shape.leechers, "bytes": row.shape.bytes,
                 "runs": row.runs.len(), "median": median, "failed": row.failed,
+                "gib_per_second_below": row.below,
             })
         });
         let aims = self
@@ -159,19 +181,30 @@ impl Report {
             1.05,
             "x",
         ));
-        let hybrid = Kind::Libtorrent { content: Content::Hybrid, tuned: true };
+        let hybrid = Kind::Libtorrent { content: Content::Hybrid, setup: Setup::Tuned };
         let what = "1 -> 1: at least 1.9 x tuned libtorrent on hybrid content".to_owned();
         aims.push(Aim::least(what, ratio(self.row(one, hybrid)), 1.9, "x"));
-        let stock = Kind::Libtorrent { content: Content::V1, tuned: false };
+        let stock = |setup| Kind::Libtorrent { content: Content::V1, setup };
         for (name, kinds) in [
             ("rqbit", &[Kind::Rqbit][..]),
             ("aria2", &[Kind::Aria2 { tuned: false }, Kind::Aria2 { tuned: true }]),
             ("sendme", &[Kind::Sendme]),
-            ("stock libtorrent", &[stock]),
+            ("stock libtorrent (uTP)", &[stock(Setup::Stock)]),
+            ("stock libtorrent over TCP", &[stock(Setup::Tcp)]),
         ] {
             let best = kinds.iter().filter_map(|kind| self.row(one, *kind));
             let best = best.max_by(|a, b| a.gib_per_second.total_cmp(&b.gib_per_second));
-            aims.push(Aim::least(format!("1 -> 1: at least 2.5 x {name}"), ratio(best), 2.5, "x"));
+            let what = format!("1 -> 1: at least 2.5 x {name}");
+            let given_up = kinds.iter().filter_map(|kind| self.below(one, *kind)).reduce(f64::max);
+            aims.push(match (ratio(best), own.zip(given_up)) {
+                (None, Some((own, below))) => Aim::least(
+                    format!("{what}, which was given up"),
+                    Some(own.gib_per_second / below),
+                    2.5,
+                    "x or more",
+                ),
+                (ratio, _) => Aim::least(what, ratio, 2.5, "x"),
+            });
         }
         let bare = ratio(self.row(one, Kind::Bare));
         aims.push(Aim::least("1 -> 1: at least 80 % of the bare program".to_owned(), bare, 0.8, "x"));
@@ -253,16 +286,24 @@ mod tests {
                 leechers_cpu: 1.0 / rate,
                 ..Figures::default()
             };
-            Row { entry: ENTRIES[index], shape, runs: rates.iter().map(run).collect(), failed: None }
+            Row {
+                entry: ENTRIES[index],
+                shape,
+                runs: rates.iter().map(run).collect(),
+                failed: None,
+                below: None,
+            }
         };
         let mut report = Report { rows: vec![row(0, &[1.0]), row(1, &[0.9, 0.1, 0.8])], ..Report::default() };
         report.rows.push(row(2, &[0.7]));
         report.rows.push(row(3, &[0.5]));
+        report.rows.push(Row { below: Some(0.02), failed: Some("given up".to_owned()), ..row(7, &[]) });
         let verdicts = report.verdicts();
         for line in [
             "1 -> 1: at least 1.05 x libtorrent tuned (v1, plaintext): holds (1.14 x)",
             "1 -> 1: at least 1.9 x tuned libtorrent on hybrid content: falls short (1.60 x)",
             "1 -> 1: at least 2.5 x sendme: not measured (-)",
+            "1 -> 1: at least 2.5 x stock libtorrent (uTP), which was given up: holds (40.00 x or more)",
             "1 -> 1: at least 80 % of the bare program: holds (0.80 x)",
             "1 -> 3: ahead of every other program: not measured (-)",
         ] {
