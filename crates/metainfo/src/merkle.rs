@@ -4,6 +4,7 @@
 //! known padding hash, [`pad`].
 
 use peerage_types::Sha256;
+use peerage_types::limits::BLOCK_BYTES;
 use sha2::Digest;
 
 /// Stands for a block beyond the end of the file.
@@ -12,6 +13,21 @@ pub const LEAF_PAD: Sha256 = Sha256([0; 32]);
 /// The hash of one block: 16 KiB, or less at the end of a file.
 pub fn leaf(block: &[u8]) -> Sha256 {
     Sha256(sha2::Sha256::digest(block).into())
+}
+
+/// The leaf of each block of `bytes`, which begin at a block's start; as many as there are in `leaves`. Several are
+/// hashed side by side, which is twice as fast.
+pub fn leaves(bytes: &[u8], leaves: &mut [Sha256]) {
+    const SIDE_BY_SIDE: usize = 16;
+    let mut digests = [[0; Sha256::LEN]; SIDE_BY_SIDE];
+    let groups = bytes.chunks(SIDE_BY_SIDE * BLOCK_BYTES as usize).zip(leaves.chunks_mut(SIDE_BY_SIDE));
+    for (bytes, leaves) in groups {
+        let mut blocks: [&[u8]; SIDE_BY_SIDE] = [&[]; SIDE_BY_SIDE];
+        let found = blocks.iter_mut().zip(bytes.chunks(BLOCK_BYTES as usize));
+        let count = found.map(|(slot, block)| *slot = block).count().min(leaves.len());
+        tape_sha256::hash_many(&blocks[..count], &mut digests[..count]);
+        leaves.iter_mut().zip(&digests[..count]).for_each(|(leaf, digest)| *leaf = Sha256(*digest));
+    }
 }
 
 /// The node above two nodes.

@@ -208,7 +208,7 @@ impl Shared<'_, '_> {
         buffer: &mut [u8],
     ) -> Result<(), HashError> {
         let piece_length = self.layout.piece_length as usize;
-        let mut leaves = run.leaves.iter_mut();
+        let mut leaves = &mut run.leaves[..];
         let mut pieces = run.pieces_v1.iter_mut();
         let (mut sha1, mut in_piece, mut left) = (Sha1::new(), 0, run.bytes);
         while left > 0 {
@@ -217,11 +217,9 @@ impl Shared<'_, '_> {
             let chunk = &mut buffer[..want];
             file.read_exact(chunk).map_err(|e| HashError::io_later(&found.local, e))?;
             left -= want as u64;
-            for (block, leaf) in chunk.chunks(BLOCK_BYTES as usize).zip(&mut leaves) {
-                *leaf = merkle::leaf(block);
-                if pieces.len() == 0 {
-                    continue;
-                }
+            merkle::leaves(chunk, take_front(&mut leaves, want.div_ceil(BLOCK_BYTES as usize)));
+            let hybrid = pieces.len() > 0;
+            for block in chunk.chunks(BLOCK_BYTES as usize).filter(|_| hybrid) {
                 sha1.update(block);
                 in_piece += block.len();
                 if in_piece == piece_length {
