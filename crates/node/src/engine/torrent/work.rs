@@ -18,8 +18,8 @@ use crate::engine::files::{describe, index};
 use crate::engine::prepare::Kind;
 use crate::engine::saved::Saved;
 
-/// Jobs that write at the same time.
-const WRITERS_MAX: usize = 2;
+/// Jobs that hash and write at the same time, at most.
+const WRITERS_MAX: usize = 4;
 /// Pieces of one job, in bytes: small pieces are not worth a thread's wake-up each.
 const WRITE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// A killed process loses this much progress.
@@ -40,6 +40,9 @@ pub(super) struct Work {
     wanted: Option<Bitfield>,
     queue: VecDeque<WriteJob>,
     writers: usize,
+    /// Half of the cores: hashing and writing take about as long as everything else that a block needs. With more,
+    /// writers wait for each other at the file.
+    writers_max: usize,
     /// What did not fit on the disk.
     stuck: Vec<WriteJob>,
     retry_at: Option<Time>,
@@ -55,6 +58,7 @@ pub(super) struct Work {
 
 impl Work {
     pub(super) fn new(place: PathBuf, kind: Kind, wanted: Option<Bitfield>, now: Time) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             place,
             // A file that we did not write ourselves is recognised by its stamp alone.
@@ -63,6 +67,7 @@ impl Work {
             wanted,
             queue: VecDeque::new(),
             writers: 0,
+            writers_max: (cores / 2).clamp(1, WRITERS_MAX),
             stuck: Vec::new(),
             retry_at: None,
             checking: false,
@@ -254,7 +259,7 @@ impl Owner {
     }
 
     fn spawn_writers(&mut self) {
-        while self.work.writers < WRITERS_MAX && !self.work.queue.is_empty() {
+        while self.work.writers < self.work.writers_max && !self.work.queue.is_empty() {
             let mut jobs = Vec::new();
             let mut bytes = 0;
             while let Some(job) = self.work.queue.pop_front() {
