@@ -161,7 +161,8 @@ fn summary(reports: &[Report], started: Instant) {
     println!(
         "{} trackers joined, {} left; {} comparisons with another tracker ({} came to nothing), {} found a \
          difference, {} records harmed, {} digests put right, {} records came back; {} snapshots begun, {} adopted, \
-         {} broken off, {} takers and {} sources died in the middle; {} pulls below a floor, {} holes in logs",
+         {} broken off, {} takers and {} sources died in the middle; {} pulls below a floor, {} holes in logs; {} times \
+         somebody sent again what a snapshot had left beyond the vector",
         sum(|r| r.joined),
         sum(|r| r.retired),
         sum(|r| r.comparisons),
@@ -177,5 +178,6 @@ fn summary(reports: &[Report], started: Instant) {
         sum(|r| r.sources_lost),
         sum(|r| r.floors),
         sum(|r| r.holes),
+        sum(|r| r.sent_again),
     );
 }

@@ -56,14 +56,19 @@ pub(crate) fn admit(
         unsettled: BTreeSet::new(),
     };
     let (mut new, mut known) = (Vec::new(), Vec::new());
+    let again = bench.serving.sabotage() == Some(Sabotage::AnewAgain);
     for (index, record) in records.iter().enumerate() {
         let scope = record.scope();
         let receipt = bench.serving.settled(scope, image).and_then(|e| e.receipts.get(&record.id()).cloned());
         if let Some(receipt) = receipt {
             match image.vector().get(&receipt.origin) >= receipt.seq {
                 true => known.push(receipt),
-                // An unfinished snapshot brought it, and its place in the log may never be reached.
-                false => new.push(Arc::clone(record)),
+                // An unfinished snapshot brought it, and its place in the log may never be reached: it gets another
+                // one, once.
+                false => match image.reached(&record.id()).filter(|_| !again) {
+                    Some(receipt) => known.push(receipt.clone()),
+                    None => new.push(Arc::clone(record)),
+                },
             }
             continue;
         }

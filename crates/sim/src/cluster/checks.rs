@@ -1,8 +1,9 @@
 //! What must hold of logs, disks and answers, remembered for the whole run.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use peerage_ledger::{Order, Origin, Receipt};
+use peerage_ledger::{Order, Origin, Receipt, Record};
 use peerage_replica::{LogRow, Vector, VerifiedRow};
 use peerage_types::{RecordId, Stamp, Time};
 
@@ -23,6 +24,8 @@ type Holder = (usize, u64);
 #[derive(Debug, Default)]
 pub(crate) struct Checks {
     places: BTreeMap<(Origin, u64), (RecordId, Stamp)>,
+    /// All places of each record, on whichever disk.
+    placed: BTreeMap<RecordId, BTreeSet<(Origin, u64)>>,
     /// Trackers that ever had a record on disk.
     ever: BTreeMap<RecordId, BTreeSet<usize>>,
     /// Disks that held a record when it was acknowledged.
@@ -44,12 +47,31 @@ impl Checks {
                     "tracker {at}: row {seq} of {origin:?} is {known:?} elsewhere, {record:?} here"
                 ));
             }
+            self.placed.entry(record).or_default().insert((origin, seq));
             let current = appends && node.run.as_ref().is_some_and(|run| run.replica.origin() == origin);
             if current && stamp <= own_stamp && !node.disk.restored {
                 return Rule::Log.broken(format!("tracker {at}: stamp {stamp:?} after {own_stamp:?}"));
             }
             own_stamp = if current { stamp } else { own_stamp };
             self.ever.entry(record).or_default().insert(at);
+        }
+        Ok(())
+    }
+
+    /// A tracker is about to give these records places in its log: it has no place of theirs there that it reached.
+    /// Otherwise whoever sends one record again and again makes logs grow.
+    pub(crate) fn admitted(&self, at: usize, node: &Node, new: &[Arc<Record>]) -> Result<(), Broken> {
+        let (Some(vector), image) = (node.vector(), node.disk.image()) else { return Ok(()) };
+        for id in new.iter().map(|record| record.id()).filter(|id| !self.harmed.contains(id)) {
+            let mut places = self.placed.get(&id).into_iter().flatten();
+            let reached = |(origin, seq): &&(Origin, u64)| {
+                vector.get(origin) >= *seq && image.has_place(origin, *seq, &id)
+            };
+            if let Some(place) = places.find(reached) {
+                return Rule::Log.broken(format!(
+                    "tracker {at} gives {id:?} one more place, its log has it at {place:?}"
+                ));
+            }
         }
         Ok(())
     }

@@ -6,18 +6,20 @@ use std::sync::Arc;
 use peerage_ledger::{Record, Refusal};
 use peerage_replica::{Input, Ticket};
 
-use super::Broken;
 use super::admission::{admit, lanes};
 use super::event::Event;
 use super::person::{Attempt, CLUSTER};
 use super::shell::VERIFIED_AGAIN_ONE_IN;
 use super::submission::{Answer, Sender, Submission};
 use super::world::World;
+use super::{Broken, Sabotage};
 
 /// How long a client waits for one answer.
 const PATIENCE_MS: u64 = 5_000;
 /// So often a client tries again when trackers lack something, or refuse what another one has taken.
 const REFUSALS_MAX: u32 = 6;
+/// Within so long somebody sends the same once more.
+const AGAIN_MS_MAX: u64 = 300;
 
 impl World {
     /// Puts a bundle into a client's outbox and lets the client look into it.
@@ -66,6 +68,22 @@ impl World {
             self.schedule(delay, Event::Request(Submission::new(sender, node, records)));
         }
         Ok(())
+    }
+
+    /// Somebody sends a tracker more than once what a snapshot that has not come to its end brought it.
+    pub(super) fn send_again(&mut self) -> Result<(), Broken> {
+        let ahead = |at: &usize| self.nodes[*at].run.is_some() && self.nodes[*at].disk.image().is_ahead();
+        let trackers: Vec<usize> = (0..self.nodes.len()).filter(ahead).collect();
+        let Some(at) = self.rng.pick(&trackers).copied() else { return Ok(()) };
+        let records: Vec<_> =
+            self.nodes[at].disk.image().ahead().map(|row| Arc::clone(row.record())).collect();
+        let Some(record) = self.rng.pick(&records).cloned() else { return Ok(()) };
+        self.report.sent_again += 1;
+        self.trace.add("again", &[self.now.0, at as u64]);
+        let submission = Submission::new(Sender::Repeater, at, vec![record]);
+        let delay = self.rng.between(1, AGAIN_MS_MAX);
+        self.schedule(delay, Event::Request(submission.clone()));
+        self.requested(submission)
     }
 
     /// A client's record in the form in which a tracker takes it; verified now and then.
@@ -133,10 +151,15 @@ impl World {
                 return Ok(());
             }
         };
+        // With these bugs the replica believes to have reached what is not on the disk.
+        if !self.trusting() && self.options.sabotage != Some(Sabotage::EarlyAdopt) {
+            self.checks.admitted(at, &self.nodes[at], &records)?;
+        }
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
         self.trace.add("admit", &[self.now.0, at as u64, ticket.0, records.len() as u64, known.len() as u64]);
         self.trace.note(|| format!("admitted by {at}: {:?}", submission.records));
+        let Some(run) = &mut self.nodes[at].run else { return Ok(()) };
         if !records.is_empty() {
             run.held.insert(ticket, records.iter().map(|record| record.id()).collect());
             run.lanes.extend(lanes(&submission.records).into_iter().map(|lane| (lane, ticket)));
@@ -165,7 +188,7 @@ impl World {
                     _ => Some(0),
                 };
             }
-            Sender::Forger => {}
+            Sender::Forger | Sender::Repeater => {}
         }
     }
 

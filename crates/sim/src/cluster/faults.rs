@@ -11,6 +11,9 @@ use super::{Broken, Rule};
 
 /// The power goes, instead of only the process.
 const POWER_CUT_PERCENT: u64 = 60;
+/// So long, and so often, a power cut waits for a disk that has something to lose.
+const WAIT_MS: u64 = 5;
+const WAITS_MAX: usize = 40;
 /// Trackers that there were at most, with those that left.
 const NODES_MAX: usize = 12;
 
@@ -20,13 +23,15 @@ impl World {
         let what = self.rng.between(0, 999);
         self.trace.add("operate", &[self.now.0, what, n as u64, m as u64]);
         match what {
-            0..660 => self.act()?,
+            0..612 => self.act()?,
+            612..630 => self.send_again()?,
+            636..644 => self.cut_while_writing()?,
             660..668 => self.harm(n)?,
-            668..671 => self.join()?,
+            630..633 | 668..671 => self.join()?,
             671..673 => self.retire(n)?,
             673..685 => self.break_snapshot()?,
             685..690 => self.handle(n, Input::CompareNow { ticket: None, damaged: Vec::new() })?,
-            690..780 => self.forge()?,
+            644..660 | 690..780 => self.forge()?,
             780..800 => {
                 // A crash hurts most where something is on its way to the disk.
                 let busy = (0..self.nodes.len()).find(|at| self.nodes[*at].disk.unsynced() > 0);
@@ -47,7 +52,7 @@ impl World {
                 let held = self.network.unclog_one(&mut self.rng);
                 self.release(held);
             }
-            932..934 => {
+            633..636 | 932..934 => {
                 self.crash(n)?;
                 self.nodes[n].wipe(&mut self.rng);
             }
@@ -101,8 +106,23 @@ impl World {
         if self.nodes[at].run.is_none() {
             return Ok(());
         }
-        self.report.crashes += 1;
         let power = self.rng.chance(POWER_CUT_PERCENT);
+        self.end(at, power)
+    }
+
+    /// The power goes as soon as something is on its way to a disk.
+    fn cut_while_writing(&mut self) -> Result<(), Broken> {
+        for _ in 0..WAITS_MAX {
+            match self.nodes.iter().position(|node| node.run.is_some() && node.disk.unsynced() > 0) {
+                Some(busy) => return self.end(busy, true),
+                None => self.rest(WAIT_MS)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, at: usize, power: bool) -> Result<(), Broken> {
+        self.report.crashes += 1;
         let unsynced = self.nodes[at].disk.unsynced() as u64;
         let kept = if power { self.rng.between(0, unsynced) } else { unsynced };
         self.trace.add("crash", &[self.now.0, at as u64, unsynced, kept]);

@@ -23,7 +23,7 @@ impl World {
     pub(super) fn forge(&mut self) -> Result<(), Broken> {
         let lax = |at: &usize| self.nodes[*at].lax && self.nodes[*at].run.is_some();
         let node = match (0..self.nodes.len()).find(lax) {
-            Some(lax) if self.rng.chance(60) => lax,
+            Some(lax) if self.rng.chance(85) => lax,
             _ => self.any_node(),
         };
         if self.nodes[node].run.is_none() {
@@ -31,7 +31,7 @@ impl World {
         }
         let Some(group) = self.rng.pick(&self.groups).copied() else { return Ok(()) };
         let Some(view) = self.group_at(node, group) else { return Ok(()) };
-        let person = match self.rng.chance(50) {
+        let person = match self.rng.chance(60) {
             true => self.people.len() - 1,
             false => self.rng.between(0, self.people.len() as u64 - 1) as usize,
         };

@@ -105,12 +105,14 @@ impl World {
 
     /// Settles every scope from the disk, and judges it anew.
     fn look_at_all(&mut self, at: usize) -> Result<(), Broken> {
+        let first = self.members().first().copied();
         let node = &mut self.nodes[at];
         let image = node.disk.image();
         let Some(run) = &mut node.run else { return Ok(()) };
         let scopes: Vec<Scope> = image.scopes().copied().collect();
         self.views.applied(at, &mut run.serving, image, &scopes)?;
-        if at == 0 {
+        // One that left has nothing to show.
+        if first == Some(at) {
             let strangers = self.people.iter().filter(|p| p.stranger).map(|p| p.user).collect();
             for group in &self.founded {
                 let forged = |id: &_| self.forged.contains(id);

@@ -216,6 +216,22 @@ impl Image {
         self.vector_sum
     }
 
+    /// A receipt of a record within the vector, not necessarily its lowest. None: it is not there, or only where an
+    /// unfinished snapshot put it.
+    pub(crate) fn reached(&self, id: &RecordId) -> Option<&Receipt> {
+        let number = self.records.get(id)?.number;
+        let rows = self.log.iter().flat_map(|(origin, log)| log.rows.range(..=self.vector.get(origin)));
+        let mut receipts = rows.filter(|(_, row)| row.number == number).map(|(_, row)| row.row.receipt());
+        receipts.find(|receipt| receipt.record == *id)
+    }
+
+    /// Records whose lowest receipts are beyond the vector.
+    pub(crate) fn ahead(&self) -> impl Iterator<Item = &VerifiedRow> {
+        let rows = self.log.iter().flat_map(|(origin, log)| log.rows.range(self.vector.get(origin) + 1..));
+        let lowest = rows.filter_map(|(_, row)| Some((row, self.get(&row.row.receipt().record)?)));
+        lowest.filter(|(row, lowest)| row.row.receipt() == lowest.receipt()).map(|(_, lowest)| lowest)
+    }
+
     /// Are there rows beyond the vector, of a snapshot that was not finished or that went on meanwhile?
     pub(crate) fn is_ahead(&self) -> bool {
         let last = |log: &Log| log.rows.last_key_value().map_or(0, |(seq, _)| *seq);
@@ -278,6 +294,12 @@ impl Image {
 
     pub(crate) fn group_names(&self) -> impl Iterator<Item = &FoldedName> {
         self.groups.keys()
+    }
+
+    /// Is the row at this place about this record?
+    pub(crate) fn has_place(&self, origin: &Origin, seq: u64, id: &RecordId) -> bool {
+        let row = self.log.get(origin).and_then(|log| log.rows.get(&seq));
+        row.is_some_and(|held| held.row.receipt().record == *id)
     }
 
     pub(crate) fn has_row(&self, receipt: &Receipt) -> bool {

@@ -15,8 +15,8 @@
 //! 6. digests say what can be read, and what comes from others is put where it belongs and lowers nothing;
 //! 7. a snapshot claims nothing that it did not bring, and nobody is served over what a log lacks;
 //!
-//! and beneath them: a log never has a gap, one place in it never means two records, stamps rise within an origin and
-//! across the restarts of one tracker, and a running replica answers about a second after its own disk at the latest.
+//! and beneath them: a log never has a gap, one place in it never means two records, nobody who sends a record again gets
+//! it another place in a log that has reached it, stamps rise within an origin and across the restarts of one tracker, and a running replica answers about a second after its own disk at the latest.
 //!
 //! After healing everything converges: vectors and names are equal, outboxes are empty, after two comparisons of each
 //! tracker records and digests are equal too, nothing acknowledged is lost of which an acknowledging disk lives, what
@@ -55,7 +55,7 @@ const BUNDLE_ROWS_MAX: u64 = 4;
 /// Which promise was broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rule {
-    /// Logs: no gaps, one record per place, rising stamps.
+    /// Logs: no gaps, one record per place, no further place for what was reached, rising stamps.
     Log,
     /// What was acknowledged stays.
     Durability,
@@ -121,11 +121,13 @@ pub enum Sabotage {
     CarriedDigest,
     /// What comes again from others counts as known, because the vector covers it.
     DeafRepair,
+    /// What a snapshot brought beyond the vector is accepted anew as often as it is sent.
+    AnewAgain,
 }
 
 impl Sabotage {
     /// All of them, each with the rule that it breaks and its name.
-    pub const ALL: [(Self, Rule, &'static str); 10] = [
+    pub const ALL: [(Self, Rule, &'static str); 11] = [
         (Self::AckBeforeSync, Rule::Durability, "ack-before-sync"),
         (Self::ArrivalOrder, Rule::EqualViews, "arrival-order"),
         (Self::NameByArrival, Rule::OneWinner, "name-by-arrival"),
@@ -136,6 +138,7 @@ impl Sabotage {
         (Self::BelowFloor, Rule::Snapshots, "below-floor"),
         (Self::CarriedDigest, Rule::Repair, "carried-digest"),
         (Self::DeafRepair, Rule::Repair, "deaf-repair"),
+        (Self::AnewAgain, Rule::Log, "anew-again"),
     ];
 }
 
@@ -206,6 +209,8 @@ pub struct Report {
     pub snapshots_begun: u64,
     /// Snapshots that were complete, and their vector on the disk.
     pub snapshots_adopted: u64,
+    /// Records beyond a vector that somebody sent to that tracker again.
+    pub sent_again: u64,
     /// Crashes of trackers in the middle of taking one.
     pub snapshots_cut: u64,
     /// Crashes of trackers of whom one was being taken.

@@ -13,6 +13,8 @@ pub(crate) enum Sender {
     Person { person: usize, attempt: u64, bundle: BundleId },
     /// Somebody who tries something forbidden once.
     Forger,
+    /// Somebody who sends what a tracker has.
+    Repeater,
     /// The simulator itself, after healing.
     Probe,
 }

@@ -75,7 +75,7 @@ impl World {
         // Views with these bugs are judged by what the disk holds.
         let by_disk = matches!(options.sabotage, Some(Sabotage::ForgottenKick | Sabotage::ArrivalOrder));
         world.harmful = world.rng.chance(50) && !by_disk;
-        if world.rng.chance(50) {
+        if world.rng.chance(60) {
             let at = world.any_node();
             world.nodes[at].lax = true;
         }

@@ -64,6 +64,11 @@ fn a_repair_that_puts_nothing_back() {
 }
 
 #[test]
+fn a_record_that_is_accepted_anew_whenever_it_is_sent() {
+    found(Sabotage::AnewAgain);
+}
+
+#[test]
 fn an_acceptance_that_nobody_checks() {
     found(Sabotage::UncheckedAccept);
     assert!(Sabotage::ALL.iter().all(|(_, rule, _)| *rule != Rule::Liveness));
