@@ -130,7 +130,7 @@ fn package(out: &Path, folder: &Path, name: &str, depends: &str, summary: &str) 
     let (architecture, version) = (architecture.trim(), env!("CARGO_PKG_VERSION"));
     fs::create_dir_all(folder.join("DEBIAN"))?;
     let control = format!(
-        "Package: {name}\nVersion: {version}\nArchitecture: {architecture}\nMaintainer: the Peerage authors <peerage@localhost>\n\
+        "Package: {name}\nVersion: {version}\nArchitecture: {architecture}\nMaintainer: Peerage developers <peerage@example.org>\n\
          Section: net\nPriority: optional\nDepends: {depends}\nDescription: {summary}\n"
     );
     fs::write(folder.join("DEBIAN/control"), control)?;

@@ -11,6 +11,7 @@ mod double;
 mod durable;
 mod failover;
 mod folders;
+mod format;
 mod guide;
 mod hostile;
 mod invites;

@@ -12,6 +12,7 @@ use peerage_types::{ClusterId, PublicKey};
 
 use super::Refusal;
 use super::folder::{DataRoot, FolderError};
+use super::format::{FormatError, settle_format};
 use super::pin::KnownClusters;
 use super::trackers::{Trackers, TrackersError};
 
@@ -122,6 +123,7 @@ pub struct Trusted {
 pub async fn trust(list: &Path, data: Option<&Path>) -> Result<Trusted, Refusal> {
     let local = |e: &dyn std::fmt::Display| Refusal::Local(e.to_string());
     let root = DataRoot::resolve(data).map_err(|e| local(&e))?;
+    settle_format(root.path()).map_err(|e| local(&e))?;
     // Not `load`: it refuses a list whose pins disagree, which is what this repairs.
     let text = std::fs::read_to_string(list)
         .map_err(|why| local(&ListError::Read { path: list.to_owned(), why }))?;
@@ -177,6 +179,9 @@ pub enum StartError {
     /// The data folder cannot be used.
     #[error("cannot use the data folder: {0}")]
     Data(String, PathBuf),
+    /// It is of another program's format.
+    #[error(transparent)]
+    Format(#[from] FormatError),
 }
 
 impl StartError {
@@ -187,7 +192,7 @@ impl StartError {
                 Some("HOST:PORT is where this device accepts peers, such as 127.0.0.1:7600".into())
             }
             Self::List(_) => Some("each line names a tracker, such as 127.0.0.1:7500".into()),
-            Self::Data(..) => Some("choose another folder with --data DIR".into()),
+            Self::Data(..) | Self::Format(_) => Some("choose another folder with --data DIR".into()),
         }
     }
 
@@ -195,7 +200,7 @@ impl StartError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::List(_) => 2,
-            Self::Listen { .. } | Self::Data(..) => 1,
+            Self::Listen { .. } | Self::Data(..) | Self::Format(_) => 1,
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Where a node keeps its files: one folder per (cluster, account), locked while somebody is logged in.
 //!
 //! ```text
+//! ROOT/format                        which format all this has (see `format`)
+//! ROOT/backups/                      what it was before a newer program changed it
 //! ROOT/known_clusters                trusted cluster keys (see `pin`)
 //! ROOT/CLUSTER/USER/lock             held by the process that is logged in
 //! ROOT/CLUSTER/USER/device           the sealed device key

@@ -76,6 +76,7 @@ impl Node {
             let path = config.data.clone().unwrap_or_default();
             StartError::Data(e.to_string(), path)
         })?;
+        super::settle_format(root.path())?;
         let inner = Arc::new(Inner {
             listen,
             announce: config.announce,

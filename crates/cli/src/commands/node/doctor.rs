@@ -10,7 +10,7 @@ use peerage_link::http::{ConnectError, TrackerConn};
 use peerage_link::list::{TrackerEntry, TrackerList};
 use peerage_link::tls::{self, ExpectedKey};
 use peerage_local::reply::human;
-use peerage_node::client::{data_folder, trusted_key};
+use peerage_node::client::{data_folder, look_at_format, trusted_key};
 use peerage_types::PublicKey;
 use serde::Serialize;
 
@@ -42,7 +42,7 @@ pub struct Args {
 /// What was looked at.
 #[derive(Debug, Serialize)]
 struct Finding {
-    /// `folder`, `permissions`, `disk`, `list`, `tracker`, `pin` or `clock`.
+    /// `folder`, `format`, `permissions`, `disk`, `list`, `tracker`, `pin` or `clock`.
     check: &'static str,
     ok: bool,
     /// A sentence.
@@ -102,6 +102,10 @@ async fn examine(args: &Args) -> Vec<Finding> {
             return vec![Finding::bad("folder", format!("There is no data folder: {error}."), fix)];
         }
     };
+    if let Err(error) = look_at_format(&folder) {
+        let fix = "do that, or choose another folder with --data";
+        return vec![Finding::bad("format", format!("{error}."), fix)];
+    }
     let mut findings = vec![writable(&folder)];
     findings.extend(permissions(&folder));
     findings.extend(disk(&folder));

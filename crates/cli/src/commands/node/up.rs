@@ -14,13 +14,13 @@ use peerage_local::desktop;
 use peerage_local::home::{Home, HomeError};
 use peerage_local::http::Server;
 use peerage_local::reply::{close_lines, notice_line, plain};
-use peerage_node::client::{Invite, Node, NodeConfig, data_folder};
+use peerage_node::client::{Invite, Node, NodeConfig, data_folder, settle_format};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::refuse;
 use super::secrets::Secrets;
 use super::settings::Settings;
-use crate::commands::start_node;
+use crate::commands::{no_start, start_node};
 use crate::signals;
 
 /// Where peers connect to, unless said otherwise.
@@ -68,6 +68,10 @@ pub struct Args {
 /// Runs the node until it is asked to end.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let folder = data_folder(args.which.data.as_deref())?;
+    // Before anything else: in a newer program's folder nothing is touched.
+    if let Err(error) = settle_format(&folder) {
+        return Ok(no_start(&error.into()));
+    }
     let home = match take(&folder).await {
         Ok(home) => home,
         Err(error) => return Ok(refuse(&error)),
