@@ -70,7 +70,7 @@ function navigation() {
     for (const to of state.user === null ? [] : ["#/", "#/downloads", "#/notices", "#/settings"]) nav.links.set(to, h("a", { href: to }));
     bar.replaceChildren(...nav.links.values());
     const errors = h("span");
-    who.replaceChildren(...(state.user === null ? [] : [h("span", { class: "soft name" }, state.user), action("Log out", () => run("logout"), errors), errors]));
+    who.replaceChildren(...(state.user === null ? [] : [h("span", { class: "soft name" }, state.user), action("Log out", logOut, errors), errors]));
   }
   const number = state.downloads.filter(runs).length;
   const labels = { "#/": "Groups", "#/downloads": number ? `Downloads (${number})` : "Downloads", "#/notices": state.unread ? `Notices (${state.unread})` : "Notices", "#/settings": "Settings" };
@@ -80,6 +80,12 @@ function navigation() {
     if (to === here) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
+}
+
+/** Ends the session, and says what nobody can fetch meanwhile. */
+async function logOut() {
+  const { hint } = await run("logout");
+  if (hint) tell(hint);
 }
 
 function locked() {

@@ -114,7 +114,7 @@ function row(first, group, errors, pages) {
   const row = {
     element: h("li", {}, h("div", { class: "what" }, name, sub), tag, get, stop),
     update(f) {
-      const last = f.mine && f.sharers_online === 1;
+      const last = f.last_holder === true;
       const online = f.sharers_online === 0 ? "nobody online" : `${f.sharers_online} of ${count(f.sharers, "sharer")} online`;
       text(sub, [bytes(f.size), f.files !== null && count(f.files, "file"), online].filter(Boolean).join(" · "));
       text(tag, last ? "only you are online" : f.mine ? "yours" : f.sharers_online === 0 ? "not available" : "");
@@ -128,7 +128,7 @@ function row(first, group, errors, pages) {
 }
 
 async function stopSharing(group, file, pages) {
-  const last = file.sharers_online === 1;
+  const last = file.last_holder === true;
   const what = last ? "You are the only one online who has it: nobody can fetch it then. The file itself stays where it is." : "Others still share it. The file itself stays where it is.";
   confirm(`Stop sharing ${file.name}?`, what, "Stop sharing", async () => {
     await run("stop_share", { group, file: file.name });

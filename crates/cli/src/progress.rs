@@ -12,6 +12,22 @@ use peerage_node::client::{HashReport, HashStep, Node};
 /// How often bars are drawn anew.
 const TICK: Duration = Duration::from_millis(200);
 
+/// What is said once of a request that waits.
+pub const WAITS_FOR_ANSWER: &str =
+    "waiting for an answer to the request; Ctrl-C gives up waiting, the request stays";
+/// What is over by then needs no word.
+const SLOW: Duration = Duration::from_millis(500);
+
+/// Says something on stderr if this is not over at once.
+pub async fn say_if_slow<T>(text: &str, run: impl Future<Output = T>) -> T {
+    tokio::pin!(run);
+    tokio::select! {
+        result = &mut run => return result,
+        () = tokio::time::sleep(SLOW) => eprintln!("{text}"),
+    }
+    run.await
+}
+
 /// Whether to draw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {

@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 
 use crate::command::Spec;
 use crate::home::Running;
-use crate::http::{API, LINES, Status};
+use crate::http::{API, LINES, Status, Stopping};
 use crate::reply::Shown;
 use crate::reply::model::{Download, Hashing};
 
@@ -88,14 +88,14 @@ impl Remote {
         parse(&self.collect(response).await?)
     }
 
-    /// Asks it to end.
+    /// Asks it to end. Answers with what whoever asks should know.
     ///
     /// # Errors
     /// See [`RemoteError`].
-    pub async fn stop(&self) -> Result<(), RemoteError> {
+    pub async fn stop(&self) -> Result<Stopping, RemoteError> {
         let response = self.send(Method::POST, "/stop", Bytes::new(), false).await?;
         match response.status() {
-            StatusCode::ACCEPTED => Ok(()),
+            StatusCode::ACCEPTED => parse(&self.collect(response).await?),
             status => Err(RemoteError::Answer(status.to_string())),
         }
     }

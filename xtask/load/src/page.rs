@@ -12,7 +12,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use peerage_drive::browser::Browser;
 use peerage_local::command::{Command, ParseError};
-use peerage_local::http::{RunningCommand, Server, Source};
+use peerage_local::http::{Asking, RunningCommand, Server, Source};
 use peerage_local::list_part;
 use peerage_local::reply::{Done, Item, Outcome, model};
 use peerage_node::client::{
@@ -65,6 +65,7 @@ impl Crowd {
             sharers_online: i % 7,
             content: ContentId([(i % 251) as u8; 32]),
             mine: i.is_multiple_of(50),
+            last_holder: Some(i.is_multiple_of(50) && i % 7 == 1),
         };
         let group = |i: u32| GroupLine {
             name: format!("group-{i:04}"),
@@ -143,6 +144,10 @@ impl Source for Crowd {
             };
             Some(outcome)
         })
+    }
+
+    fn last_held(&self) -> Asking<'_> {
+        Box::pin(async { None })
     }
 
     fn user(&self) -> Option<String> {

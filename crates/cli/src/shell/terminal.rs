@@ -85,6 +85,7 @@ async fn answer(node: &Node, line: &str) -> bool {
         _ = tokio::signal::ctrl_c() => {
             match command_word(line).as_str() {
                 "wait" => eprintln!("no longer waiting; downloads go on, `show_downloads` shows how far they are"),
+                "join" => eprintln!("no longer waiting; a request that was sent stays"),
                 word => eprintln!("{word} given up"),
             }
             return true;

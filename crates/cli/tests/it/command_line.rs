@@ -51,6 +51,7 @@ fn plain_lines_from_a_pipe() {
             a file.txt
             ada
             Logged out successfully
+            hint: nobody else online has [lab] a file.txt: no member can download it until you, or another sharer, are online
             exit 0
         "#]],
     );

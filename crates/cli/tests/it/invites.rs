@@ -1,8 +1,12 @@
 //! Pre-approved invites, with real processes: who comes straight in, who waits, who is refused, and what is said.
 
+use std::process::{Command, Stdio};
+use std::thread;
+
 use peerage_drive::Client;
 
-use crate::world::{World, say, until};
+use crate::node::{self, Node};
+use crate::world::{PROGRAM, World, say, until};
 
 /// The line that this command made.
 fn link(owner: &mut Client, line: &str) -> String {
@@ -76,4 +80,68 @@ fn what_is_over_lets_nobody_in() {
     for wrong in ["--expires never", "--expires 0s", "--expires 9999d", "--uses 0", "--uses 1001"] {
         assert!(!ada.ask(&format!("invite lab --pre-approved {wrong}")).unwrap().ok(), "{wrong}");
     }
+}
+
+/// A node that this person is logged in to.
+fn logged_in(world: &World, name: &str) -> Node {
+    let node = Node::up(world, name);
+    node.must(&["create_user", name], &format!("pw-of-{name}\n"));
+    node.must(&["login", name], &format!("pw-of-{name}\n"));
+    node
+}
+
+#[test]
+fn join_waits_for_the_answer() {
+    let world = World::with_trackers(1);
+    let [ada, ben, cat, dan] = ["ada", "ben", "cat", "dan"].map(|name| logged_in(&world, name));
+    ada.must(&["create_group", "lab"], "");
+    let link = ada.must(&["invite", "lab"], "").trim().to_owned();
+    let join = ["join", &link, "--wait"];
+
+    // Who stops waiting has asked nevertheless.
+    let data = world.path("dan-data");
+    let mut given_up = Command::new(PROGRAM)
+        .args(join)
+        .arg("--data")
+        .arg(&data)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    node::until(|| ada.must(&["list_requests", "lab"], "") == "dan\n");
+    Command::new("kill").args(["-INT", &given_up.id().to_string()]).status().unwrap();
+    assert!(!given_up.wait().unwrap().success());
+    let output = dan.call(&["join", &link, "--wait", "--timeout", "2"], "");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && output.stdout.is_empty(), "{said}");
+    assert!(said.contains("error: Nobody has answered your request to join `lab` yet"), "{said}");
+    assert_eq!(said.matches("waiting for an answer").count(), 1, "{said}");
+
+    thread::scope(|scope| {
+        let [let_in, turned_away, later] =
+            [&ben, &cat, &dan].map(|node| scope.spawn(move || node.call(&join, "")));
+        node::until(|| ada.must(&["list_requests", "lab"], "").lines().count() == 3);
+        ada.must(&["accept_request", "lab", "ben"], "");
+        ada.must(&["reject_request", "lab", "cat"], "");
+        ada.must(&["accept_request", "lab", "dan"], "");
+        for waiting in [let_in, later] {
+            let output = waiting.join().unwrap();
+            assert!(output.status.success() && output.stdout == b"You are in the group now\n", "{output:?}");
+        }
+        let output = turned_away.join().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(said.contains("error: Your request to join `lab` was rejected"), "{said}");
+    });
+
+    // What has been answered needs no wait, and a new request waits for a new answer.
+    assert_eq!(ben.must(&join, ""), "You are in the group now\n");
+    let again = cat.call(&["join", &link, "--wait", "--timeout", "0.1"], "");
+    assert_eq!(again.status.code(), Some(1), "{again:?}");
+    node::until(|| ada.must(&["list_requests", "lab"], "") == "cat\n");
+    // Whoever has a pre-approved one is in at once.
+    let straight = ada.must(&["invite", "lab", "--pre-approved"], "");
+    assert_eq!(cat.must(&["join", straight.trim(), "--wait"], ""), "You are in the group now\n");
+    let alone = cat.call(&["join", &link, "--timeout", "1"], "");
+    assert_eq!(alone.status.code(), Some(2), "{alone:?}");
 }

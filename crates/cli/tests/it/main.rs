@@ -15,6 +15,7 @@ mod format;
 mod guide;
 mod hostile;
 mod invites;
+mod last_holder;
 mod limits;
 mod membership;
 mod node;

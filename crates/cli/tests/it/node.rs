@@ -174,7 +174,7 @@ fn an_invite_leads_to_the_group() {
     assert!(output.status.code() == Some(2) && error.contains("not an invite"), "{error}");
 }
 
-fn until(done: impl Fn() -> bool) {
+pub fn until(done: impl Fn() -> bool) {
     let began = Instant::now();
     while !done() {
         assert!(began.elapsed() < PATIENCE, "it did not happen");

@@ -37,6 +37,7 @@ pub enum Command {
     Invites { group: GroupRef },
     WithdrawInvite { group: GroupRef, invite: String },
     Join { invite: Invite },
+    JoinAndWait { invite: Invite, timeout: Option<Duration> },
     LeaveGroup { group: GroupRef },
     ListGroups,
     ListMembers { group: GroupRef },

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use peerage_node::client::{
-    DownloadOptions, FilePriority, GroupRef, InviteTerms, LimitChange, Refusal, Unsure, UserRef,
+    DownloadOptions, FilePriority, GroupRef, Invite, InviteTerms, LimitChange, Refusal, Unsure, UserRef,
 };
 use peerage_types::Name;
 use peerage_types::limits::INVITE_USES_MAX;
@@ -238,7 +238,7 @@ fn command(spec: &'static Spec, words: &Words<'_>) -> Result<Command, ParseError
         ("invite", [g]) => Command::Invite { group: group(g)?, terms: terms(words)? },
         ("invites", [g]) => Command::Invites { group: group(g)? },
         ("withdraw_invite", [g, id]) => Command::WithdrawInvite { group: group(g)?, invite: (*id).into() },
-        ("join", [i]) => Command::Join { invite: i.parse().map_err(Refusal::NoInvite)? },
+        ("join", [i]) => join(spec, words, i.parse().map_err(Refusal::NoInvite)?)?,
         ("leave_group", [g]) => Command::LeaveGroup { group: group(g)? },
         ("list_groups", []) => Command::ListGroups,
         ("list_members", [g]) => Command::ListMembers { group: group(g)? },
@@ -308,14 +308,28 @@ fn command(spec: &'static Spec, words: &Words<'_>) -> Result<Command, ParseError
                 [g, f] => Some((group(g)?, file(f))),
                 _ => None,
             };
-            let seconds = |text: &str| Duration::try_from_secs_f64(text.parse().ok()?).ok();
-            let timeout = words.value("timeout").map(|text| seconds(text).ok_or(ParseError::Usage(spec)));
-            Command::Wait { what, timeout: timeout.transpose()? }
+            Command::Wait { what, timeout: timeout(spec, words)? }
         }
         ("help", _) => Command::Help,
         ("exit", []) => Command::Exit,
         _ => return Err(ParseError::Usage(spec)),
     })
+}
+
+fn join(spec: &'static Spec, words: &Words<'_>, invite: Invite) -> Result<Command, ParseError> {
+    match (words.has("wait"), timeout(spec, words)?) {
+        (true, timeout) => Ok(Command::JoinAndWait { invite, timeout }),
+        (false, None) => Ok(Command::Join { invite }),
+        (false, Some(_)) => {
+            Err(ParseError::Field("--timeout needs --wait: `join` alone waits for nobody".to_owned()))
+        }
+    }
+}
+
+/// How long is waited at most.
+fn timeout(spec: &'static Spec, words: &Words<'_>) -> Result<Option<Duration>, ParseError> {
+    let seconds = |text: &str| Duration::try_from_secs_f64(text.parse().ok()?).ok();
+    words.value("timeout").map(|text| seconds(text).ok_or(ParseError::Usage(spec))).transpose()
 }
 
 /// Which part of a listing is asked for.

@@ -118,7 +118,7 @@ specs! {
     "invite" "<group_id> [--pre-approved] [--expires TIME] [--uses NUMBER]" [group:Group] {"pre-approved", "expires" TIME, "uses" NUMBER} "a line to paste to somebody, which leads them to the group; --pre-approved: straight in, for 7d and 1 person if not said otherwise"
     "invites" "<group_id>" [group:Group] "pre-approved invites, and what has become of them"
     "withdraw_invite" "<group_id> <invite_id>" [group:Group invite:Word] "let nobody in by an invite any more"
-    "join" "<invite>" [invite:Invite] "into the group that an invite leads to, or ask its owner"
+    "join" "<invite> [--wait] [--timeout SECONDS]" [invite:Invite] {"wait", "timeout" SECONDS} "into the group that an invite leads to, or ask its owner; --wait: until the request is answered"
     "leave_group" "<group_id>" [group:Group] "leave; an owner's group passes on"
     "list_groups" "" [] "all groups"
     "list_members" "<group_id>" [group:Group] "who is in a group"

@@ -36,8 +36,9 @@ pub(super) async fn command(
         Some(hashing) => hashing.report(),
         None => Arc::new(|_| {}),
     };
-    // These two may take as long as they like, and change nothing when they are given up.
-    let may_wait = matches!(parsed, Ok(Command::Wait { .. } | Command::UploadFile { .. }));
+    // These may take as long as they like, and undo nothing when they are given up.
+    let may_wait =
+        matches!(parsed, Ok(Command::Wait { .. } | Command::UploadFile { .. } | Command::JoinAndWait { .. }));
     let mut ending = api.ending.clone();
     let outcome = tokio::select! {
         outcome = api.source.run(parsed.map(Some), report) => outcome,

@@ -46,7 +46,7 @@ pub(crate) use self::commands::LINES;
 pub use self::machine::{Entry, FindQuery, Folder, FolderQuery, Found, OpenQuery, Qr, QrQuery};
 pub use self::notices::Told;
 pub use self::openapi::{document, reply_schema};
-pub use self::source::{Running as RunningCommand, Source};
+pub use self::source::{Asking, Running as RunningCommand, Source};
 
 /// Where the API is, below the address.
 pub const API: &str = "/api/v1";
@@ -82,6 +82,15 @@ pub struct Status {
     /// Whether folders can be shown on a desktop.
     #[serde(default)]
     pub desktop: bool,
+}
+
+/// What a node says that was asked to end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Stopping {
+    /// It ends now.
+    pub ok: bool,
+    /// What whoever asked should know: files that nobody else online has.
+    pub hint: Option<String>,
 }
 
 /// How far a file that is to be shared is hashed.
@@ -220,7 +229,8 @@ async fn status(State(api): State<Arc<Api>>) -> Response {
 }
 
 async fn stop(State(api): State<Arc<Api>>) -> Response {
+    let hint = api.source.last_held().await;
     // A full channel: somebody has asked already.
     let _ = api.stop.try_send(());
-    answer::json(StatusCode::ACCEPTED, &serde_json::json!({ "ok": true }))
+    answer::json(StatusCode::ACCEPTED, &Stopping { ok: true, hint })
 }

@@ -4,7 +4,7 @@ use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::{JsonSchema, Schema, json_schema};
 use serde_json::{Map, Value, json};
 
-use super::{API, FindQuery, Folder, FolderQuery, Found, OpenQuery, Qr, QrQuery, Status, Told};
+use super::{API, FindQuery, Folder, FolderQuery, Found, OpenQuery, Qr, QrQuery, Status, Stopping, Told};
 use crate::command::{Arg, Kind, Opt, SPECS, Spec};
 use crate::reply::{Shown, model};
 
@@ -35,11 +35,12 @@ pub fn document() -> Value {
             },
         }}),
     );
+    let stopping = schemas.subschema_for::<Stopping>();
     paths.insert(
         format!("{API}/stop"),
         json!({ "post": {
             "operationId": "stop", "summary": "end the node",
-            "responses": { "202": { "description": "it ends now" }, "401": no_token() },
+            "responses": { "202": content("it ends now", &json!(stopping)), "401": no_token() },
         }}),
     );
     machine(&mut paths, &mut schemas);

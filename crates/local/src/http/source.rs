@@ -9,15 +9,21 @@ use peerage_node::client::{Change, GroupRef, HashReport, Node, Notice, Rates, Re
 use tokio::sync::broadcast;
 
 use crate::command::{Command, ParseError};
-use crate::reply::{Outcome, model};
+use crate::reply::{Outcome, human, model};
 
 /// A command's reply that is on its way.
 pub type Running<'a> = Pin<Box<dyn Future<Output = Option<Outcome>> + Send + 'a>>;
+
+/// What to know before the node is ended, on its way.
+pub type Asking<'a> = Pin<Box<dyn Future<Output = Option<String>> + Send + 'a>>;
 
 /// A node; or, where the page itself is measured, something that has as much to say as a very busy one.
 pub trait Source: Send + Sync + 'static {
     /// Runs a command; see [`crate::run()`].
     fn run(&self, parsed: Result<Option<Command>, ParseError>, hashed: HashReport) -> Running<'_>;
+
+    /// What nobody else online has, in words; takes a second at most.
+    fn last_held(&self) -> Asking<'_>;
 
     /// Who is logged in.
     fn user(&self) -> Option<String>;
@@ -53,6 +59,10 @@ pub trait Source: Send + Sync + 'static {
 impl Source for Node {
     fn run(&self, parsed: Result<Option<Command>, ParseError>, hashed: HashReport) -> Running<'_> {
         Box::pin(crate::run(self, parsed, hashed))
+    }
+
+    fn last_held(&self) -> Asking<'_> {
+        Box::pin(async { human::last_held(&Self::last_held(self).await) })
     }
 
     fn user(&self) -> Option<String> {

@@ -1,5 +1,7 @@
 //! Sizes, rates and times for people.
 
+use peerage_node::client::LastHeld;
+
 /// Bytes in binary units with three significant digits: `999 B`, `1.50 MiB`.
 pub fn bytes(count: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
@@ -38,6 +40,22 @@ pub fn duration(length: std::time::Duration) -> String {
     }
 }
 
+/// Files that are named one by one when somebody goes who is the last to have them.
+const LAST_HELD_NAMED: usize = 5;
+
+/// What to know of them: `nobody else online has [lab] a.bin: no member can …`. Nothing when there are none.
+pub fn last_held(files: &[LastHeld]) -> Option<String> {
+    let named: Vec<String> =
+        files.iter().take(LAST_HELD_NAMED).map(|file| format!("[{}] {}", file.group, file.name)).collect();
+    let more = match files.len().saturating_sub(LAST_HELD_NAMED) {
+        0 => String::new(),
+        n => format!(" and {n} more"),
+    };
+    let them = if files.len() == 1 { "it" } else { "them" };
+    let until = format!("no member can download {them} until you, or another sharer, are online");
+    (!files.is_empty()).then(|| format!("nobody else online has {}{more}: {until}", named.join(", ")))
+}
+
 /// Milliseconds since the Unix epoch as `2026-11-24 23:59:58.123 UTC`, in the Gregorian calendar.
 pub fn utc(unix_ms: u64) -> String {
     let to_the_minute = peerage_types::utc(unix_ms);
@@ -53,6 +71,21 @@ mod tests {
     fn times() {
         assert_eq!(utc(3_723_004), "1970-01-01 01:02:03.004 UTC");
         assert_eq!(utc(1_798_761_599_999), "2026-12-31 23:59:59.999 UTC");
+    }
+
+    #[test]
+    fn who_goes_hears_of_five_files() {
+        let said = |count: usize| {
+            let file = |i| LastHeld { group: "lab".into(), name: format!("{i}.bin") };
+            last_held(&(1..=count).map(file).collect::<Vec<_>>())
+        };
+        assert_eq!(said(0), None);
+        let one = "nobody else online has [lab] 1.bin: no member can download it until you, or another sharer, are online";
+        assert_eq!(said(1).as_deref(), Some(one));
+        let five = "nobody else online has [lab] 1.bin, [lab] 2.bin, [lab] 3.bin, [lab] 4.bin, [lab] 5.bin";
+        let until = "no member can download them until you, or another sharer, are online";
+        assert_eq!(said(5), Some(format!("{five}: {until}")));
+        assert_eq!(said(7), Some(format!("{five} and 2 more: {until}")));
     }
 
     #[test]

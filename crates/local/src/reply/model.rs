@@ -314,6 +314,8 @@ pub struct File {
     pub content: String,
     /// This device shares it.
     pub mine: bool,
+    /// This device serves it and nobody else online has all of it; nothing while no tracker says who is online.
+    pub last_holder: Option<bool>,
 }
 
 impl From<&FileLine> for File {
@@ -326,6 +328,7 @@ impl From<&FileLine> for File {
             sharers_online: f.sharers_online,
             content: f.content.to_hex(),
             mine: f.mine,
+            last_holder: f.last_holder,
         }
     }
 }

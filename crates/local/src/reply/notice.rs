@@ -120,5 +120,6 @@ pub fn close_lines(report: &CloseReport) -> Vec<String> {
     for file in &report.downloads_cut_short {
         lines.push(format!("{file} is not complete; it resumes at the next login"));
     }
+    lines.extend(human::last_held(&report.last_held));
     lines
 }

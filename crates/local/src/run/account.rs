@@ -35,8 +35,9 @@ pub(super) async fn login(node: &Node, user: &UserRef, password: &Password) -> R
 }
 
 pub(super) async fn logout(node: &Node) -> Result<Done, Refusal> {
-    node.logout().await?;
-    Ok(Done::say("Logged out successfully").next("`login <user_id> <passwd>`, or `exit`"))
+    let last_held = node.logout().await?;
+    let done = Done::say("Logged out successfully").note(human::last_held(&last_held));
+    Ok(done.next("`login <user_id> <passwd>`, or `exit`"))
 }
 
 pub(super) async fn whoami(node: &Node) -> Result<Done, Refusal> {

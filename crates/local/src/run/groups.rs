@@ -1,5 +1,7 @@
 //! Groups, who is in them, and who asks to be.
 
+use std::time::Duration;
+
 use peerage_node::client::{
     GroupRef, Invite, InviteTerms, Joined, Left, MemberLine, Node, Refusal, Role, UserRef,
 };
@@ -81,12 +83,25 @@ pub(super) async fn join_by(node: &Node, invite: &Invite) -> Result<Done, Refusa
     let asked = |done: Done| done.next(format!("its owner has to accept; then `list_files {group}`"));
     Ok(match node.join(invite).await? {
         Joined::Asked => asked(Done::say("Join request sent")),
-        Joined::In => Done::say("You are in the group now").next(format!("list_files {group}")),
+        Joined::In => inside(group),
         Joined::UsedUp => asked(
             Done::say("Join request sent")
                 .note(["others have used this invite up, so the request waits for the owner".to_owned()]),
         ),
     })
+}
+
+pub(super) async fn join_and_wait(
+    node: &Node,
+    invite: &Invite,
+    timeout: Option<Duration>,
+) -> Result<Done, Refusal> {
+    node.join_and_wait(invite, timeout).await?;
+    Ok(inside(&invite.name))
+}
+
+fn inside(group: &Name) -> Done {
+    Done::say("You are in the group now").next(format!("list_files {group}"))
 }
 
 pub(super) async fn leave(node: &Node, group: &GroupRef) -> Result<Done, Refusal> {

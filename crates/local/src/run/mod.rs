@@ -64,6 +64,7 @@ async fn apply(node: &Node, command: Command, hashed: HashReport) -> Result<Done
         Command::Invites { group } => groups::invites(node, &group).await,
         Command::WithdrawInvite { group, invite } => groups::withdraw_invite(node, &group, &invite).await,
         Command::Join { invite } => groups::join_by(node, &invite).await,
+        Command::JoinAndWait { invite, timeout } => groups::join_and_wait(node, &invite, timeout).await,
         Command::LeaveGroup { group } => groups::leave(node, &group).await,
         Command::ListGroups => groups::list(node).await,
         Command::ListMembers { group } => groups::list_members(node, &group).await,

@@ -27,6 +27,7 @@ mod group_state;
 mod hand_over;
 mod invite;
 mod kept;
+mod last_held;
 mod names;
 mod node;
 mod outbox;
@@ -66,5 +67,6 @@ pub use peerage_ledger::{InviteState, Role};
 pub use refusal::Refusal;
 pub use reply::{
     AuditLine, Change, Changed, CloseReport, Decision, DeviceLine, DownloadDetail, DownloadLine, FileLine,
-    GroupLine, Left, LoggedIn, MemberLine, MyStanding, Notice, PeerLine, PieceMap, Started, Uploaded, Whoami,
+    GroupLine, LastHeld, Left, LoggedIn, MemberLine, MyStanding, Notice, PeerLine, PieceMap, Started,
+    Uploaded, Whoami,
 };

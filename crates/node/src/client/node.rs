@@ -178,7 +178,8 @@ impl Node {
         let _one_at_a_time = self.inner.changing.lock().await;
         let mut report = CloseReport::default();
         if let Some(session) = self.inner.take_session() {
-            session.settle_outbox(CLOSE_MAX).await;
+            let last_held = session.last_held();
+            ((), report.last_held) = tokio::join!(session.settle_outbox(CLOSE_MAX), last_held);
             report.not_on_two_trackers = session.outbox.described(&session.cluster.id);
             self.inner.note_cut_short(session.end().await);
         } else if let Some(cluster) = self.inner.cluster.get() {

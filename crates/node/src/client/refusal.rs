@@ -120,6 +120,18 @@ pub enum Refusal {
         /// What the tracker said.
         why: String,
     },
+    /// `join --wait` saw the request turned away, or the person put out again.
+    #[error("Your request to join `{group}` was rejected")]
+    JoinRejected {
+        /// The group's name.
+        group: String,
+    },
+    /// `join --wait` ran into its timeout.
+    #[error("Nobody has answered your request to join `{group}` yet")]
+    JoinTimeout {
+        /// The group's name.
+        group: String,
+    },
     /// `withdraw_invite` of something that is none, or the beginning of several.
     #[error("No such invite")]
     InviteUnknown,
@@ -356,6 +368,10 @@ impl Refusal {
                 "each data folder belongs to one set of trackers: `peerage up --data DIR <invite>` with another folder"
             }
             Self::NoInvite(_) => "copy all of it, from `peerage:` to its end",
+            Self::JoinRejected { .. } => "whoever is turned away may ask again: `join_group <group_id>`",
+            Self::JoinTimeout { .. } => {
+                "the request stays; the same command goes on waiting, `list_groups` shows what has become of it"
+            }
             Self::InviteOver { .. } => {
                 "ask for a new one, or ask to be let in as everybody may: `join_group <group_id>`"
             }
@@ -429,6 +445,7 @@ impl Refusal {
             | Self::NotMember
             | Self::NotOwner
             | Self::InviteOver { .. }
+            | Self::JoinRejected { .. }
             | Self::OwnerStays
             | Self::AdminStays => 3,
             Self::NoTracker { .. } | Self::OutcomeOpen { .. } | Self::HeadsUnknown { .. } => 4,

@@ -164,6 +164,17 @@ pub struct FileLine {
     pub content: ContentId,
     /// This device shares it.
     pub mine: bool,
+    /// This device serves it and nobody else online has all of it; nothing while no tracker says who is online.
+    pub last_holder: Option<bool>,
+}
+
+/// A file that nobody else who is online has.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LastHeld {
+    /// The group's name.
+    pub group: String,
+    /// Its name in the group.
+    pub name: String,
 }
 
 /// `upload_file`.
@@ -442,6 +453,8 @@ pub struct CloseReport {
     pub not_on_two_trackers: Vec<String>,
     /// Downloads that were cut short, as `[group] file`; they resume at the next login.
     pub downloads_cut_short: Vec<String>,
+    /// Files that nobody else who was online has.
+    pub last_held: Vec<LastHeld>,
 }
 
 impl CloseReport {

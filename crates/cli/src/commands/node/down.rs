@@ -28,7 +28,9 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Ok(remote) => remote,
         Err(code) => return Ok(code),
     };
-    remote.stop().await?;
+    if let Some(hint) = remote.stop().await?.hint {
+        eprintln!("hint: {hint}");
+    }
     if ended(&data_folder(data)?).await {
         println!("Node ended; what was being downloaded resumes at the next login");
         return Ok(ExitCode::SUCCESS);

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use super::remote;
 use super::secrets::Secrets;
 pub use super::subcommands::{Call, subcommands};
-use crate::progress::Bars;
+use crate::progress::{Bars, WAITS_FOR_ANSWER, say_if_slow};
 
 /// Runs one of them. Ends with what `Refusal::exit_code` says.
 pub async fn run(call: Call) -> anyhow::Result<ExitCode> {
@@ -43,6 +43,9 @@ pub async fn run(call: Call) -> anyhow::Result<ExitCode> {
 async fn ask(remote: &Remote, spec: &Spec, args: &Map<String, Value>, json: bool) -> anyhow::Result<Reply> {
     let draws = matches!(spec.name, "wait" | "upload_file") && !json && io::stderr().is_terminal();
     let reply = remote.command(spec, args, !json);
+    if spec.name == "join" && args.get("wait").is_some() && !json {
+        return Ok(say_if_slow(WAITS_FOR_ANSWER, reply).await?);
+    }
     if !draws {
         return Ok(reply.await?);
     }

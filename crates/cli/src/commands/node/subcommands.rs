@@ -127,7 +127,7 @@ impl Call {
             data: matches.get_one::<PathBuf>("data").cloned(),
             json: has("json"),
             password_file: matches.try_get_one::<PathBuf>("password-file").ok().flatten().cloned(),
-            wait: has("wait"),
+            wait: spec.name == "download_file" && has("wait"),
         })
     }
 }

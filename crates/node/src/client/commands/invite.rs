@@ -128,17 +128,29 @@ impl Node {
     /// Follows an invite: into the group if it is pre-approved, else up to the request.
     pub async fn join(&self, invite: &Invite) -> Result<Joined, Refusal> {
         let session = self.inner.session()?;
-        if session.cluster.key != invite.key {
-            return Err(Refusal::OtherCluster { group: invite.name.to_string() });
-        }
-        let state = session.refresh(invite.group).await?;
-        if state.view.ended_by.is_some() {
-            return Err(Refusal::GroupUnknown);
-        }
-        match &invite.key_inside {
-            Some(key) => redeem(&session, &state, key).await,
-            None => request(&session, &state).await.map(|()| Joined::Asked),
-        }
+        let state = led_to(&session, invite).await?;
+        follow(&session, &state, invite).await
+    }
+}
+
+/// The group that an invite leads to, as it is now.
+pub(super) async fn led_to(session: &Arc<Session>, invite: &Invite) -> Result<Arc<GroupState>, Refusal> {
+    if session.cluster.key != invite.key {
+        return Err(Refusal::OtherCluster { group: invite.name.to_string() });
+    }
+    let state = session.refresh(invite.group).await?;
+    if state.view.ended_by.is_some() { Err(Refusal::GroupUnknown) } else { Ok(state) }
+}
+
+/// Goes in by an invite, or asks to be let in.
+pub(super) async fn follow(
+    session: &Arc<Session>,
+    state: &GroupState,
+    invite: &Invite,
+) -> Result<Joined, Refusal> {
+    match &invite.key_inside {
+        Some(key) => redeem(session, state, key).await,
+        None => request(session, state).await.map(|()| Joined::Asked),
     }
 }
 

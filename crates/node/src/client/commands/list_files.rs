@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use peerage_link::api::{self, path};
 use peerage_types::{GroupId, InfoHash};
 
+use super::super::last_held::is_alone;
 use super::super::reply::FileLine;
 use super::super::session::Session;
 use super::super::trackers::TrackersError;
@@ -36,24 +37,29 @@ impl Node {
         let session = self.inner.session()?;
         let state = session.my_group(name).await?;
         let online = match session.presence_of_late(state.view.group).await {
-            Ok(online) => online,
+            Ok(online) => Some(online),
             // The list itself is known without a tracker; who is online is not.
-            Err(TrackersError::Unreachable { .. }) => Arc::default(),
+            Err(TrackersError::Unreachable { .. }) => None,
             Err(error) => return Err(session.refuse(error)),
         };
+        let seeding = session.seeding();
         let line = |file: &peerage_ledger::FileView| {
             let mut sharers: Vec<_> = file.shares.iter().map(|share| share.user).collect();
             sharers.sort_unstable();
             sharers.dedup();
-            let online = online.get(&file.info_hash).map(|f| f.users.as_slice()).unwrap_or_default();
+            let here = online.as_ref().and_then(|online| online.get(&file.info_hash));
+            let users = here.map(|f| f.users.as_slice()).unwrap_or_default();
+            let mine = file.shares.iter().any(|share| share.device == session.device);
+            let last = mine && seeding.contains(&file.info_hash) && is_alone(here, &session.user);
             FileLine {
                 name: file.shown.clone(),
                 size: file.size,
                 files: file.folder_files,
                 sharers: count(sharers.len()),
-                sharers_online: count(online.iter().filter(|user| sharers.contains(user)).count()),
+                sharers_online: count(users.iter().filter(|user| sharers.contains(user)).count()),
                 content: file.content,
-                mine: file.shares.iter().any(|share| share.device == session.device),
+                mine,
+                last_holder: online.as_ref().map(|_| last),
             }
         };
         Ok(state.view.files.iter().map(line).collect())

@@ -11,6 +11,7 @@ mod create_user;
 pub mod download_file;
 mod hand_over;
 pub mod invite;
+mod join_and_wait;
 mod join_group;
 mod leave_group;
 pub mod limits;
