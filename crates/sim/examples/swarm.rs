@@ -55,6 +55,12 @@ struct Sim {
     /// Peers that are served at the same time.
     #[arg(long, default_value_t = Options::default().upload_slots)]
     slots: u32,
+    /// The same if some of them take little.
+    #[arg(long, default_value_t = Options::default().upload_slots_max)]
+    slots_max: u32,
+    /// Standard clients that are served at the same time.
+    #[arg(long, default_value_t = Options::default().standard_slots)]
+    standard_slots: u32,
     /// Bytes that a peer gets before it is another's turn, in KiB.
     #[arg(long)]
     turn: Option<u64>,
@@ -76,6 +82,24 @@ struct Sim {
     /// Percent of the leechers that send nothing.
     #[arg(long, default_value_t = 0, value_name = "PERCENT")]
     free_riders: u32,
+    /// Percent of the leechers that speak none of our extensions and serve others tit for tat.
+    #[arg(long, default_value_t = 0, value_name = "PERCENT")]
+    standard: u32,
+    /// Peers that say they have pieces and never send one, beside the leechers, in percent of them.
+    #[arg(long, default_value_t = 0, value_name = "PERCENT")]
+    liars: u32,
+    /// Peers that send one block every half a minute, beside the leechers, in percent of them.
+    #[arg(long, default_value_t = 0, value_name = "PERCENT")]
+    drippers: u32,
+    /// Nobody takes blocks over from slow peers.
+    #[arg(long)]
+    no_steal: bool,
+    /// Those who go when they are complete go at once.
+    #[arg(long)]
+    no_dwell: bool,
+    /// Uplink of the seeder, in KB/s; --up by default.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    seeder_up: Option<u64>,
     /// Poisoners beside the leechers, in percent of them.
     #[arg(long, default_value_t = 0, value_name = "PERCENT")]
     poisoners: u32,
@@ -125,6 +149,8 @@ impl Sim {
             known: self.known,
             tie: self.tie,
             upload_slots: self.slots,
+            upload_slots_max: self.slots_max,
+            standard_slots: self.standard_slots,
             upload_turn_bytes: self
                 .turn
                 .map_or(Options::default().upload_turn_bytes, |kib| kib.saturating_mul(1024)),
@@ -134,7 +160,13 @@ impl Sim {
             leave_when_complete_percent: self.leave_when_complete,
             slow_percent: self.slow,
             free_rider_percent: self.free_riders,
+            standard_percent: self.standard,
             poisoner_percent: self.poisoners,
+            liar_percent: self.liars,
+            dripper_percent: self.drippers,
+            steal: !self.no_steal,
+            dwell: !self.no_dwell,
+            seeder_up: self.seeder_up.map(|kilobytes| kilobytes * 1_000),
             arrivals: Duration::from_secs(self.arrivals),
         }
     }
@@ -166,6 +198,9 @@ fn text(options: &Options, report: &Report, took: Duration) {
     );
     println!("median   {:8.1} s  eta {:.3}", report.median_s, report.eta_median);
     println!("slowest  {:8.1} s  eta {:.3}", report.slowest_s, report.eta_slowest);
+    if let Some(took) = report.free_riders_s {
+        println!("median of those who send nothing {took:.1} s");
+    }
     let overhead = report.seed_overhead.map_or("never".to_owned(), |overhead| format!("{overhead:.3}"));
     println!(
         "seed overhead {overhead}; uplinks used {:.0} %; wasted {:.2} %",
@@ -187,10 +222,11 @@ fn text(options: &Options, report: &Report, took: Duration) {
 
 fn json(options: &Options, report: &Report) -> String {
     let overhead = report.seed_overhead.map_or("null".to_owned(), |overhead| format!("{overhead:.4}"));
+    let free_riders = report.free_riders_s.map_or("null".to_owned(), |took| format!("{took:.3}"));
     format!(
         "{{\"peers\":{},\"pieces\":{},\"seed\":{},\"finished\":{},\"bound\":\"{}\",\"bound_s\":{:.3},\
          \"median_s\":{:.3},\"slowest_s\":{:.3},\"eta_median\":{:.4},\"eta_slowest\":{:.4},\
-         \"seed_overhead\":{overhead},\"wasted\":{:.5},\"bad_received\":{:.5},\"bad_bytes_written\":{},\
+         \"free_riders_s\":{free_riders},\"seed_overhead\":{overhead},\"wasted\":{:.5},\"bad_received\":{:.5},\"bad_bytes_written\":{},\
          \"poisoners\":{},\"poisoners_banned\":{},\"bans\":{},\"uplink_used\":{:.4},\"events\":{},\"trace\":\"{:016x}\"}}",
         options.peers,
         options.pieces,

@@ -16,6 +16,16 @@ pub struct PeerKey(pub u32);
 /// no gain (docs/performance.md).
 pub const CONNECTIONS_MAX: u32 = 96;
 
+/// What is at the other end of a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PeerKind {
+    /// A member with this program: served in turns.
+    #[default]
+    Member,
+    /// A client that speaks none of our extensions: served tit for tat.
+    Standard,
+}
+
 /// Our place among the group's members, by which each starts at a shard of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rank {
@@ -53,18 +63,26 @@ pub struct Limits {
     pub depth_max: u32,
     /// Copies of one block requested at the same time in the endgame: 2, or 1 for none.
     pub endgame_copies: u8,
+    /// Whether an idle peer takes blocks over from a much slower one when little is left, and any from a slower one what comes first.
+    pub steal: bool,
     /// Silence with requests outstanding after which a peer counts as snubbing us. Doubles each time in a row.
     pub request_timeout: Duration,
     /// Age at which one request is given up although its peer answers others; also the longest timeout.
     pub request_stale: Duration,
-    /// Peers that are served at the same time if more want to be.
+    /// Members that are served at the same time if more want to be.
     pub upload_slots: u32,
+    /// The same if some of them take so little that the uplink would be idle; at least `upload_slots`.
+    pub upload_slots_max: u32,
+    /// Standard clients that are served at the same time, one of them on trial.
+    pub standard_slots: u32,
     /// What one of them gets before it is another's turn, in bytes; at least one piece.
     pub upload_turn_bytes: u64,
     /// How long a peer that is served may ask for nothing.
     pub upload_idle: Duration,
     /// How long it may take nothing of what it asked for.
     pub upload_stuck: Duration,
+    /// How long we stay at the most when everything is there and others want it.
+    pub dwell_max: Duration,
     /// Whether we say what we would like to send once we have everything.
     pub suggest: bool,
     /// Without a rank, pieces are chosen at random until this many are verified.
@@ -79,12 +97,16 @@ impl Default for Limits {
             depth_min: 4,
             depth_max: 2_000,
             endgame_copies: 2,
+            steal: true,
             request_timeout: Duration::from_secs(10),
             request_stale: Duration::from_secs(60),
             upload_slots: 4,
+            upload_slots_max: 12,
+            standard_slots: 2,
             upload_turn_bytes: 512 * 1024,
             upload_idle: Duration::from_millis(500),
-            upload_stuck: Duration::from_secs(5),
+            upload_stuck: Duration::from_secs(2),
+            dwell_max: Duration::from_secs(60),
             suggest: true,
             random_first: 4,
         }
@@ -118,6 +140,8 @@ pub enum Input {
     Connected {
         /// The connection.
         peer: PeerKey,
+        /// What it is.
+        kind: PeerKind,
         /// How many requests it queues (`reqq`); at least 1 is assumed.
         request_queue: u32,
     },
@@ -165,7 +189,7 @@ pub enum Input {
     Timeout,
 }
 
-/// One thing to do. All but the last two are about a connection.
+/// One thing to do. All but the last three are about a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
     /// Ask the peer for this block.
@@ -189,6 +213,8 @@ pub enum Output {
     /// The last wanted piece was verified, or the last missing one is not wanted any more. Comes again only when
     /// more was wanted in between, and not when everything was there from the start.
     Complete,
+    /// Whoever only wanted the file may go now without harm to the others. Comes once after each `Complete`.
+    MayLeave,
     /// Nothing more to do until the next event, or until this time: then send [`Input::Timeout`].
     WakeAt(Option<Time>),
 }

@@ -2,16 +2,18 @@
 
 use peerage_wire::BlockRef;
 
-use crate::api::{Output, PeerFault, PeerKey};
+use crate::api::{Output, PeerFault, PeerKey, Priority};
 use crate::engine::Swarm;
 use crate::partial::{Arrival, Block};
 use crate::peers::Slot;
+use crate::timers::Timer;
 
 impl Swarm {
     pub(crate) fn block_arrived(&mut self, slot: Slot, block: BlockRef) -> Result<(), PeerFault> {
         let now = self.now;
         let peer = &mut self.peers[slot];
-        match peer.take_asked(block) {
+        let asked_at = peer.take_asked(block);
+        match asked_at {
             Some(asked_at) => {
                 self.asked_total -= 1;
                 peer.pipeline.on_block(now, asked_at, block.len);
@@ -21,12 +23,7 @@ impl Swarm {
             None => return Err(PeerFault::Unrequested(block)),
         }
         peer.bytes_received += u64::from(block.len);
-        let had_strikes = peer.strikes > 0;
-        peer.came_alive(now);
-        if had_strikes {
-            // Its deadline was far away; from now on it is near again.
-            self.arm(now.after(self.limits.request_timeout));
-        }
+        peer.came_alive(now, asked_at.is_some());
         self.take_in(slot, block);
         self.wake(slot);
         Ok(())
@@ -44,7 +41,7 @@ impl Swarm {
         }
         self.asked_total -= 1;
         let until = peer.refuse(now, block.piece, longest);
-        self.arm(until);
+        self.arm(Timer::Peer(slot), until);
         self.release(slot, block);
         self.wake_all();
         Ok(())
@@ -59,8 +56,8 @@ impl Swarm {
         }
         self.drop_unwanted(block.piece);
         if let Some(slot) = self.peers.slot(key) {
+            self.ban(slot);
             let peer = &mut self.peers[slot];
-            peer.banned = true;
             if was_here {
                 // It was counted when it arrived.
             } else if peer.take_asked(block).is_some() {
@@ -84,6 +81,8 @@ impl Swarm {
             self.count_fresh_down(piece);
         }
         let was_lacking = self.lacking.clear(piece);
+        let first = was_lacking && self.picker.priority(piece) == Priority::First;
+        self.first_lacking -= u32::from(first);
         for index in 0..self.peers.slot_count() {
             let Some(slot) = self.peers.nth(index) else { continue };
             let peer = &mut self.peers[slot];
@@ -99,8 +98,20 @@ impl Swarm {
             self.wake_all();
         }
         if was_lacking && self.is_complete() {
-            self.outputs.push_back(Output::Complete);
+            self.complete();
         }
+    }
+
+    /// The last wanted piece is there.
+    pub(crate) fn complete(&mut self) {
+        self.outputs.push_back(Output::Complete);
+        self.dwell();
+    }
+
+    /// Nothing more is asked of the peer or given to it; the shell closes the connection.
+    pub(crate) fn ban(&mut self, slot: Slot) {
+        self.peers[slot].banned = true;
+        self.list_upload(slot);
     }
 
     /// Without an open copy of the piece there is nothing to fetch again, and nothing happens.

@@ -6,13 +6,16 @@ use peerage_types::Time;
 use peerage_wire::{Bitfield, BlockRef};
 
 use crate::api::{Config, Input, Limits, Output, PeerFault, PeerKey, PeerStats, Priority};
+use crate::dwell::Dwell;
 use crate::layout::Layout;
 use crate::offers::Offers;
 use crate::partial::{Block, Partials};
 use crate::peers::{Peers, Slot};
 use crate::picker::Picker;
-use crate::priorities::lacking;
+use crate::priorities::{first_lacking, lacking};
 use crate::rng::Rng;
+use crate::timers::Timers;
+use crate::uploads::{Choker, Queue, Uplink};
 
 /// Decides which block is asked of which peer. See the crate's description.
 ///
@@ -31,8 +34,7 @@ pub struct Swarm {
     pub(crate) peers: Peers,
     /// Time of the latest event; never goes back.
     pub(crate) now: Time,
-    /// Not later than the next timer that matters: deadlines only move back, so it need not follow each of them.
-    pub(crate) wake_at: Option<Time>,
+    pub(crate) timers: Timers,
     pub(crate) outputs: VecDeque<Output>,
     /// Peers that could perhaps be asked for more.
     pub(crate) hungry: VecDeque<Slot>,
@@ -46,6 +48,32 @@ pub struct Swarm {
     pub(crate) offers: Offers,
     /// Turns of peers that we served, so far.
     pub(crate) turns: u64,
+    /// Members that are connected.
+    pub(crate) members: u32,
+    /// Who of them waits for a slot, and who has one.
+    pub(crate) queue: Queue,
+    /// What our line can send.
+    pub(crate) uplink: Uplink,
+    /// Standard clients that are served.
+    pub(crate) choker: Choker,
+    /// Connected peers that want something of us.
+    pub(crate) interested_peers: u32,
+    /// Everything is there, and we stay for the others.
+    pub(crate) dwelling: Option<Dwell>,
+    /// Pieces of the highest priority among `lacking`.
+    pub(crate) first_lacking: u32,
+    pub(crate) work: Work,
+}
+
+/// What was looked at so far, in entries: what the tests bound.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Work {
+    /// Deadlines that came.
+    pub(crate) timers: u64,
+    /// Peers that were considered for a slot.
+    pub(crate) uploads: u64,
+    /// Peers and requests that were considered for stealing.
+    pub(crate) stealing: u64,
 }
 
 impl Swarm {
@@ -62,13 +90,14 @@ impl Swarm {
             false => priorities,
         };
         let lacking = lacking(&have, &priorities);
+        let first_lacking = first_lacking(&lacking, &priorities);
         Self {
             picker: Picker::new(lacking.clone(), priorities, rank, Rng::new(seed)),
             partials: Partials::new(layout.piece_count()),
             peers: Peers::default(),
             ranked: rank.is_some(),
             now,
-            wake_at: None,
+            timers: Timers::default(),
             outputs: VecDeque::new(),
             hungry: VecDeque::new(),
             asked_total: 0,
@@ -76,6 +105,14 @@ impl Swarm {
             endgame: false,
             offers: Offers::new(layout.piece_count(), Rng::new(seed.wrapping_add(1))),
             turns: 0,
+            members: 0,
+            queue: Queue::default(),
+            uplink: Uplink::default(),
+            choker: Choker::default(),
+            interested_peers: 0,
+            dwelling: None,
+            first_lacking,
+            work: Work::default(),
             layout,
             limits,
             have,
@@ -111,8 +148,8 @@ impl Swarm {
                 self.timeout();
                 return Ok(());
             }
-            Input::Connected { peer, request_queue } => {
-                self.connect(peer, request_queue);
+            Input::Connected { peer, kind, request_queue } => {
+                self.connect(peer, kind, request_queue);
                 return Ok(());
             }
             Input::BlockBad(key, block) => {
@@ -137,7 +174,7 @@ impl Swarm {
         let Some(slot) = self.peers.slot(key) else { return Ok(()) };
         let result = self.handle_peer(slot, input);
         if result.is_err() {
-            self.peers[slot].banned = true;
+            self.ban(slot);
         }
         result
     }
@@ -155,7 +192,7 @@ impl Swarm {
                 self.capped = false;
                 self.wake_all();
             } else {
-                return Output::WakeAt(self.wake_at);
+                return Output::WakeAt(self.timers.next());
             }
         }
     }

@@ -2,16 +2,17 @@
 
 use peerage_wire::{Bitfield, BlockRef};
 
-use crate::api::{Output, PeerFault, PeerKey};
+use crate::api::{Output, PeerFault, PeerKey, PeerKind};
 use crate::engine::Swarm;
 use crate::peers::{Pieces, Slot};
+use crate::timers::Timer;
 
 impl Swarm {
-    pub(crate) fn connect(&mut self, key: PeerKey, request_queue: u32) {
+    pub(crate) fn connect(&mut self, key: PeerKey, kind: PeerKind, request_queue: u32) {
         if let Some(slot) = self.peers.slot(key) {
             self.disconnect(slot);
         }
-        let slot = self.peers.connect(key, request_queue, &self.limits);
+        let slot = self.peers.connect(key, kind, request_queue, &self.limits);
         self.upload_to(slot);
     }
 
@@ -26,6 +27,7 @@ impl Swarm {
                 self.offers.changed();
             }
         }
+        self.timers.disarm(Timer::Peer(slot));
         self.peers.disconnect(slot);
         self.assign_slots();
         self.wake_all();
@@ -87,8 +89,11 @@ impl Swarm {
         self.peers[slot].choked = true;
         // What it wanted to send it has sent, or somebody else will.
         self.peers[slot].suggested.clear();
+        let before = self.asked_total;
         self.release_all(slot, Answer::Possible);
-        self.wake_all();
+        if self.asked_total < before {
+            self.wake_all();
+        }
     }
 
     pub(crate) fn unchoked(&mut self, slot: Slot) {

@@ -13,11 +13,12 @@
 //! peers happens once per piece; what is proportional to the number of pieces happens once per bitfield or
 //! disconnect, and at most once per poll.
 //!
-//! Deliberately absent so far: stealing blocks from slow owners before the endgame, and tit for tat for standard clients
-//! (`node` refuses them).
+//! Whoever waits for nothing is not looked at: deadlines are ordered in time (`timers`), those who wait for a slot by how
+//! long they have waited (`uploads`). When a file is complete, `dwell` says how long others still need us.
 
 mod api;
 mod blocks;
+mod dwell;
 mod engine;
 mod events;
 mod invariants;
@@ -30,11 +31,12 @@ mod pipeline;
 mod priorities;
 mod rng;
 mod schedule;
+mod stealing;
 mod timers;
 mod uploads;
 
 pub use api::{
-    CONNECTIONS_MAX, Config, Input, Limits, Output, PeerFault, PeerKey, PeerStats, Priority, Rank,
+    CONNECTIONS_MAX, Config, Input, Limits, Output, PeerFault, PeerKey, PeerKind, PeerStats, Priority, Rank,
 };
 pub use engine::Swarm;
 pub use layout::Layout;

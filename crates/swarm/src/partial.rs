@@ -195,6 +195,17 @@ impl Partials {
         }
     }
 
+    /// Moves a block that is outstanding at `from` alone to `to`; whether it was.
+    pub(crate) fn reassign(&mut self, piece: u32, index: u32, from: Slot, to: Slot) -> bool {
+        match self.block_mut(piece, index) {
+            Some(block) if *block == Block::Asked(from) => {
+                *block = Block::Asked(to);
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// `from`, which is or was asked, has sent the block.
     pub(crate) fn arrive(&mut self, piece: u32, index: u32, slot: Slot, from: PeerKey) -> Arrival {
         let Some(at) = self.index(piece) else { return Arrival::Late };

@@ -5,13 +5,12 @@ use std::ops::{Index, IndexMut};
 use std::time::Duration;
 
 use peerage_types::Time;
-use peerage_types::limits::BLOCK_BYTES;
 use peerage_wire::{Bitfield, BlockRef};
 
-use crate::api::{Limits, PeerKey, PeerStats};
+use crate::api::{Limits, PeerKey, PeerKind, PeerStats};
 use crate::picker::Holder;
 use crate::pipeline::Pipeline;
-use crate::uploads::Upload;
+use crate::uploads::{Standing, Upload};
 
 /// Requests we gave up that may still be answered. A peer that never answers adds one per timeout, so this is
 /// far more than an honest peer needs; beyond it the oldest is forgotten but its answer still forgiven.
@@ -24,6 +23,10 @@ const SUGGESTED_MAX: usize = 16;
 const REFUSED_MAX: usize = 64;
 /// How long the first refusal lasts; doubles with each in a row, up to [`Limits::request_stale`].
 const REFUSED_FOR: Duration = Duration::from_secs(1);
+/// How long a peer that snubs us may take for the one request that it gets.
+const PROBE: Duration = Duration::from_secs(3);
+/// The first rest between two of those; doubles each time in a row, up to [`Limits::request_stale`].
+const REST: Duration = Duration::from_secs(1);
 /// A peer keeps to whole pieces if it delivers one within this many seconds.
 const WHOLE_PIECE_S: u64 = 2;
 
@@ -50,6 +53,7 @@ pub(crate) struct Asked {
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) key: PeerKey,
+    kind: PeerKind,
     connected: bool,
     pub(crate) pieces: Pieces,
     /// It has told what it has; no bitfield may follow.
@@ -65,8 +69,14 @@ pub(crate) struct Peer {
     /// Sent a bad block or broke the protocol: nothing is asked of it any more.
     pub(crate) banned: bool,
     pub(crate) snubbed: bool,
+    /// It has snubbed us at some time.
+    pub(crate) was_snubbed: bool,
     /// Timeouts in a row.
     pub(crate) strikes: u32,
+    /// While it snubs us it is asked for nothing until then.
+    pub(crate) rests_until: Option<Time>,
+    /// How long it was silent before others took over all that it was asked for.
+    silence: Duration,
     pub(crate) last_block: Time,
     /// Oldest first.
     pub(crate) asked: VecDeque<Asked>,
@@ -82,15 +92,17 @@ pub(crate) struct Peer {
     pub(crate) pipeline: Pipeline,
     pub(crate) bytes_received: u64,
     pub(crate) upload: Upload,
+    pub(crate) standing: Standing,
     /// Is in the engine's queue of peers that could be asked for more.
     pub(crate) hungry: bool,
 }
 
 impl Peer {
-    fn new(key: PeerKey, request_queue: u32, limits: &Limits) -> Self {
+    fn new(key: PeerKey, kind: PeerKind, request_queue: u32, limits: &Limits) -> Self {
         let depth_max = limits.depth_max.min(request_queue.max(1));
         Self {
             key,
+            kind,
             connected: true,
             pieces: Pieces::Nothing,
             announced: false,
@@ -101,7 +113,10 @@ impl Peer {
             remote_interested: false,
             banned: false,
             snubbed: false,
+            was_snubbed: false,
             strikes: 0,
+            rests_until: None,
+            silence: Duration::ZERO,
             last_block: Time(0),
             asked: VecDeque::new(),
             unanswered: VecDeque::new(),
@@ -115,8 +130,14 @@ impl Peer {
             pipeline: Pipeline::new(limits.depth_min, depth_max),
             bytes_received: 0,
             upload: Upload::default(),
+            standing: Standing::default(),
             hungry: false,
         }
+    }
+
+    /// It speaks none of our extensions.
+    pub(crate) fn is_standard(&self) -> bool {
+        self.kind == PeerKind::Standard
     }
 
     pub(crate) fn has(&self, piece: u32) -> bool {
@@ -147,7 +168,7 @@ impl Peer {
     }
 
     pub(crate) fn has_room(&self) -> bool {
-        let paused = self.banned || self.refused.len() >= REFUSED_MAX;
+        let paused = self.banned || self.refused.len() >= REFUSED_MAX || self.rests_until.is_some();
         !paused && (self.asked.len() as u32) < self.depth()
     }
 
@@ -157,16 +178,18 @@ impl Peer {
         answers && self.has(piece) && !self.refused.contains(&piece)
     }
 
-    /// Whether it delivers a whole piece soon enough to get one for itself. Unmeasured peers get the chance.
-    pub(crate) fn is_whole(&self, piece_length: u32) -> bool {
-        let fast = |rate: u64| rate.saturating_mul(WHOLE_PIECE_S) >= u64::from(piece_length);
-        !self.snubbed && self.pipeline.rate_max().is_none_or(fast)
-    }
-
-    /// How long until everything asked of it is here, in milliseconds.
-    pub(crate) fn eta_ms(&self) -> u64 {
-        let bytes = self.asked.len() as u64 * u64::from(BLOCK_BYTES);
-        bytes * 1000 / self.pipeline.rate_max().unwrap_or(0).max(1)
+    /// Whether it delivers a whole piece soon enough to get one for itself. Unmeasured peers get the chance, once.
+    pub(crate) fn is_whole(&self, now: Time, piece_length: u32) -> bool {
+        if self.snubbed {
+            return false;
+        }
+        match self.pipeline.rate_max() {
+            Some(rate) => rate.saturating_mul(WHOLE_PIECE_S) >= u64::from(piece_length),
+            None => {
+                let in_time = |first: &Asked| now.since(first.at).as_secs() < WHOLE_PIECE_S;
+                !self.was_snubbed && self.asked.front().is_none_or(in_time)
+            }
+        }
     }
 
     /// Removes an outstanding request; when it was made. Answers come in order, so it is nearly always the first.
@@ -222,24 +245,54 @@ impl Peer {
         self.refused_until = None;
     }
 
-    /// It answered something.
-    pub(crate) fn came_alive(&mut self, now: Time) {
+    /// It answered something; whoever snubbed us has to answer in time before it is trusted again.
+    pub(crate) fn came_alive(&mut self, now: Time, in_time: bool) {
         self.last_block = now;
-        self.refusals = 0;
-        self.strikes = 0;
-        self.snubbed = false;
+        self.silence = Duration::ZERO;
+        self.rests_until = None;
+        if in_time {
+            self.refusals = 0;
+            self.strikes = 0;
+            self.snubbed = false;
+        }
+    }
+
+    /// It let requests time out. How long it is asked for nothing: not at all the first time, then longer each time.
+    pub(crate) fn strike(&mut self, now: Time, longest: Duration) {
+        self.strikes += 1;
+        (self.snubbed, self.was_snubbed, self.silence) = (true, true, Duration::ZERO);
+        let doublings = self.strikes.checked_sub(2);
+        let rest = doublings.map(|doublings| REST.saturating_mul(1 << doublings.min(10)).min(longest));
+        self.rests_until = rest.map(|rest| now.after(rest));
+        self.pipeline.reset();
+    }
+
+    /// All that it was asked for went to others: no timeout will come of its silence, so it is remembered.
+    pub(crate) fn robbed(&mut self, now: Time, since: Time) {
+        if self.asked.is_empty() {
+            self.silence += now.since(self.last_block.max(since));
+        }
     }
 
     /// When its silence becomes a timeout.
     pub(crate) fn silent_at(&self, limits: &Limits) -> Option<Time> {
         let first = self.asked.front()?;
-        let patience = limits.request_timeout.saturating_mul(1 << self.strikes.min(10));
-        Some(self.last_block.max(first.at).after(patience.min(limits.request_stale)))
+        if self.snubbed {
+            return Some(first.at.after(PROBE.min(limits.request_timeout)));
+        }
+        let left = limits.request_timeout.saturating_sub(self.silence);
+        Some(self.last_block.max(first.at).after(left))
     }
 
     /// When its oldest request is given up although it answers others.
     pub(crate) fn stale_at(&self, limits: &Limits) -> Option<Time> {
         Some(self.asked.front()?.at.after(limits.request_stale))
+    }
+
+    /// The earliest moment at which something is to be done about it.
+    pub(crate) fn deadline(&self, limits: &Limits) -> Option<Time> {
+        let requests = [self.silent_at(limits), self.stale_at(limits), self.refused_until, self.rests_until];
+        requests.into_iter().chain(self.upload.deadlines(limits)).flatten().min()
     }
 
     pub(crate) fn suggest(&mut self, piece: u32) {
@@ -283,8 +336,14 @@ pub(crate) struct Peers {
 }
 
 impl Peers {
-    pub(crate) fn connect(&mut self, key: PeerKey, request_queue: u32, limits: &Limits) -> Slot {
-        let peer = Peer::new(key, request_queue, limits);
+    pub(crate) fn connect(
+        &mut self,
+        key: PeerKey,
+        kind: PeerKind,
+        request_queue: u32,
+        limits: &Limits,
+    ) -> Slot {
+        let peer = Peer::new(key, kind, request_queue, limits);
         let slot = match self.free.pop() {
             Some(slot) => {
                 self[slot] = peer;

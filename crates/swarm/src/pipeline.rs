@@ -83,6 +83,11 @@ impl Pipeline {
         self.window.rate_max()
     }
 
+    /// The shortest service time of the last seconds, in milliseconds: about a round trip. 0 before anything came.
+    pub(crate) fn service_ms(&self) -> u64 {
+        self.window.service_ms_min().unwrap_or(0)
+    }
+
     /// Mean over the last seconds, for display.
     pub(crate) fn bytes_per_second(&self, now: Time) -> u64 {
         self.window.bytes_per_second(now)

@@ -2,7 +2,7 @@
 
 use peerage_wire::Bitfield;
 
-use crate::api::{Output, Priority};
+use crate::api::Priority;
 use crate::engine::Swarm;
 use crate::peers::Pieces;
 
@@ -16,6 +16,11 @@ pub(crate) fn lacking(have: &Bitfield, priorities: &[Priority]) -> Bitfield {
         }
     }
     lacking
+}
+
+/// How many pieces of the highest priority are lacking.
+pub(crate) fn first_lacking(lacking: &Bitfield, priorities: &[Priority]) -> u32 {
+    lacking.iter_set().filter(|piece| priorities[*piece as usize] == Priority::First).count() as u32
 }
 
 impl Swarm {
@@ -37,6 +42,7 @@ impl Swarm {
                 (peer.fresh, peer.useful) = (fresh, useful);
             }
         }
+        self.first_lacking = first_lacking(&lacking, &priorities);
         self.lacking = lacking;
         self.picker.set_priorities(priorities, fresh);
         for index in 0..self.peers.slot_count() {
@@ -45,8 +51,10 @@ impl Swarm {
             }
         }
         self.wake_all();
-        if !was_complete && self.is_complete() {
-            self.outputs.push_back(Output::Complete);
+        match self.is_complete() {
+            true if !was_complete => self.complete(),
+            true => {}
+            false => self.stop_dwelling(),
         }
     }
 }

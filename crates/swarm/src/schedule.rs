@@ -4,13 +4,10 @@ use peerage_wire::BlockRef;
 
 use crate::api::{Output, Priority};
 use crate::engine::Swarm;
-use crate::partial::{Block, Partial};
+use crate::partial::Partial;
 use crate::peers::{Asked, Slot};
 use crate::picker::Order;
-
-/// Peers whose requests are looked at for one endgame duplicate, slowest first, and requests of each.
-const ENDGAME_VICTIMS_MAX: usize = 4;
-const ENDGAME_REQUESTS_MAX: usize = 64;
+use crate::timers::Timer;
 
 /// Rarer first, then more complete: comparing two partial pieces by what finishing them is worth.
 type Worth = (u32, u32);
@@ -34,10 +31,11 @@ impl Swarm {
         if !self.peers.is_connected(slot) {
             return;
         }
+        self.steal_first(slot);
         while self.peers[slot].has_room() {
             let Some(piece) = self.next_piece(slot) else {
                 self.peers[slot].pipeline.starved();
-                self.duplicate(slot);
+                self.help_out(slot);
                 break;
             };
             self.peers[slot].working = Some(piece);
@@ -70,7 +68,7 @@ impl Swarm {
             return Some(piece);
         }
         let peer = &self.peers[slot];
-        let (whole, snubbed) = (peer.is_whole(self.layout.piece_length()), peer.snubbed);
+        let (whole, snubbed) = (peer.is_whole(self.now, self.layout.piece_length()), peer.snubbed);
         let open = self.open(slot);
         let piece = |best: Option<(Worth, u32)>| best.map(|(_, piece)| piece);
         // 2. What it works on alone.
@@ -156,7 +154,7 @@ impl Swarm {
 
     /// Who works on it alone: an owner that has become slow no longer does.
     fn owner(&self, partial: &Partial, piece_length: u32) -> Option<Slot> {
-        partial.owner.filter(|owner| self.peers[*owner].is_whole(piece_length))
+        partial.owner.filter(|owner| self.peers[*owner].is_whole(self.now, piece_length))
     }
 
     fn too_many_partials(&self) -> bool {
@@ -214,14 +212,14 @@ impl Swarm {
     /// Makes a fresh piece one under way, which `slot` works on alone if it is fast. Returns it.
     pub(crate) fn start(&mut self, slot: Slot, piece: u32) -> u32 {
         let peer = &self.peers[slot];
-        let owner = peer.is_whole(self.layout.piece_length()).then_some(slot);
+        let owner = peer.is_whole(self.now, self.layout.piece_length()).then_some(slot);
         self.picker.take(piece);
         self.count_fresh_down(piece);
         self.partials.start(piece, self.layout.piece_bytes(piece), self.layout.block_count(piece), owner);
         piece
     }
 
-    fn request(&mut self, slot: Slot, block: BlockRef) {
+    pub(crate) fn request(&mut self, slot: Slot, block: BlockRef) {
         let now = self.now;
         let peer = &mut self.peers[slot];
         let first = peer.asked.is_empty();
@@ -231,7 +229,7 @@ impl Swarm {
         if first {
             peer.pipeline.resume(now);
             if let Some(at) = peer.silent_at(&self.limits) {
-                self.arm(at);
+                self.arm(Timer::Peer(slot), at);
             }
         }
     }
@@ -245,43 +243,7 @@ impl Swarm {
         }
     }
 
-    fn is_endgame(&mut self) -> bool {
+    pub(crate) fn is_endgame(&mut self) -> bool {
         self.asked_total > 0 && self.partials.missing_total() == 0 && self.picker.fresh_available() == 0
-    }
-
-    /// Rule 8, the endgame: an idle peer duplicates one block of the peer that will be last to finish. Rule 9,
-    /// stealing before the endgame, would differ only in its condition.
-    fn duplicate(&mut self, slot: Slot) {
-        let peer = &self.peers[slot];
-        let idle = peer.asked.is_empty() && !peer.snubbed && !peer.choked;
-        if !idle || self.limits.endgame_copies < 2 || !self.is_endgame() {
-            return;
-        }
-        let mut below = (u64::MAX, None);
-        for _ in 0..ENDGAME_VICTIMS_MAX {
-            let etas = self.peers.iter().filter(|(other, peer)| *other != slot && !peer.asked.is_empty());
-            let etas = etas.map(|(other, peer)| (peer.eta_ms(), Some(other)));
-            let slower = etas.filter(|eta| below.1.is_none() || *eta < below).max();
-            let Some((eta, Some(victim))) = slower else { return };
-            below = (eta, Some(victim));
-            if let Some(block) = self.duplicable(slot, victim) {
-                let index = self.layout.block_index(block);
-                let copied = index.is_some_and(|index| self.partials.duplicate(block.piece, index, slot));
-                assert!(copied, "{block:?} was duplicable");
-                return self.request(slot, block);
-            }
-        }
-    }
-
-    /// The newest request of `victim`, of which `slot` could make the second copy.
-    fn duplicable(&self, slot: Slot, victim: Slot) -> Option<BlockRef> {
-        let requests = self.peers[victim].asked.iter().rev().take(ENDGAME_REQUESTS_MAX);
-        let mut blocks = requests.map(|asked| asked.block);
-        blocks.find(|block| {
-            let partial = self.partials.get(block.piece);
-            let index = self.layout.block_index(*block);
-            let state = partial.zip(index).and_then(|(p, index)| p.blocks.get(index as usize).copied());
-            state == Some(Block::Asked(victim)) && self.peers[slot].may_ask(block.piece)
-        })
     }
 }

@@ -11,12 +11,24 @@
 //! Whoever has everything hands out pieces that exist nowhere else one by one: each turn is a few of those, allowed fast
 //! without an unchoke, so that the first copies are all different. Later it says which piece it would like to send (BEP 6
 //! *suggest*): one of which fewest copies exist or are on their way.
+//!
+//! All of that is for members. Standard clients have slots of their own (`choker`).
+
+mod choker;
+mod queue;
+mod uplink;
 
 use peerage_types::Time;
 
 use crate::api::{Limits, Output, PeerKey};
 use crate::engine::Swarm;
 use crate::peers::Slot;
+use crate::timers::Timer;
+
+pub(crate) use self::choker::{Choker, Standing};
+use self::queue::Place;
+pub(crate) use self::queue::Queue;
+pub(crate) use self::uplink::Uplink;
 
 /// Pieces on their way to one peer that are remembered; whoever asks for more at once asks for too many.
 const TAKEN_MAX: usize = 64;
@@ -56,11 +68,22 @@ pub(crate) struct Upload {
     declined: bool,
     /// When something last went on.
     progress: Time,
+    /// It takes so little that its slot does not count; when that is looked at next, and `sent_bytes` at the last look.
+    slow: bool,
+    look_at: Option<Time>,
+    look_from: Time,
+    sent_before: u64,
+    place: Place,
 }
 
 impl Upload {
+    /// When something is to be done about it.
+    pub(crate) fn deadlines(&self, limits: &Limits) -> [Option<Time>; 2] {
+        [self.idle_at(limits), self.look_at]
+    }
+
     /// When it is given up.
-    pub(crate) fn idle_at(&self, limits: &Limits) -> Option<Time> {
+    fn idle_at(&self, limits: &Limits) -> Option<Time> {
         let patience = match self.begun && !self.taken.is_empty() {
             true => limits.upload_stuck,
             false => limits.upload_idle,
@@ -72,23 +95,38 @@ impl Upload {
 impl Swarm {
     /// A connection begins.
     pub(crate) fn upload_to(&mut self, slot: Slot) {
+        if self.peers[slot].is_standard() {
+            return self.standard_joined(slot);
+        }
+        self.members += 1;
         // Behind everybody who waits: else whoever connects anew after each turn is always first.
         self.peers[slot].upload.served = self.turns;
-        let crowded = self.peers.len() > self.limits.upload_slots as usize;
-        if !crowded {
+        if self.members <= self.limits.upload_slots {
             self.unchoke(slot);
         }
     }
 
     pub(crate) fn remote_interested(&mut self, slot: Slot, interested: bool) {
-        if std::mem::replace(&mut self.peers[slot].remote_interested, interested) != interested {
-            self.peers[slot].upload.progress = self.now;
-            self.assign_slots();
+        if std::mem::replace(&mut self.peers[slot].remote_interested, interested) == interested {
+            return;
         }
+        match interested {
+            true => self.interested_peers += 1,
+            false => self.interested_peers -= 1,
+        }
+        if self.peers[slot].is_standard() {
+            return self.standard_interested(slot, interested);
+        }
+        self.peers[slot].upload.progress = self.now;
+        self.list_upload(slot);
+        self.assign_slots();
     }
 
     /// The peer begins to ask for a piece.
     pub(crate) fn asked(&mut self, slot: Slot, piece: u32) {
+        if self.peers[slot].is_standard() {
+            return;
+        }
         let bytes = u64::from(self.layout.piece_bytes(piece));
         let crowded = self.is_crowded();
         let peer = &mut self.peers[slot];
@@ -115,6 +153,8 @@ impl Swarm {
     /// Bytes have left for the peer. Whoever takes more than its turn, by asking for the same piece again and again or
     /// for pieces that it says it has, loses it while others wait.
     pub(crate) fn uploaded(&mut self, slot: Slot, bytes: u64) {
+        self.count_uplink(bytes);
+        self.dwell_sent(bytes);
         let most = self.limits.upload_turn_bytes.saturating_add(2 * u64::from(self.layout.piece_length()));
         let crowded = self.is_crowded();
         let upload = &mut self.peers[slot].upload;
@@ -134,15 +174,23 @@ impl Swarm {
         self.offers.left(piece);
         let upload = &mut self.peers[slot].upload;
         if upload.turn == Turn::Finishing && upload.taken.is_empty() {
-            upload.turn = Turn::Waiting;
+            self.set_turn(slot, Turn::Waiting);
             self.assign_slots();
+        } else if let Some(at) = upload.idle_at(&self.limits) {
+            // Whoever has everything that it asked for is to ask for more soon.
+            self.arm(Timer::Peer(slot), at);
         }
     }
 
     /// The connection has ended.
     pub(crate) fn upload_ended(&mut self, slot: Slot) {
         self.forget_upload(slot);
-        self.peers[slot].upload.turn = Turn::Waiting;
+        self.unlist_upload(slot);
+        self.interested_peers -= u32::from(std::mem::take(&mut self.peers[slot].remote_interested));
+        match self.peers[slot].is_standard() {
+            true => self.standard_left(slot),
+            false => self.members -= 1,
+        }
     }
 
     /// Peers that take part in nothing any more lose their slots.
@@ -165,21 +213,16 @@ impl Swarm {
 
     /// Whether somebody waits for a slot.
     fn is_crowded(&self) -> bool {
-        self.peers.iter().any(|(_, peer)| peer.remote_interested && peer.upload.turn == Turn::Waiting)
+        self.queue.next().is_some()
     }
 
     /// Gives free slots to those who have waited longest.
     pub(crate) fn assign_slots(&mut self) {
-        loop {
-            let waiting = self.peers.iter().filter(|(_, peer)| {
-                peer.remote_interested && peer.upload.turn == Turn::Waiting && !peer.banned
-            });
-            let Some((next, _)) = waiting.min_by_key(|(_, peer)| peer.upload.served) else { return };
-            let busy = || self.peers.iter().filter(|(_, peer)| peer.upload.turn != Turn::Waiting);
-            if busy().count() >= self.limits.upload_slots as usize {
+        while let Some(next) = self.queue.next() {
+            self.work.uploads += 1;
+            if !self.has_free_slot() {
                 // Whoever wants nothing makes room.
-                let idle = busy().find(|(_, peer)| !peer.remote_interested);
-                let Some((idle, _)) = idle else { return };
+                let Some(idle) = self.queue.idle() else { return };
                 self.forget_upload(idle);
                 self.end_turn(idle);
             }
@@ -211,24 +254,35 @@ impl Swarm {
             return false;
         }
         self.turns += 1;
-        let upload = &mut self.peers[slot].upload;
-        (upload.turn, upload.served) = (Turn::Finishing, self.turns);
-        (upload.progress, upload.begun) = (self.now, false);
-        if let Some(at) = upload.idle_at(&self.limits) {
-            self.arm(at);
-        }
+        self.peers[slot].upload.served = self.turns;
+        self.begin_turn(slot, Turn::Finishing);
         true
     }
 
     fn unchoke(&mut self, slot: Slot) {
-        let upload = &mut self.peers[slot].upload;
-        (upload.turn, upload.asked_bytes, upload.sent_bytes) = (Turn::Serving, 0, 0);
-        (upload.progress, upload.begun) = (self.now, false);
+        self.begin_turn(slot, Turn::Serving);
         self.suggest_some(slot);
         self.outputs.push_back(Output::Unchoke(self.peers[slot].key));
+    }
+
+    fn begin_turn(&mut self, slot: Slot, turn: Turn) {
+        let upload = &mut self.peers[slot].upload;
+        (upload.asked_bytes, upload.sent_bytes, upload.slow) = (0, 0, false);
+        (upload.progress, upload.begun) = (self.now, false);
+        self.set_turn(slot, turn);
+        self.watch_turn(slot);
         if let Some(at) = self.peers[slot].upload.idle_at(&self.limits) {
-            self.arm(at);
+            self.arm(Timer::Peer(slot), at);
         }
+    }
+
+    fn set_turn(&mut self, slot: Slot, turn: Turn) {
+        let upload = &mut self.peers[slot].upload;
+        upload.turn = turn;
+        if turn == Turn::Waiting {
+            (upload.slow, upload.look_at) = (false, None);
+        }
+        self.list_upload(slot);
     }
 
     /// What it asks for is sent to the end, and nothing else.
@@ -238,12 +292,13 @@ impl Swarm {
         let key: PeerKey = peer.key;
         let was_serving = peer.upload.turn == Turn::Serving;
         peer.upload.served = self.turns;
-        peer.upload.turn = if peer.upload.taken.is_empty() { Turn::Waiting } else { Turn::Finishing };
+        let turn = if peer.upload.taken.is_empty() { Turn::Waiting } else { Turn::Finishing };
         if was_serving {
             let taken = peer.upload.taken.iter();
             self.outputs.extend(taken.map(|piece| Output::AllowFast(key, *piece)));
             self.outputs.push_back(Output::Choke(key));
         }
+        self.set_turn(slot, turn);
         let suggested = std::mem::take(&mut self.peers[slot].upload.suggested);
         suggested.into_iter().for_each(|piece| self.offers.left(piece));
     }

@@ -10,7 +10,7 @@
 //! Both know nothing of latency, handshakes and requests. The higher one counts. Uplinks of those who send nothing or
 //! rubbish do not.
 
-use super::peer::Role;
+use super::peer::{Peer, Role};
 use super::queue::Us;
 use super::world::World;
 
@@ -67,6 +67,8 @@ pub struct Report {
     pub eta_median: f64,
     /// See `eta_median`; 0 if somebody has not finished.
     pub eta_slowest: f64,
+    /// The median of those who send nothing, if there are such.
+    pub free_riders_s: Option<f64>,
     /// What a lone seeder sent until every piece was somewhere else, too, ÷ file size; `None` if that never came.
     pub seed_overhead: Option<f64>,
     /// What leechers received without use (twice, too late or wrong) ÷ what they needed.
@@ -131,10 +133,11 @@ impl World {
         let sending = self.peers.iter().filter(|peer| matches!(peer.role, Role::Seeder | Role::Leecher));
         let up: f64 = sending.map(|peer| peer.up as f64).sum();
         let down = leechers().map(|peer| peer.down as f64).fold(f64::INFINITY, f64::min);
-        let (count, seeder) = (leechers().count() as f64, self.options.up as f64);
+        let count = leechers().count() as f64;
+        let seeder = self.options.seeder_up.unwrap_or(self.options.up) as f64;
         let fluid = (file / down).max(file / seeder).max(count * file / up);
         let pieces = file / seeder * (1.0 + count.log2().floor() / f64::from(self.options.pieces));
-        let equal = leechers().all(|peer| peer.up == self.options.up && peer.role == Role::Leecher);
+        let equal = leechers().all(|peer| peer.up as f64 == seeder && peer.role == Role::Leecher);
         if equal && pieces > fluid { (pieces, Bound::Pieces) } else { (fluid, Bound::Fluid) }
     }
 
@@ -142,14 +145,15 @@ impl World {
         let (bound_s, bound) = self.bound();
         let file = self.file_bytes() as f64;
         let leechers: Vec<_> = self.peers.iter().filter(|peer| peer.role.fetches()).collect();
-        let times = |all: bool| {
-            let counted = leechers.iter().filter(|peer| all || !peer.churned);
+        let times = |counts: fn(&Peer) -> bool| {
+            let counted = leechers.iter().filter(|peer| counts(peer));
             let took = counted.filter_map(|peer| peer.finished.map(|at| seconds(at - peer.joined)));
             let mut took: Vec<f64> = took.collect();
             took.sort_by(f64::total_cmp);
             took
         };
-        let (steady, all) = (times(false), times(true));
+        let (steady, all) = (times(|peer| !peer.churned), times(|_| true));
+        let free_riders = times(|peer| peer.role == Role::FreeRider);
         let (median_s, slowest_s) = (at_percent(&steady, 50), at_percent(&steady, 100));
         let needed = file * leechers.len() as f64;
         let finished = all.len() as u32;
@@ -172,6 +176,7 @@ impl World {
             slowest_s,
             eta_median: eta(median_s),
             eta_slowest: if everybody { eta(slowest_s) } else { 0.0 },
+            free_riders_s: (!free_riders.is_empty()).then(|| at_percent(&free_riders, 50)),
             seed_overhead: counts.seed_sent.map(|sent| sent as f64 / file),
             wasted: counts.wasted as f64 / needed,
             bad_received: counts.bad_received as f64 / needed,

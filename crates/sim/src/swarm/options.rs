@@ -63,6 +63,10 @@ pub struct Options {
     pub tie: Tie,
     /// Peers that are served at the same time while the uplink is the bottleneck.
     pub upload_slots: u32,
+    /// The same if some take little.
+    pub upload_slots_max: u32,
+    /// Standard clients that are served at the same time.
+    pub standard_slots: u32,
     /// What one of them gets before it is another's turn.
     pub upload_turn_bytes: u64,
     /// Whether seeders say which piece they would like to send.
@@ -73,12 +77,24 @@ pub struct Options {
     pub churn_percent: u32,
     /// Leechers that go for good when they are complete, in percent.
     pub leave_when_complete_percent: u32,
+    /// Whether those stay until their engine says that they may leave.
+    pub dwell: bool,
+    /// Uplink of the seeder, if it is another than `up`.
+    pub seeder_up: Option<u64>,
     /// Leechers with a tenth of the uplink and of the downlink, in percent.
     pub slow_percent: u32,
     /// Leechers that send nothing, in percent.
     pub free_rider_percent: u32,
-    /// How many of all connected are poisoners beside the leechers, in percent of these.
+    /// Leechers that speak none of our extensions and serve others tit for tat, in percent.
+    pub standard_percent: u32,
+    /// Poisoners beside the leechers, in percent of these.
     pub poisoner_percent: u32,
+    /// Peers beside the leechers that claim to have pieces and never send one, in percent of these.
+    pub liar_percent: u32,
+    /// Peers beside the leechers that send one block every half a minute, in percent of these.
+    pub dripper_percent: u32,
+    /// Whether an idle peer takes blocks over from slow ones, and copies blocks in the endgame.
+    pub steal: bool,
     /// Leechers come one by one within this time; zero is a flash crowd.
     pub arrivals: Duration,
 }
@@ -98,14 +114,22 @@ impl Default for Options {
             known: Known::Spread,
             tie: Tie::Ring,
             upload_slots: peerage_swarm::Limits::default().upload_slots,
+            upload_slots_max: peerage_swarm::Limits::default().upload_slots_max,
+            standard_slots: peerage_swarm::Limits::default().standard_slots,
             upload_turn_bytes: peerage_swarm::Limits::default().upload_turn_bytes,
             suggest: true,
             seeder_leaves_percent: None,
             churn_percent: 0,
             leave_when_complete_percent: 0,
+            dwell: true,
+            seeder_up: None,
             slow_percent: 0,
             free_rider_percent: 0,
+            standard_percent: 0,
             poisoner_percent: 0,
+            liar_percent: 0,
+            dripper_percent: 0,
+            steal: true,
             arrivals: Duration::ZERO,
         }
     }

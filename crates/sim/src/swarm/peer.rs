@@ -18,12 +18,21 @@ pub(super) enum Role {
     FreeRider,
     /// Says that it has it, and sends rubbish.
     Poisoner,
+    /// Says that it has all or half of it, and rejects requests or never answers them.
+    Liar,
+    /// Has it, and sends a block every half a minute.
+    Dripper,
 }
 
 impl Role {
     /// Whether it wants the file.
     pub(super) fn fetches(self) -> bool {
         matches!(self, Self::Leecher | Self::FreeRider)
+    }
+
+    /// Whether it is there only to do harm.
+    pub(super) fn is_hostile(self) -> bool {
+        matches!(self, Self::Poisoner | Self::Liar | Self::Dripper)
     }
 }
 
@@ -93,6 +102,8 @@ impl Link {
 pub(super) struct Peer {
     pub(super) swarm: Swarm,
     pub(super) role: Role,
+    /// Speaks none of our extensions.
+    pub(super) standard: bool,
     /// Bytes per second.
     pub(super) up: u64,
     pub(super) down: u64,
@@ -115,6 +126,8 @@ pub(super) struct Peer {
     pub(super) dirty: bool,
     pub(super) joined: Us,
     pub(super) finished: Option<Us>,
+    /// Goes when it may.
+    pub(super) leaves: bool,
     /// Was away for a while.
     pub(super) churned: bool,
     pub(super) sent: u64,

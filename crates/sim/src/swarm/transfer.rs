@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use peerage_swarm::{Input, PeerKey};
+use peerage_swarm::{Input, PeerKey, PeerKind};
 use peerage_types::limits::BLOCK_BYTES;
-use peerage_wire::{Bitfield, BlockRef};
+use peerage_wire::BlockRef;
 
 use super::peer::{End, Link, Role, Stored};
 use super::queue::Us;
@@ -20,6 +20,8 @@ const DIAL_TRIPS: u64 = 3;
 const WRITE: Duration = Duration::from_millis(3);
 /// Two complete peers part after this long (`torrent/peers.rs`).
 const BOTH_COMPLETE_MAX: Us = 30_000_000;
+/// Between two blocks of a dripper to one peer.
+const DRIP_EVERY: Us = 30_000_000;
 /// How often, in percent, a block is there before its piece's leaves are.
 const LEAVES_LATE: u64 = 10;
 
@@ -56,18 +58,22 @@ impl World {
         }
         let link = self.links.len() as u32;
         let latency = self.peers[from as usize].latency + self.peers[to as usize].latency;
+        let standard = self.peers[from as usize].standard || self.peers[to as usize].standard;
+        let kind = if standard { PeerKind::Standard } else { PeerKind::Member };
         let ends = [End::new(from), End::new(to)];
         self.links.push(Link { ends, open: true, latency, complete_since: None });
         for (peer, other) in [(from, to), (to, from)] {
             let state = &mut self.peers[peer as usize];
             state.links.push(link);
             state.met.insert(other);
-            let have = match state.role {
-                Role::Poisoner => Bitfield::full(self.options.pieces),
-                _ => state.swarm.have().clone(),
-            };
+            let mut have = state.swarm.have().clone();
+            if state.role == Role::Liar && peer % 2 == 0 {
+                (0..self.options.pieces)
+                    .filter(|_| self.rng.chance(50))
+                    .for_each(|piece| _ = have.clear(piece));
+            }
             self.send(peer, link, Message::Pieces(Box::new(have)));
-            self.input(peer, Input::Connected { peer: PeerKey(link), request_queue: 2_000 });
+            self.input(peer, Input::Connected { peer: PeerKey(link), kind, request_queue: 2_000 });
         }
     }
 
@@ -152,8 +158,14 @@ impl World {
     fn requested(&mut self, link: u32, side: u8, block: BlockRef) {
         let end = &mut self.links[link as usize].ends[usize::from(side)];
         let peer = end.peer;
-        let refused = end.choking && !end.allowed.contains(&block.piece)
-            || self.peers[peer as usize].role == Role::FreeRider;
+        let choked = end.choking && !end.allowed.contains(&block.piece);
+        let refused = match self.peers[peer as usize].role {
+            Role::FreeRider => true,
+            // Half of them say that they will not answer, half of them say nothing.
+            Role::Liar if !choked && peer % 4 < 2 => return,
+            Role::Liar => true,
+            _ => choked,
+        };
         if refused {
             return self.send(peer, link, Message::Reject(block));
         }
@@ -194,6 +206,9 @@ impl World {
         }
         end.queued = true;
         let peer = end.peer;
+        if self.peers[peer as usize].role == Role::Dripper {
+            return self.queue.push(self.queue.now() + DRIP_EVERY, Event::Drip { link, side });
+        }
         self.peers[peer as usize].uplink.push_back(link);
         self.transmit(peer);
     }
@@ -215,6 +230,16 @@ impl World {
             state.up_free = state.up_free.max(now.saturating_sub(super::queue::TICK_US));
             state.up_free += u64::from(block.len) * 1_000_000 / state.up;
             self.queue.push(state.up_free, Event::Sent { peer, link, block });
+        }
+    }
+
+    pub(super) fn drip(&mut self, link: u32, side: u8) {
+        let end = &mut self.links[link as usize].ends[usize::from(side)];
+        end.queued = false;
+        if let Some(block) = end.requests.pop_front() {
+            end.flying += 1;
+            let peer = end.peer;
+            self.sent(peer, link, block);
         }
     }
 

@@ -72,6 +72,11 @@ pub(super) enum Event {
         link: u32,
         block: BlockRef,
     },
+    /// A dripper sends one more block.
+    Drip {
+        link: u32,
+        side: u8,
+    },
     /// The leaves of a wrong block's piece have come.
     FoundOut {
         peer: u32,
@@ -125,18 +130,17 @@ impl World {
         let mut rng = Rng::new(options.seed);
         let piece_bytes = options.piece_blocks * BLOCK_BYTES;
         let layout = Layout::new(piece_bytes, vec![piece_bytes; options.pieces as usize]);
-        let poisoners = options.peers * options.poisoner_percent / 100;
-        let count = 1 + options.peers + poisoners;
-        let mut roles: Vec<Role> = (0..count)
-            .map(|index| match index {
-                0 => Role::Seeder,
-                index if index <= poisoners => Role::Poisoner,
-                index if (index - poisoners - 1) * 100 < options.peers * options.free_rider_percent => {
-                    Role::FreeRider
-                }
-                _ => Role::Leecher,
-            })
+        let of = |percent: u32| (options.peers * percent / 100) as usize;
+        let free_riders = options.peers.min(options.peers * options.free_rider_percent / 100) as usize;
+        let many = |role, count| std::iter::repeat_n(role, count);
+        let mut roles: Vec<Role> = many(Role::Seeder, 1)
+            .chain(many(Role::Poisoner, of(options.poisoner_percent)))
+            .chain(many(Role::Liar, of(options.liar_percent)))
+            .chain(many(Role::Dripper, of(options.dripper_percent)))
+            .chain(many(Role::FreeRider, free_riders))
+            .chain(many(Role::Leecher, options.peers as usize - free_riders))
             .collect();
+        let count = roles.len() as u32;
         for last in (1..roles.len()).rev() {
             let other = rng.between(0, last as u64) as usize;
             roles.swap(last, other);
@@ -222,6 +226,7 @@ impl World {
             Event::Message { link, side, message } => self.message(link, side, message),
             Event::Block { link, side, block, right } => self.block(link, side, block, right),
             Event::Sent { peer, link, block } => self.sent(peer, link, block),
+            Event::Drip { link, side } => self.drip(link, side),
             Event::FoundOut { peer, link, block } => self.found_out(peer, link, block),
             Event::Written { peer, piece } => self.written(peer, piece),
             Event::Wake(peer) => {
@@ -278,6 +283,10 @@ impl World {
                     self.complete(peer);
                     continue;
                 }
+                Output::MayLeave => {
+                    self.may_leave(peer);
+                    continue;
+                }
                 Output::WakeAt(at) => {
                     self.wake_at(peer, at);
                     return;
@@ -302,8 +311,17 @@ impl World {
         state.finished = Some(now);
         self.unfinished -= 1;
         self.trace.add("complete", &[now, peer.into()]);
-        if self.rng.chance(self.options.leave_when_complete_percent.into()) {
+        let state = &mut self.peers[peer as usize];
+        state.leaves = self.rng.chance(self.options.leave_when_complete_percent.into());
+        if state.leaves && !self.options.dwell {
             self.queue.push(now, Event::Leave { peer, back_at: None });
+        }
+    }
+
+    /// Its engine says that the others can do without it.
+    fn may_leave(&mut self, peer: u32) {
+        if self.peers[peer as usize].leaves && self.options.dwell {
+            self.queue.push(self.now(), Event::Leave { peer, back_at: None });
         }
     }
 
@@ -318,7 +336,8 @@ impl World {
         if now > 0 && state.role.fetches() {
             // It begins anew with what it has.
             let have = state.swarm.have().clone();
-            state.swarm = engine(&self.options, &self.layout, peer, count, have, time);
+            let role = (state.role, state.standard);
+            state.swarm = engine(&self.options, &self.layout, (peer, count), role, have, time);
         }
         self.queue.push(now, Event::Announce(peer));
         self.queue.push(now + TICK_EVERY + u64::from(peer) * 997 % TICK_EVERY, Event::Tick(peer));
@@ -400,11 +419,19 @@ fn peer(options: &Options, layout: &Layout, index: u32, count: u32, role: Role, 
     };
     let slow = role == Role::Leecher && rng.chance(options.slow_percent.into());
     let by = if slow { 10 } else { 1 };
+    let standard =
+        options.standard_percent > 0 && role.fetches() && rng.chance(options.standard_percent.into());
+    let up = match role {
+        Role::Seeder => options.seeder_up.unwrap_or(options.up),
+        _ => options.up,
+    };
     let have = if role.fetches() { Bitfield::new(options.pieces) } else { Bitfield::full(options.pieces) };
     Peer {
-        swarm: engine(options, layout, index, count, have, Time(0)),
+        swarm: engine(options, layout, (index, count), (role, standard), have, Time(0)),
         role,
-        up: options.up * factor / 100 / by,
+        standard,
+        leaves: false,
+        up: up * factor / 100 / by,
         down: options.down / by,
         latency: rng.between(1_000, (options.latency_max.as_micros() as u64).max(1_000)),
         online: false,
@@ -426,16 +453,29 @@ fn peer(options: &Options, layout: &Layout, index: u32, count: u32, role: Role, 
     }
 }
 
-fn engine(options: &Options, layout: &Layout, index: u32, of: u32, have: Bitfield, now: Time) -> Swarm {
+/// The engine of the peer `index` of `of`. Standard clients know no roster and suggest nothing, and all that lies serves
+/// everybody.
+fn engine(
+    options: &Options,
+    layout: &Layout,
+    (index, of): (u32, u32),
+    (role, standard): (Role, bool),
+    have: Bitfield,
+    now: Time,
+) -> Swarm {
     let rank = match options.tie {
+        _ if standard => None,
         Tie::Ring => Some(Rank { rank: index, of }),
         Tie::Random => None,
         Tie::Sequential => Some(Rank { rank: 0, of: 1 }),
     };
     let limits = Limits {
-        upload_slots: options.upload_slots,
+        upload_slots: if role.is_hostile() { u32::MAX } else { options.upload_slots },
+        upload_slots_max: options.upload_slots_max,
+        standard_slots: if role.is_hostile() { u32::MAX } else { options.standard_slots },
         upload_turn_bytes: options.upload_turn_bytes,
-        suggest: options.suggest,
+        suggest: options.suggest && !standard,
+        steal: options.steal,
         ..Limits::default()
     };
     let seed = options.seed.wrapping_mul(0x9e37_79b9).wrapping_add(index.into());

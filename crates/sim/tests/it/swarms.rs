@@ -54,6 +54,38 @@ fn poisoners_are_banned_and_cost_little() {
 }
 
 #[test]
+fn liars_and_drippers_cost_time_but_stop_nobody() {
+    let honest = small(|_| {});
+    for change in [|o: &mut Options| o.liar_percent = 30, |o: &mut Options| o.dripper_percent = 30] {
+        let report = small(change);
+        assert_eq!(report.finished, 24);
+        assert!(report.slowest_s < 2.0 * honest.slowest_s, "{} s, {} s", report.slowest_s, honest.slowest_s);
+    }
+}
+
+#[test]
+fn standard_clients_finish_among_themselves_and_beside_members() {
+    let report = small(|o| o.standard_percent = 30);
+    assert_eq!(report.finished, 24);
+    let report = small(|o| (o.standard_percent, o.free_rider_percent) = (100, 20));
+    assert_eq!(report.finished, 24);
+}
+
+/// With a slow seeder and people who come one by one, everybody goes with the last piece, or stays for one more.
+#[test]
+fn who_stays_for_one_more_piece_keeps_the_swarm_quick() {
+    let leaving = |dwell| {
+        small(|o| {
+            (o.dwell, o.leave_when_complete_percent, o.arrivals) = (dwell, 100, Duration::from_secs(60));
+            o.seeder_up = Some(100_000);
+        })
+    };
+    let (at_once, later) = (leaving(false), leaving(true));
+    assert_eq!((at_once.finished, later.finished), (24, 24));
+    assert!(later.median_s <= at_once.median_s, "{} s, {} s", later.median_s, at_once.median_s);
+}
+
+#[test]
 fn slow_lines_free_riders_and_latecomers_finish() {
     let report = small(|o| {
         (o.slow_percent, o.free_rider_percent, o.churn_percent) = (20, 20, 20);

@@ -1,6 +1,6 @@
 //! Peers that say anything at any time: faults, never panics, and the state stays consistent.
 
-use peerage_swarm::{Config, Input, Layout, Limits, Output, PeerKey, Priority, Rank, Swarm};
+use peerage_swarm::{Config, Input, Layout, Limits, Output, PeerKey, PeerKind, Priority, Rank, Swarm};
 use peerage_types::Time;
 use peerage_wire::{Bitfield, BlockRef};
 use proptest::prelude::*;
@@ -30,6 +30,10 @@ fn bitfield() -> impl Strategy<Value = Bitfield> {
     })
 }
 
+fn kind() -> impl Strategy<Value = PeerKind> {
+    prop::sample::select(vec![PeerKind::Member, PeerKind::Member, PeerKind::Standard])
+}
+
 fn priority() -> impl Strategy<Value = Priority> {
     prop::sample::select(vec![
         Priority::Skip,
@@ -43,7 +47,9 @@ fn priority() -> impl Strategy<Value = Priority> {
 fn input() -> impl Strategy<Value = Input> {
     let peer = || (0_u32..5).prop_map(PeerKey);
     prop_oneof![
-        2 => (peer(), 0_u32..20).prop_map(|(peer, request_queue)| Input::Connected { peer, request_queue }),
+        2 => (peer(), 0_u32..20, kind()).prop_map(|(peer, request_queue, kind)| Input::Connected {
+            peer, kind, request_queue
+        }),
         1 => peer().prop_map(Input::Gone),
         2 => (peer(), bitfield()).prop_map(|(peer, bits)| Input::Bitfield(peer, bits)),
         1 => peer().prop_map(Input::HaveAll),
@@ -75,9 +81,10 @@ proptest! {
         ranked in any::<bool>(),
         endgame_copies in 1_u8..3,
         upload_slots in 1_u32..4,
+        standard_slots in 0_u32..4,
         seed in any::<u64>(),
     ) {
-        let limits = Limits { endgame_copies, partial_bytes_max: 100_000, upload_slots, ..Limits::default() };
+        let limits = Limits { endgame_copies, partial_bytes_max: 100_000, upload_slots, standard_slots, ..Limits::default() };
         let mut swarm = Swarm::new(Config {
             layout: Layout::new(PIECE_BYTES, vec![PIECE_BYTES; PIECES as usize]),
             have: Bitfield::new(PIECES),

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use peerage_swarm::{Config, Input, Layout, Limits, Output, PeerKey, Rank, Swarm};
+use peerage_swarm::{Config, Input, Layout, Limits, Output, PeerKey, PeerKind, Rank, Swarm};
 use peerage_types::Time;
 use peerage_wire::{Bitfield, BlockRef};
 use proptest::prelude::*;
@@ -28,6 +28,7 @@ struct World {
     piece_blocks: u32,
     extra_edges: u32,
     ranked: bool,
+    standard: u32,
     faults: bool,
     small_cap: bool,
     seed: u64,
@@ -267,8 +268,11 @@ impl Network {
             let message = Message::Bitfield(state.model.have.to_wire().to_vec());
             self.after(1, Event::Message { node: other, other: node, connection, message });
         }
+        // Standard clients among themselves, or one and a member.
+        let standard = |node: u32| node >= self.world.nodes - self.world.standard;
+        let kind = if standard(a) || standard(b) { PeerKind::Standard } else { PeerKind::Member };
         for node in [a, b] {
-            self.input(node, Input::Connected { peer: PeerKey(connection), request_queue: 250 });
+            self.input(node, Input::Connected { peer: PeerKey(connection), kind, request_queue: 250 });
         }
     }
 
@@ -333,6 +337,10 @@ impl Network {
                 state.completions += 1;
                 return;
             }
+            Output::MayLeave => {
+                assert!(state.swarm.is_complete());
+                return;
+            }
             Output::WakeAt(_) => return,
         };
         let other = state.links.iter().find(|(_, key)| **key == peer.0).map(|(other, _)| *other).unwrap();
@@ -367,13 +375,15 @@ impl Network {
 }
 
 fn worlds(faults: bool) -> impl Strategy<Value = World> {
-    (2_u32..9, 1_u32..30, 1_u32..6, 0_u32..12, any::<bool>(), any::<bool>(), any::<u64>()).prop_map(
-        move |(nodes, pieces, piece_blocks, extra_edges, ranked, small_cap, seed)| World {
+    let swarm = (2_u32..9, 1_u32..30, 1_u32..6, 0_u32..12, any::<bool>(), 0_u32..3);
+    (swarm, any::<bool>(), any::<u64>()).prop_map(
+        move |((nodes, pieces, piece_blocks, extra_edges, ranked, standard), small_cap, seed)| World {
             nodes,
             pieces,
             piece_blocks,
             extra_edges,
             ranked,
+            standard: standard.min(nodes),
             faults,
             small_cap,
             seed: seed >> 1,

@@ -292,6 +292,8 @@ impl Owner {
                     self.rename();
                     self.repaired(now);
                 }
+                // A download becomes a share and stays until it is stopped.
+                Output::MayLeave => {}
                 Output::WakeAt(at) => {
                     self.swarm_at = at;
                     break;

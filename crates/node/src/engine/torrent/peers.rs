@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use peerage_swarm::{Input, PeerKey};
+use peerage_swarm::{Input, PeerKey, PeerKind};
 use peerage_types::limits::BLOCK_BYTES;
 use peerage_types::{DeviceId, Time, UserId};
 use peerage_wire::{Bitfield, BlockRef};
@@ -102,7 +102,7 @@ impl Owner {
                 exchange,
             },
         );
-        self.feed(now, Input::Connected { peer, request_queue });
+        self.feed(now, Input::Connected { peer, kind: PeerKind::Member, request_queue });
         if let Some(heads) = heads.flatten() {
             self.compare(now, peer, heads);
         }

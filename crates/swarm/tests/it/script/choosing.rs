@@ -24,7 +24,7 @@ fn one_seeder_gets_whole_pieces_in_shard_order() {
             a sends 3.0 3.1 4.0 4.1: a?5.0, a?5.1,
             a sends 5.0 5.1:
             us done 3 4 5: a have 3, a have 4, a have 5, a not interested, complete,
-            wait 60:
+            wait 60: may leave,
         "#]],
     );
 }

@@ -2,14 +2,17 @@
 
 mod choosing;
 mod faults;
+mod leaving;
 mod priorities;
+mod standard;
+mod stealing;
 mod uploads;
 
 use std::fmt::Write;
 use std::time::Duration;
 
 use expect_test::Expect;
-use peerage_swarm::{Config, Input, Layout, Limits, Output, PeerKey, Priority, Rank, Swarm};
+use peerage_swarm::{Config, Input, Layout, Limits, Output, PeerKey, PeerKind, Priority, Rank, Swarm};
 use peerage_types::Time;
 use peerage_wire::{Bitfield, BlockRef};
 
@@ -63,10 +66,17 @@ fn inputs(who: &str, verb: &str, rest: &[&str]) -> Vec<Input> {
     let pieces = || rest.iter().map(|text| text.parse::<u32>().unwrap());
     let blocks = || rest.iter().map(|text| block(text));
     match verb {
-        "joins" => vec![Input::Connected { peer, request_queue: pieces().next().unwrap_or(250) }],
+        "joins" => vec![Input::Connected {
+            peer,
+            kind: PeerKind::Member,
+            request_queue: pieces().next().unwrap_or(250),
+        }],
+        "joins-standard" => vec![Input::Connected { peer, kind: PeerKind::Standard, request_queue: 250 }],
         "leaves" => vec![Input::Gone(peer)],
         "seeds" => {
-            vec![Input::Connected { peer, request_queue: 250 }, Input::HaveAll(peer), Input::Unchoked(peer)]
+            let kind = PeerKind::Member;
+            let joins = Input::Connected { peer, kind, request_queue: 250 };
+            vec![joins, Input::HaveAll(peer), Input::Unchoked(peer)]
         }
         "all" => vec![Input::HaveAll(peer)],
         "none" => vec![Input::HaveNone(peer)],
@@ -127,6 +137,7 @@ fn drain(swarm: &mut Swarm, log: &mut String) -> Option<Time> {
             Output::AllowFast(peer, piece) => format!("{} allow {piece}", name(peer)),
             Output::Have(peer, piece) => format!("{} have {piece}", name(peer)),
             Output::Complete => "complete".to_owned(),
+            Output::MayLeave => "may leave".to_owned(),
             Output::WakeAt(at) => return at,
         };
         write!(log, " {text},").unwrap();

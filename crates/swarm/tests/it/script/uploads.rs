@@ -118,17 +118,17 @@ fn a_slot_is_not_kept_by_who_asks_for_nothing_or_takes_nothing() {
         seeder(|c| c.limits.suggest = false),
         steps,
         expect![[r#"
-        a joins: a unchoke,
-        b joins: b unchoke,
-        c joins:
-        a wants-ours:
-        b wants-ours:
-        c wants-ours:
-        b asks 1: b allow 1, b choke,
-        wait 1: a choke, c unchoke,
-        wait 1: c choke, a unchoke,
-        wait 30: a choke, c unchoke, a unchoke,
-    "#]],
+            a joins: a unchoke,
+            b joins: b unchoke,
+            c joins:
+            a wants-ours:
+            b wants-ours:
+            c wants-ours:
+            b asks 1: b allow 1, b choke,
+            wait 1: a choke, c unchoke,
+            wait 1: c choke, a unchoke, c unchoke,
+            wait 30: a choke, b unchoke, c choke, a unchoke,
+        "#]],
     );
 }
 
@@ -179,5 +179,50 @@ fn who_connects_anew_waits_behind_the_others() {
         c asks 2: c allow 2, c choke,
         c gets 2: a unchoke,
     "#]],
+    );
+}
+
+#[test]
+fn a_slot_whose_receiver_takes_little_is_given_to_another_besides() {
+    let steps = "a joins; b joins; c joins; d joins; e joins; a wants-ours; b wants-ours; a takes 60000; b takes 60000; wait 1; a takes 1; wait 1;
+                 c wants-ours; d wants-ours; e wants-ours; a asks 0; b asks 2; wait 1; a takes 1; b takes 30000; wait 1; a takes 1; b takes 30000; wait 1; a takes 1; b takes 30000;
+                 wait 1; a takes 1; b takes 30000; wait 1";
+    check(
+        seeder(|c| {
+            (c.limits.suggest, c.limits.upload_slots_max, c.limits.upload_turn_bytes) = (false, 3, 60_000);
+        }),
+        steps,
+        expect![[r#"
+            a joins: a unchoke,
+            b joins: b unchoke,
+            c joins:
+            d joins:
+            e joins:
+            a wants-ours:
+            b wants-ours:
+            a takes 60000:
+            b takes 60000:
+            wait 1:
+            a takes 1:
+            wait 1:
+            c wants-ours:
+            d wants-ours:
+            e wants-ours:
+            a asks 0:
+            b asks 2:
+            wait 1:
+            a takes 1:
+            b takes 30000:
+            wait 1: c unchoke,
+            a takes 1:
+            b takes 30000:
+            wait 1: c choke, d unchoke,
+            a takes 1:
+            b takes 30000: b allow 2, b choke,
+            wait 1: d choke, e unchoke,
+            a takes 1:
+            b takes 30000:
+            wait 1: e choke, c unchoke,
+        "#]],
     );
 }
