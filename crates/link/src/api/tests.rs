@@ -261,6 +261,8 @@ fn codes_and_statuses() {
         41 IsAdmin 409
         42 IsOwner 409
         43 NoSuchGrant 409
+        44 InviteOver 410
+        45 InviteUsedUp 409
     "#]]
     .assert_eq(&table);
     assert!(ErrorCode::ALL.windows(2).all(|pair| pair[0].number() != pair[1].number()));
