@@ -33,12 +33,14 @@ export class Refused extends Error {
   }
 }
 
+const away = () => new Refused({ error: "The node does not answer", hint: "start it again with `peerage up`" }, 0);
+
 async function send(path, options) {
   let response;
   try {
     response = await fetch(`${API}/${path}`, { headers: headers(), ...options });
   } catch {
-    throw new Refused({ error: "The node does not answer", hint: "start it again with `peerage up`" }, 0);
+    throw away();
   }
   if (!response.ok) throw new Refused(await response.json().catch(() => ({})), response.status);
   return response;
@@ -65,7 +67,10 @@ export async function listen(heard) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
   for (;;) {
-    const { value, done } = await reader.read();
+    // A node that is killed ends the stream in the middle.
+    const { value, done } = await reader.read().catch(() => {
+      throw away();
+    });
     if (done) return;
     text += value;
     let end;

@@ -116,6 +116,11 @@ impl Admins {
         [grant.revoked_at, grant.out, term].into_iter().flatten().min()
     }
 
+    /// Was this person made admin by this grant, in this term?
+    pub(super) fn is_granted(&self, grant: &RecordId, user: UserId, epoch: u32) -> bool {
+        self.grants.get(grant).is_some_and(|grant| grant.user == user && grant.epoch == epoch)
+    }
+
     /// Did the author sign this under a grant of theirs, as far as that counts?
     pub(super) fn in_office(
         &self,

@@ -40,7 +40,7 @@ pub struct InviteView {
     pub used: Vec<UserId>,
     /// Somebody who had the right to withdrew it.
     pub withdrawn: bool,
-    /// Its issuer still decides about members.
+    /// Its issuer still decides about members, on a device that was not revoked.
     pub in_office: bool,
 }
 
@@ -51,7 +51,7 @@ pub enum InviteState {
     Open,
     /// It was withdrawn.
     Withdrawn,
-    /// Its issuer decides about nobody any more.
+    /// Its issuer decides about nobody any more, or the device that it was made on was revoked.
     IssuerGone,
     /// As many accounts as it allows have come in by it.
     UsedUp,
@@ -96,6 +96,8 @@ struct Issued {
 /// All invites, and who came by them.
 pub(super) struct Invites {
     issued: BTreeMap<PublicKey, Issued>,
+    /// By their records, as withdrawals name them.
+    keys: BTreeMap<RecordId, PublicKey>,
     pub redeemed: Vec<Redeemed>,
     /// Invites, withdrawals and Redeems that have no effect.
     voids: BTreeMap<RecordId, Void>,
@@ -103,7 +105,12 @@ pub(super) struct Invites {
 
 impl Invites {
     pub(super) fn settle(scene: &Scene<'_>, tenure: &Tenure, admins: &Admins) -> Self {
-        let mut invites = Self { issued: BTreeMap::new(), redeemed: Vec::new(), voids: BTreeMap::new() };
+        let mut invites = Self {
+            issued: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            redeemed: Vec::new(),
+            voids: BTreeMap::new(),
+        };
         invites.pass(scene, |invites, act| invites.issue(scene, tenure, admins, act));
         invites.pass(scene, |invites, act| invites.withdraw(scene, tenure, admins, act));
         invites.pass(scene, |invites, act| invites.redeem(act));
@@ -132,10 +139,8 @@ impl Invites {
         if self.issued.contains_key(&key) {
             return Err(Void::KnownInvite);
         }
-        let until = match grant {
-            Some(grant) => admins.office_end(tenure, &grant),
-            None => tenure.end_of(epoch).map(|end| end.at),
-        };
+        // Whoever stole the device may have made invites that its revocation takes note of unseen.
+        let until = [office_end(tenure, admins, epoch, grant), act.gone].into_iter().flatten().min();
         let record = &act.fact.record;
         let view = InviteView {
             invite: record.id(),
@@ -149,6 +154,7 @@ impl Invites {
             withdrawn: false,
             in_office: until.is_none(),
         };
+        self.keys.insert(record.id(), key);
         self.issued.insert(key, Issued { rank: act.fact.rank(), epoch, view, until });
         Ok(())
     }
@@ -161,11 +167,18 @@ impl Invites {
         act: &Act<'_>,
     ) -> Result<(), Void> {
         let Body::InviteWithdraw { invite, epoch, grant } = *act.fact.record.body() else { return Ok(()) };
-        authority(scene, tenure, admins, act, epoch, grant)?;
-        let mut all = self.issued.values_mut();
-        let issued = all.find(|issued| issued.view.invite == invite && issued.epoch == epoch);
-        let issued = issued.ok_or(Void::NoSuchInvite)?;
         let rank = act.fact.rank();
+        if let Err(void) = authority(scene, tenure, admins, act, epoch, grant) {
+            // A withdrawal only ever keeps people out, so it counts if it came while its author was in office, even
+            // if what ended the office takes no note of it.
+            let held = act.is_timely() && holds(tenure, admins, act, epoch, grant);
+            if !held || office_end(tenure, admins, epoch, grant).is_some_and(|end| rank > end) {
+                return Err(void);
+            }
+        }
+        let key = self.keys.get(&invite).ok_or(Void::NoSuchInvite)?;
+        let issued = self.issued.get_mut(key).filter(|issued| issued.epoch == epoch);
+        let issued = issued.ok_or(Void::NoSuchInvite)?;
         issued.view.withdrawn = true;
         issued.until = Some(issued.until.map_or(rank, |until| until.min(rank)));
         Ok(())
@@ -224,5 +237,22 @@ fn authority(
     match grant {
         None => tenure.judge(scene, &OwnerAct { epoch, ruling: None }, act),
         Some(_) => admins.in_office(scene, tenure, act, epoch, grant),
+    }
+}
+
+/// Was the author given this office at all?
+fn holds(tenure: &Tenure, admins: &Admins, act: &Act<'_>, epoch: u32, grant: Option<RecordId>) -> bool {
+    let author = act.fact.record.author();
+    match grant {
+        None => tenure.owner_of(epoch) == Some(author),
+        Some(grant) => admins.is_granted(&grant, author, epoch),
+    }
+}
+
+/// When the office ended, if it did.
+fn office_end(tenure: &Tenure, admins: &Admins, epoch: u32, grant: Option<RecordId>) -> Option<Rank> {
+    match grant {
+        Some(grant) => admins.office_end(tenure, &grant),
+        None => tenure.end_of(epoch).map(|end| end.at),
     }
 }

@@ -299,6 +299,11 @@ impl Tenure {
         }
     }
 
+    /// Whose term it is.
+    pub(super) fn owner_of(&self, epoch: u32) -> Option<UserId> {
+        self.term(epoch).map(|term| term.owner)
+    }
+
     /// How this term ended, if a Handover ended it.
     pub(super) fn end_of(&self, epoch: u32) -> Option<&TermEnd> {
         self.term(epoch)?.end.as_ref()

@@ -27,6 +27,8 @@ pub(super) struct Act<'a> {
     pub fact: &'a Fact,
     /// The revocation of the device, unless a head that it names covers the fact.
     pub cut: Option<Rank>,
+    /// The revocation of the device, whatever it takes note of: promises that it left open end there.
+    pub gone: Option<Rank>,
 }
 
 impl Act<'_> {
@@ -56,7 +58,7 @@ impl<'a> Scene<'a> {
                 let cover = covers.entry((author, signer)).or_insert_with(|| lineage.cover(&device.heads));
                 !lineage.covers(cover, &fact.record.id())
             });
-            signed.push(Act { fact, cut });
+            signed.push(Act { fact, cut, gone: device.revoked });
         }
         signed.sort_by_key(|act| act.fact.rank());
         let acts = signed.iter().filter(|act| act.cut.is_none()).map(|act| act.fact).collect();

@@ -130,6 +130,45 @@ fn an_office_that_ends_takes_its_invites_along() {
     );
 }
 
+/// Who stole a device may have made invites that the owner takes note of unseen. Who came in before stays.
+#[test]
+fn a_revoked_devices_invites_end_also_if_they_are_noted() {
+    check(
+        "ann create film; ann/2 invite i uses=3 -> i; bob ask; bob redeem i; ann revoke 2 keep=i; cat ask; cat redeem i",
+        expect![[r#"
+            owner ann@0 | in ann.0 bob.1 | waiting cat.1
+            1/3 IssuerGone
+            Redeem: InviteOver"#]],
+    );
+}
+
+/// Whatever ends the office of who withdrew it: it stays withdrawn.
+#[test]
+fn a_withdrawal_stands_without_being_noted() {
+    check(
+        "ann create film; ann invite i; ann/2 withdraw i; ann revoke 2; bob ask; bob redeem i",
+        expect![[r#"
+            owner ann@0 | in ann.0 | waiting bob.1
+            0/1 Withdrawn
+            Redeem: InviteOver"#]],
+    );
+    check(
+        "ann create film; bob ask; ann accept bob; ann admin bob -> grant; ann invite i; bob withdraw i; \
+         ann unadmin bob grant=grant heads=grant; cat ask; cat redeem i",
+        expect![[r#"
+            owner ann@0 | in ann.0 bob.1 | waiting cat.1
+            0/1 Withdrawn
+            Redeem: InviteOver"#]],
+    );
+    check(
+        "ann create film; ann invite i; ann revoke 2; ann/2 withdraw i; bob ask; bob redeem i",
+        expect![[r#"
+            owner ann@0 | in ann.0 bob.1
+            1/1 UsedUp
+            InviteWithdraw: DeviceRevoked"#]],
+    );
+}
+
 #[test]
 fn who_may_not_invite_invites_nobody() {
     check(

@@ -77,7 +77,7 @@ impl Spec {
 
     /// Whether a line of it must not be kept in a history.
     pub fn is_secret(&self) -> bool {
-        self.args.iter().any(|arg| arg.kind == Kind::Password)
+        self.args.iter().any(|arg| matches!(arg.kind, Kind::Password | Kind::Invite))
     }
 }
 
@@ -171,7 +171,8 @@ mod tests {
         }
         assert_eq!(Spec::find("login").unwrap().usage_line(), "Usage: login <user_id> <passwd>");
         assert_eq!(Spec::find("logout").unwrap().usage_line(), "Usage: logout");
-        for secret in ["login", "change_password", "claim_name", "revoke_device", "recovery_code", "recover"]
+        for secret in
+            ["login", "change_password", "claim_name", "revoke_device", "recovery_code", "recover", "join"]
         {
             assert!(Spec::find(secret).unwrap().is_secret(), "{secret}");
         }

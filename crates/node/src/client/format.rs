@@ -14,6 +14,10 @@ use super::folder::{AccountFolder, FolderError, create_private, read_file, write
 
 /// The format that this program reads and writes.
 pub const FORMAT: u32 = 1;
+
+/// That of folders that do not say which they have.
+const FIRST: u32 = 1;
+
 /// Brings a folder to the next format. Begun anew after a crash, so it must stand being repeated.
 type Step = fn(&Path) -> Result<(), FolderError>;
 /// The last one leads to [`FORMAT`], the one before to the format before it, and so on.
@@ -112,6 +116,8 @@ fn settle(root: &Path, known: u32, steps: &[Step]) -> Result<(), FormatError> {
     match found(root, known)? {
         Some(found) if found == known => Ok(()),
         Some(found) => bring_up(root, found, known, steps),
+        // The first format had no marker to begin with.
+        None if known > FIRST && !accounts(root)?.is_empty() => bring_up(root, FIRST, known, steps),
         None => Ok(write(root, known)?),
     }
 }
@@ -301,6 +307,17 @@ mod tests {
         assert_eq!(copied("device").as_deref(), Some("key"));
         assert_eq!((copied("groups/a").as_deref(), copied("metainfo/a")), (Some("groups"), None));
         assert_eq!(read("backups/format-2/node.toml").as_deref(), Some("second"));
+    }
+
+    #[test]
+    fn without_a_marker_it_is_the_first_format() {
+        let (dir, _) = folder(1);
+        fs::remove_file(dir.path().join(FILE)).unwrap();
+        settle(dir.path(), 2, &[second]).unwrap();
+        assert!(dir.path().join("backups/format-1").is_dir(), "it was copied first");
+        let empty = tempfile::tempdir().unwrap();
+        settle(empty.path(), 2, &[failing]).unwrap();
+        assert_eq!(found(empty.path(), 2).unwrap(), Some(2), "nothing to bring up");
     }
 
     #[test]
