@@ -13,8 +13,8 @@ use crate::{Client, ClientOptions, DriveError, Proxy, Reply, Tracker, free_addre
 
 /// What each transfer carries, bytes.
 const SHARE_BYTES: u64 = 8 * 1024 * 1024;
-/// How fast the sharer may send, bytes per second.
-const RATE: u64 = SHARE_BYTES;
+/// How fast the sharer may send, bytes per second: slow enough that beginning anew after a kill costs more than a second.
+const RATE: u64 = SHARE_BYTES / 4;
 /// Files of a folder; every fourth is empty.
 const FOLDER_FILES: u64 = 40;
 /// For anything that happens by itself. Generous: machines are shared.

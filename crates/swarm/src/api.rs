@@ -105,7 +105,8 @@ impl Default for Limits {
             standard_slots: 2,
             upload_turn_bytes: 512 * 1024,
             upload_idle: Duration::from_millis(500),
-            upload_stuck: Duration::from_secs(2),
+            // Twelve receivers of 64 KiB each at 150 KiB/s.
+            upload_stuck: Duration::from_secs(5),
             dwell_max: Duration::from_secs(60),
             suggest: true,
             random_first: 4,

@@ -34,6 +34,7 @@ impl Swarm {
         let peer = &mut self.peers[slot];
         // A cancelled request is answered before one that was made again later.
         if peer.take_late(block) {
+            self.wake(slot);
             return Ok(());
         }
         if peer.take_asked(block).is_none() {

@@ -78,6 +78,8 @@ impl Swarm {
         self.cancel(victim, block);
         self.peers[victim].robbed(self.now, since);
         self.request(slot, block);
+        // With nothing left to answer, nothing else would ever ask it again.
+        self.wake(victim);
     }
 
     /// The newest fitting request of the peer that will be last to finish, if that takes it `least_ms` or more.

@@ -225,6 +225,8 @@ impl Swarm {
                 let Some(idle) = self.queue.idle() else { return };
                 self.forget_upload(idle);
                 self.end_turn(idle);
+                // One whose slot did not count has freed none.
+                continue;
             }
             if !self.hand_out(next) {
                 self.unchoke(next);

@@ -207,6 +207,20 @@ pub(super) fn is_unreadable(error: &io::Error) -> bool {
     }
 }
 
+/// Whether the process or the system has no descriptor left.
+pub(super) fn is_shortage(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::io::Errno;
+        matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = error;
+        false
+    }
+}
+
 /// What may still be written to the file system of `path`. `None` where the system does not tell.
 pub(super) fn free_bytes(path: &Path) -> Option<u64> {
     #[cfg(unix)]

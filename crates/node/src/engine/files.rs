@@ -225,17 +225,20 @@ impl Files {
     /// it was changed last.
     fn repair(&self, file: usize, bytes: &[u8], offset: u64) -> io::Result<()> {
         let _repairing = lock(&self.repairing);
-        if Some(self.stamp(file)?) != lock(&self.stamps).get(file).copied() {
-            return Err(changed());
-        }
         let handle = match self.metainfo.is_single_file() {
             true => OpenOptions::new().read(true).write(true).open(&self.place)?,
             false => below::open(&self.place, &self.parts(file), Open::Write)?,
         };
-        let modified = handle.metadata()?.modified()?;
-        let written = disk::write_all_at(&handle, bytes, offset).and_then(|()| handle.sync_data());
-        handle.set_times(fs::FileTimes::new().set_modified(modified))?;
+        // Of what is open, so that nothing that takes its place meanwhile is written to.
+        let meta = handle.metadata()?;
+        if Some(FileStamp::of_meta(&meta)) != lock(&self.stamps).get(file).copied() {
+            return Err(changed());
+        }
+        let written = disk::write_all_at(&handle, bytes, offset);
+        // Only its owner may set a file's time; for anybody else it says now that it was written to, and so do we.
+        let _ = handle.set_times(fs::FileTimes::new().set_modified(meta.modified()?));
         let stamp = FileStamp::of_meta(&handle.metadata()?);
+        let written = written.and_then(|()| handle.sync_all());
         if let Some(slot) = lock(&self.stamps).get_mut(file) {
             *slot = stamp;
         }

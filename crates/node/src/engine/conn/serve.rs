@@ -20,6 +20,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::Closed;
 use super::outbox::Outbox;
 use crate::engine::buffer::{Pool, PooledBuf};
+use crate::engine::disk;
 use crate::engine::hashes;
 use crate::engine::limits::{Direction, Meter};
 use crate::engine::shared::{CHUNK_BYTES, Gate, TorrentShared};
@@ -240,7 +241,7 @@ impl Serve {
             });
         }
         // Too many open files says nothing about this one: the blocks are rejected, and asked for again.
-        if let Some(error) = served.error.filter(|error| !is_shortage(error)) {
+        if let Some(error) = served.error.filter(|error| !disk::is_shortage(error)) {
             self.shared.broken.store(true, Ordering::Relaxed);
             self.shared.tell(Msg::ReadFailed(error));
         }
@@ -274,20 +275,6 @@ struct SentBuf {
 impl AsRef<[u8]> for SentBuf {
     fn as_ref(&self) -> &[u8] {
         &self.buf[..self.len]
-    }
-}
-
-/// Whether the process or the system has no descriptor left.
-fn is_shortage(error: &io::Error) -> bool {
-    #[cfg(unix)]
-    {
-        use rustix::io::Errno;
-        matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = error;
-        false
     }
 }
 

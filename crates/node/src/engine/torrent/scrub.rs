@@ -6,6 +6,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use peerage_swarm::Swarm;
@@ -14,6 +15,7 @@ use tokio::sync::oneshot;
 
 use super::{Msg, Owner};
 use crate::engine::api::{EngineEvent, Scrubbed, TorrentState};
+use crate::engine::disk;
 use crate::engine::files::describe;
 use crate::engine::prepare::Kind;
 
@@ -166,6 +168,11 @@ impl Owner {
         self.scrub.stepping = false;
         let damaged = match step.damaged {
             Ok(damaged) => damaged,
+            // Says nothing about the file: the same pieces once more.
+            Err(error) if disk::is_shortage(&error) => {
+                self.scrub.at = Some(now.after(PAUSE));
+                return;
+            }
             Err(error) => {
                 let why = describe(&error);
                 self.looked(now, Err(error));
@@ -204,6 +211,10 @@ impl Owner {
 
     /// What is damaged is to be fetched as soon as somebody has it. What is being written comes first.
     pub(super) fn lose(&mut self, now: Time) {
+        if self.shared.broken.load(Ordering::Relaxed) {
+            // Nothing of it is served any more, and nothing mends it here.
+            self.scrub.lost.clear();
+        }
         if self.scrub.lost.is_empty() || !self.work.is_idle() {
             return;
         }

@@ -77,3 +77,32 @@ fn what_comes_first_is_taken_over_by_a_peer_that_is_not_idle() {
     "#]],
     );
 }
+
+/// Nothing else happens with a peer that has nothing left to answer.
+#[test]
+fn who_lost_all_its_requests_is_asked_for_something_else() {
+    let steps = "b joins; b bitfield 0 3 4 5; b unchokes; wait 1; b sends 0.0 0.1; us done 0; us wants nFnnnn; a joins; a bitfield 1 2;
+                 a unchokes; wait 6; b gets 1; b sends 3.0; b sends 3.1; a rejects 1.1; a rejects 1.0";
+    check(
+        config(|c| c.limits.depth_max = 2),
+        steps,
+        expect![[r#"
+        b joins: b unchoke,
+        b bitfield 0 3 4 5: b interested,
+        b unchokes: b?0.0, b?0.1,
+        wait 1:
+        b sends 0.0 0.1: b?3.0, b?3.1,
+        us done 0: b have 0,
+        us wants nFnnnn:
+        a joins: a unchoke,
+        a bitfield 1 2: a interested,
+        a unchokes: a?1.0, a?1.1,
+        wait 6:
+        b gets 1:
+        b sends 3.0: a!1.1, b?1.1, a?2.0,
+        b sends 3.1: a!1.0, b?1.0, a?2.1,
+        a rejects 1.1:
+        a rejects 1.0:
+    "#]],
+    );
+}

@@ -126,8 +126,8 @@ fn a_slot_is_not_kept_by_who_asks_for_nothing_or_takes_nothing() {
             c wants-ours:
             b asks 1: b allow 1, b choke,
             wait 1: a choke, c unchoke,
-            wait 1: c choke, a unchoke, c unchoke,
-            wait 30: a choke, b unchoke, c choke, a unchoke,
+            wait 1: c choke, a unchoke,
+            wait 30: a choke, c unchoke, a unchoke,
         "#]],
     );
 }
