@@ -18,6 +18,10 @@ use minicbor::{Decode, Encode};
 use peerage_link::list::{TrackerEntry, TrackerList};
 use peerage_types::{GroupId, Name, PublicKey};
 
+use super::folder::{FolderError, write_atomic};
+
+/// The list that is made of an invite, in the data folder.
+pub const INVITE_LIST: &str = "trackers.txt";
 /// Before the coded part, so that nobody takes it for anything else.
 const SCHEME: &str = "peerage:";
 /// Longest invite that is looked at; seven trackers with long names fit.
@@ -130,6 +134,31 @@ impl Invite {
         });
         lines.collect()
     }
+
+    /// Adds the trackers that came since to `list`, if that was made of an earlier invite to the same trackers. Any
+    /// other list is somebody's own and stays as it is.
+    ///
+    /// # Errors
+    /// When the list cannot be written.
+    pub fn complete(&self, list: &Path, data: &Path) -> Result<(), FolderError> {
+        let own = data.join(INVITE_LIST);
+        let same =
+            |a: &Path, b: &Path| matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b);
+        let Some(known) = TrackerList::load(&own).ok().filter(|known| known.pin == Some(self.key)) else {
+            return Ok(());
+        };
+        let mut trackers = known.entries;
+        let before = trackers.len();
+        for tracker in &self.trackers {
+            if !trackers.contains(tracker) {
+                trackers.push(tracker.clone());
+            }
+        }
+        if trackers.len() == before || !same(list, &own) {
+            return Ok(());
+        }
+        write_atomic(&own, Self { trackers, ..self.clone() }.list().as_bytes())
+    }
 }
 
 impl fmt::Display for Invite {
@@ -206,6 +235,24 @@ mod tests {
         assert_eq!(format!("  {broken} ").parse::<Invite>().unwrap(), invite());
         let list = TrackerList::parse(Path::new("x"), &invite().list()).unwrap();
         assert_eq!((list.entries, list.pin), (invite().trackers, Some(invite().key)));
+    }
+
+    #[test]
+    fn trackers_that_came_since_are_added_to_a_list_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let (own, other) = (dir.path().join(INVITE_LIST), dir.path().join("other"));
+        let mut first = invite();
+        let second = first.trackers.pop().unwrap();
+        for list in [&own, &other] {
+            std::fs::write(list, first.list()).unwrap();
+        }
+        let later = Invite { trackers: vec![second], ..invite() };
+        later.complete(&other, dir.path()).unwrap();
+        Invite { key: PublicKey([8; 32]), ..later.clone() }.complete(&own, dir.path()).unwrap();
+        let read = |list| std::fs::read_to_string(list).unwrap();
+        assert_eq!((read(&own), read(&other)), (first.list(), first.list()), "other lists, other trackers");
+        later.complete(&own, dir.path()).unwrap();
+        assert_eq!(read(&own), invite().list());
     }
 
     #[test]

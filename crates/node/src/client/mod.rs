@@ -60,7 +60,7 @@ pub use commands::set_priority::{FilePriority, PrioritySet};
 pub use commands::upload_file::{HashReport, HashStep};
 pub use folder::{FolderError, data_folder};
 pub use format::{FORMAT, FormatError, look_at_format, settle_format};
-pub use invite::{Invite, InviteError, InviteKey};
+pub use invite::{INVITE_LIST, Invite, InviteError, InviteKey};
 pub use names::{GroupRef, UserRef};
 pub use node::{Node, NodeConfig};
 pub use peerage_ledger::{InviteState, Role};

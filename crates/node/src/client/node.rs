@@ -14,7 +14,7 @@ use super::folder::{AccountFolder, DataRoot, FolderError};
 use super::outbox::{FILE as OUTBOX_FILE, OutboxFile, no_supply};
 use super::reply::{Change, CloseReport, Notice};
 use super::session::Session;
-use super::{GroupRef, Refusal};
+use super::{GroupRef, Invite, Refusal};
 
 /// Notices that wait for a slow reader; older ones are dropped.
 const NOTICES_MAX: usize = 256;
@@ -63,6 +63,13 @@ pub(super) struct Inner {
     pub(super) changes: broadcast::Sender<Change>,
     /// Downloads that a logout of this program cut short.
     pub(super) cut_short: std::sync::Mutex<Vec<String>>,
+}
+
+impl Inner {
+    /// Somebody's newer invite may name trackers that came since.
+    pub(super) fn complete_list(&self, invite: &Invite) -> Result<(), Refusal> {
+        invite.complete(&self.list, self.root.path()).map_err(|error| Refusal::Local(error.to_string()))
+    }
 }
 
 impl Node {

@@ -14,7 +14,7 @@ use peerage_local::desktop;
 use peerage_local::home::{Home, HomeError};
 use peerage_local::http::Server;
 use peerage_local::reply::{close_lines, notice_line, plain};
-use peerage_node::client::{Invite, Node, NodeConfig, data_folder, settle_format};
+use peerage_node::client::{INVITE_LIST, Invite, Node, NodeConfig, data_folder, settle_format};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::refuse;
@@ -214,7 +214,7 @@ fn settings(args: &Args, folder: &Path) -> anyhow::Result<Settings> {
 /// The list that is in use, if it is of the same trackers; else one that is made from the invite, if none is in use.
 fn list_of(invite: &Invite, kept: Option<PathBuf>, folder: &Path) -> anyhow::Result<PathBuf> {
     let Some(kept) = kept else {
-        let path = folder.join("trackers.txt");
+        let path = folder.join(INVITE_LIST);
         let text = invite.list();
         let there = std::fs::read_to_string(&path).is_ok_and(|there| there == text);
         if !there {
@@ -237,6 +237,7 @@ fn list_of(invite: &Invite, kept: Option<PathBuf>, folder: &Path) -> anyhow::Res
         kept.display(),
         invite.name
     );
+    invite.complete(&kept, folder)?;
     Ok(kept)
 }
 

@@ -128,6 +128,9 @@ impl Node {
     /// Follows an invite: into the group if it is pre-approved, else up to the request.
     pub async fn join(&self, invite: &Invite) -> Result<Joined, Refusal> {
         let session = self.inner.session()?;
+        if session.cluster.key == invite.key {
+            self.inner.complete_list(invite)?;
+        }
         let state = led_to(&session, invite).await?;
         follow(&session, &state, invite).await
     }
