@@ -20,13 +20,13 @@ mod lineage;
 mod names;
 mod receipt;
 mod record;
+mod refusal;
 mod signature;
 mod view;
 
 pub use account::{AccountView, Accounts, Device, NameClaim};
 pub use admit::{
-    ACCOUNT_NAMES_MAX, ACCOUNT_RECORDS_MAX, Refusal, admit_account, admit_group, admit_invite_at,
-    admit_to_more_groups,
+    ACCOUNT_NAMES_MAX, ACCOUNT_RECORDS_MAX, admit_account, admit_group, admit_invite_at, admit_to_more_groups,
 };
 pub use body::{Body, HEADS_MAX, Kind, LABEL_BYTES_MAX, device_label, invite_proof};
 pub use facts::{Fact, Facts, Rank};
@@ -36,6 +36,7 @@ pub use names::{
 };
 pub use receipt::{Order, Origin, Receipt};
 pub use record::{Draft, FOUNDING, Record, RecordFault, Unverified, VERSION};
+pub use refusal::Refusal;
 pub use signature::{CheckedKey, KeyCache, SignatureCheck};
 pub use view::{
     Admin, AuditEntry, FileView, GroupView, InviteState, InviteView, Member, Request, Role, ShareView,

@@ -101,21 +101,21 @@ pub(crate) fn admit(state: &State, records: Vec<Arc<Record>>) -> Result<Admitted
     };
     let (mut new, mut known) = (Vec::new(), Vec::new());
     let last = records.len().saturating_sub(1);
-    for (index, record) in records.into_iter().enumerate() {
-        match bench.receipt(&record)? {
+    for (index, record) in records.iter().enumerate() {
+        match bench.receipt(record)? {
             Some(receipt) if state.replica.reaches(&receipt) => known.push(receipt),
             // An unfinished snapshot brought it, and its place in the log may never be reached: it gets another one,
             // once.
             Some(_) => match state.store.reached(&record.id())? {
                 Some(receipt) => known.push(receipt),
-                None => new.push(record),
+                None => new.push(Arc::clone(record)),
             },
             None => {
-                bench.admit(&record)?;
+                bench.admit(record, records.get(index + 1).map(Arc::as_ref))?;
                 if index < last {
-                    bench.apply(&record);
+                    bench.apply(record);
                 }
-                new.push(record);
+                new.push(Arc::clone(record));
             }
         }
     }
@@ -174,12 +174,12 @@ impl Bench<'_> {
         Ok(data.receipts.get(&record.id()).cloned())
     }
 
-    fn admit(&mut self, record: &Arc<Record>) -> Result<(), Failure> {
+    fn admit(&mut self, record: &Record, next: Option<&Record>) -> Result<(), Failure> {
         let scope = record.scope();
         self.fetch(scope)?;
         match scope {
             Scope::Account(user) => self.admit_account(user, record)?,
-            Scope::Group(group) => self.admit_group(group, record)?,
+            Scope::Group(group) => self.admit_group(group, record, next)?,
         }
         Ok(())
     }
@@ -251,7 +251,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    fn admit_group(&mut self, group: GroupId, record: &Record) -> Result<(), Failure> {
+    fn admit_group(&mut self, group: GroupId, record: &Record, next: Option<&Record>) -> Result<(), Failure> {
         let scope = Scope::Group(group);
         let cached = self.state.views.group(&group)?;
         self.fetch_account(&record.author())?;
@@ -270,7 +270,7 @@ impl Bench<'_> {
                 fresh.as_ref()
             }
         };
-        admit_group(view, facts, &self.accounts, record)?;
+        admit_group(view, facts, &self.accounts, record, next)?;
         if let Some(view) = view {
             admit_invite_at(view, record, unix_ms())?;
         }

@@ -4,7 +4,7 @@ use expect_test::{Expect, expect};
 use peerage_ledger::fuzzing::CLUSTER;
 use peerage_ledger::{
     ACCOUNT_RECORDS_MAX, AccountView, Body, Draft, Facts, GroupView, Order, Record, admit_account,
-    admit_group, admit_to_more_groups,
+    admit_group, admit_to_more_groups, invite_proof,
 };
 use peerage_types::limits::{ACCOUNT_GROUPS_MAX, ACCOUNT_SHARES_MAX, AUTHOR_RECORDS_MAX, GROUP_PENDING_MAX};
 use peerage_types::{RecordId, Scope, UserId};
@@ -26,7 +26,9 @@ fn check_without(text: &str, lost: &[&str], expected: Expect) {
     let accounts = script.world.account_views();
     let verdict = match record.scope() {
         Scope::Account(user) => admit_account(accounts.get(&user), &facts, &record),
-        Scope::Group(group) => admit_group(script.world.group(&group).as_ref(), &facts, &accounts, &record),
+        Scope::Group(group) => {
+            admit_group(script.world.group(&group).as_ref(), &facts, &accounts, &record, None)
+        }
     };
     let answer = verdict.map_or_else(|refusal| refusal.to_string(), |()| "ok".to_owned());
     expected.assert_eq(&script.readable(&answer));
@@ -321,13 +323,15 @@ impl Crowded {
     }
 
     fn verdicts(&self, records: &[&Record]) -> Vec<Result<(), String>> {
+        records.iter().map(|record| self.verdict(record, None)).collect()
+    }
+
+    /// Of a record in a bundle in which `next` follows it.
+    fn verdict(&self, record: &Record, next: Option<&Record>) -> Result<(), String> {
         let accounts = self.script.world.account_views();
         let view = GroupView::of(self.script.group.unwrap(), &self.facts, &accounts);
-        let verdict = |record: &&Record| {
-            admit_group(view.as_ref(), &self.facts, &accounts, record)
-                .map_err(|refusal| format!("{refusal} | {}", refusal.way_out().unwrap_or("no way out")))
-        };
-        records.iter().map(verdict).collect()
+        admit_group(view.as_ref(), &self.facts, &accounts, record, next)
+            .map_err(|refusal| format!("{refusal} | {}", refusal.way_out().unwrap_or("no way out")))
     }
 }
 
@@ -383,6 +387,15 @@ fn open_requests_of_a_group_are_limited() {
     let reject = crowded.sign("ann", crowded.facts.head(&device("ann/1")), reject);
     let full = "too many open requests: at most 1000 are allowed | ask again when the owner or an admin has answered some";
     assert_eq!(crowded.verdicts(&[&one_more, &reject]), [Err(full.to_owned()), Ok(())]);
+    // Who has an invite asks for nobody's attention.
+    let (last, group) = (format!("p{GROUP_PENDING_MAX}"), crowded.script.group.unwrap());
+    let redeem = |incarnation| {
+        let proof = invite_proof(&key("i"), &group, &user(&last), incarnation);
+        crowded.sign(&last, Some(one_more.id()), Body::Redeem { key: device("i"), incarnation, proof })
+    };
+    assert_eq!(crowded.verdict(&one_more, Some(&redeem(1))), Ok(()));
+    assert_eq!(crowded.verdict(&one_more, Some(&redeem(2))), Err(full.to_owned()));
+    assert_eq!(crowded.verdict(&one_more, Some(&reject)), Err(full.to_owned()));
     crowded.facts.insert(reject, order(9_000));
     assert_eq!(crowded.verdicts(&[&one_more]), [Ok(())]);
 }

@@ -2,18 +2,24 @@
 
 use std::sync::Arc;
 
-use peerage_ledger::{Body, Fact, Facts, GroupView, HEADS_MAX, Order, Origin, Record, Standing};
+use peerage_ledger::{
+    Body, Fact, Facts, GroupView, HEADS_MAX, Order, Origin, Record, Standing, invite_proof,
+};
 use peerage_types::{GroupId, RecordId, Stamp, TrackerId, UserId};
 use proptest::prelude::*;
 
 use crate::script::manifest;
-use crate::world::{Say, World, device, order, user};
+use crate::world::{Say, World, device, key, order, user};
 
 /// Who may become a member.
 pub const PEOPLE: [&str; 4] = ["ann", "bob", "cat", "dan"];
 /// Has an account and devices, never asks to be let in.
 pub const OUTSIDER: &str = "eve";
 const REPLICAS: usize = 3;
+/// Names of the invites' keys. There are few, so now and then two invites have the same.
+const INVITES: [&str; 6] = ["i0", "i1", "i2", "i3", "i4", "i5"];
+/// What the clock counts, as a difference of stamps: a quarter of a millisecond, so that invites expire on the way.
+pub const TICK: u64 = 1 << 14;
 /// What there is to share: two files, one of them with two contents, one of these described in two ways.
 const MANIFESTS: [&str; 4] = ["a=1", "a=2", "b=3", "a=1/2"];
 
@@ -28,6 +34,9 @@ pub enum Verb {
     Close,
     Grant,
     Ungrant,
+    Invite,
+    Withdraw,
+    Redeem,
     Share,
     Unshare,
     Future,
@@ -67,6 +76,9 @@ pub fn step() -> impl Strategy<Value = Step> {
         1 => Just(Verb::Close),
         4 => Just(Verb::Grant),
         2 => Just(Verb::Ungrant),
+        4 => Just(Verb::Invite),
+        1 => Just(Verb::Withdraw),
+        6 => Just(Verb::Redeem),
         4 => Just(Verb::Share),
         1 => Just(Verb::Unshare),
         1 => Just(Verb::Future),
@@ -165,7 +177,7 @@ impl History {
         let replica = step.replica as usize % REPLICAS;
         self.clock += 10;
         let origin = Origin { tracker: TrackerId([replica as u8; 16]), incarnation: 1 };
-        let order = Order { stamp: Stamp(self.clock + u64::from(step.skew % 64)), origin };
+        let order = Order { stamp: Stamp((self.clock + u64::from(step.skew % 64)) * TICK), origin };
         match step.verb {
             Verb::Meet => {
                 let other = (replica + 1 + step.target as usize % (REPLICAS - 1)) % REPLICAS;
@@ -219,7 +231,8 @@ impl History {
     /// Mostly whoever may do this, so that something happens.
     fn author(&self, step: &Step, view: &GroupView) -> &'static str {
         let anyone = PEOPLE[step.who as usize % PEOPLE.len()];
-        let deciders = matches!(step.verb, Verb::Accept | Verb::Reject | Verb::Kick);
+        let deciders =
+            matches!(step.verb, Verb::Accept | Verb::Reject | Verb::Kick | Verb::Invite | Verb::Withdraw);
         let owners =
             deciders || matches!(step.verb, Verb::Handover | Verb::Close | Verb::Grant | Verb::Ungrant);
         let admins: Vec<_> =
@@ -267,6 +280,24 @@ impl History {
                 heads.truncate(if odd { 0 } else { HEADS_MAX });
                 Body::AdminRevoke { grant: open.or(any)?, heads, epoch }
             }
+            Verb::Invite => {
+                let expires_ms = match step.skew % 4 {
+                    0 => ((self.clock + u64::from(step.target)) * TICK) >> 16,
+                    _ => u64::MAX,
+                };
+                let key = device(INVITES[step.target as usize % INVITES.len()]);
+                let uses = 1 + u32::from(step.skew >> 6);
+                Body::Invite { key, salt: [step.skew; 16], expires_ms, uses, epoch, grant }
+            }
+            Verb::Withdraw => {
+                let invite = self.invite(step, facts)?.0;
+                Body::InviteWithdraw { invite, epoch, grant }
+            }
+            Verb::Redeem => {
+                let (_, name) = self.invite(step, facts)?;
+                let proof = invite_proof(&key(name), &self.group, &user(author), own);
+                Body::Redeem { key: device(name), incarnation: own, proof }
+            }
             Verb::Leave => Body::Leave { incarnation: own },
             Verb::Close if step.luck > 40 => return None,
             Verb::Close => Body::Close { epoch },
@@ -296,6 +327,17 @@ impl History {
             Verb::Future => Body::Unknown { kind: 900, body: vec![step.target] },
             Verb::Revoke | Verb::Meet => return None,
         })
+    }
+
+    /// One of all invites that were ever made, and the name of its key.
+    fn invite(&self, step: &Step, facts: &Facts) -> Option<(RecordId, &'static str)> {
+        let made = |fact: &Fact| match fact.record.body() {
+            Body::Invite { key, .. } => Some((fact.record.id(), *key)),
+            _ => None,
+        };
+        let all: Vec<_> = facts.iter().filter_map(made).collect();
+        let (invite, key) = *all.get(step.target as usize % all.len().max(1))?;
+        INVITES.into_iter().find(|name| device(name) == key).map(|name| (invite, name))
     }
 
     /// What an admin names; now and then somebody's grant that has ended or was never theirs.
@@ -365,7 +407,16 @@ pub fn intrusions(history: &History, seed: u8) -> Vec<Fact> {
         Body::Leave { incarnation },
         manifest("a=1"),
         manifest("zzz=9"),
+        Body::Invite { key: device(INVITES[0]), salt: [0; 16], expires_ms: u64::MAX, uses: 9, epoch, grant },
+        Body::Redeem {
+            key: device("eve/i"),
+            incarnation: 1,
+            proof: invite_proof(&key("eve/i"), &history.group, &me, 1),
+        },
     ];
+    for invite in &view.invites {
+        bodies.push(Body::InviteWithdraw { invite: invite.invite, epoch, grant });
+    }
     for (admin, state) in &view.admins {
         for grant in &state.grants {
             let other = if *admin == victim { view.owner } else { victim };
@@ -386,7 +437,7 @@ pub fn intrusions(history: &History, seed: u8) -> Vec<Fact> {
                 continue;
             }
             let prev = history.facts().head(&device(&format!("{person}/1")));
-            let stamp = u64::from(seed) * 7 + at as u64;
+            let stamp = (u64::from(seed) * 7 + at as u64) * TICK;
             let say = Say { author, signer, prev, body: body.clone() };
             let record = history.world.group_record(Some(history.group), say);
             facts.push(Fact { record, order: order(stamp) });

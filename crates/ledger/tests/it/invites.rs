@@ -251,7 +251,7 @@ fn a_proof_cannot_be_shown_again() {
 fn refused(text: &str, now_ms: u64, expected: Expect) {
     let (script, record) = Script::run_up_to_last(text);
     let (view, facts) = (script.view().unwrap(), script.facts_for(&record));
-    let verdict = admit_group(Some(&view), &facts, &script.world.account_views(), &record)
+    let verdict = admit_group(Some(&view), &facts, &script.world.account_views(), &record, None)
         .and_then(|()| admit_invite_at(&view, &record, now_ms));
     let said = verdict.map_or_else(|refusal| script.readable(&refusal.to_string()), |()| "taken".to_owned());
     expected.assert_eq(&said);

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
-use crate::history::{History, OUTSIDER, PEOPLE, intrusions, membership, step, steps};
+use crate::history::{History, OUTSIDER, PEOPLE, TICK, intrusions, membership, step, steps};
 use crate::reference;
 use crate::script::{Script, manifest};
 use crate::world::{Say, device, order, user};
@@ -30,7 +30,7 @@ fn parts(facts: &Facts, seed: u64) -> [Facts; 3] {
         let dice = blake3::keyed_hash(&[seed as u8; 32], &(at as u64).to_be_bytes());
         let home = dice.as_bytes()[0] as usize % 3;
         for (part, facts) in parts.iter_mut().enumerate() {
-            let late = Order { stamp: peerage_types::Stamp(fact.order.stamp.0 + 1_000), ..fact.order };
+            let late = Order { stamp: peerage_types::Stamp(fact.order.stamp.0 + 1_000 * TICK), ..fact.order };
             if part == home {
                 facts.insert(fact.record.clone(), fact.order);
             } else if dice.as_bytes()[1 + part] < 100 {
@@ -158,6 +158,7 @@ proptest! {
             ended_by: view.ended_by,
             members: view.members.iter().map(|(user, member)| (*user, member.incarnation)).collect(),
             admins: view.admins.iter().map(|(user, admin)| (*user, admin.grants.clone())).collect(),
+            invites: view.invites.iter().map(reference::Invited::of).collect(),
         };
         prop_assert_eq!(found, expected);
     }
@@ -256,7 +257,7 @@ proptest! {
             let Some(record) = history.take(step) else { continue };
             history.meet_all();
             let new = !facts.contains(&record.id());
-            if new && admit_group(Some(&view), &facts, &accounts, &record).is_ok() {
+            if new && admit_group(Some(&view), &facts, &accounts, &record, None).is_ok() {
                 let mut with = facts.clone();
                 with.insert(record.clone(), Order::LAST);
                 took_effect(&facts, &view, &history.view_of(&with), &record)?;
@@ -295,6 +296,17 @@ fn histories_are_eventful() {
             ),
             ("void by an admin", voids(&history).contains(&Some(Void::GrantEnded))),
             ("void on an admin", voids(&history).contains(&Some(Void::BeyondReach))),
+            (
+                "somebody came by an invite",
+                view.invites.iter().any(|i| i.used.iter().any(|u| view.is_member(u))),
+            ),
+            ("an invite used up", view.invites.iter().any(|i| i.used.len() == i.uses as usize)),
+            ("an invite withdrawn", view.invites.iter().any(|i| i.withdrawn)),
+            ("an invite of who left office", view.invites.iter().any(|i| !i.in_office)),
+            ("two invites with one key", voids(&history).contains(&Some(Void::KnownInvite))),
+            ("too late for an invite", voids(&history).contains(&Some(Void::InviteOver))),
+            ("one too many for an invite", voids(&history).contains(&Some(Void::InviteUsedUp))),
+            ("put out since the invite", voids(&history).contains(&Some(Void::PutOut))),
             ("forks", !view.forks.is_empty()),
             ("two contents", view.files.iter().any(|file| file.shown != file.name.as_str())),
         ];
@@ -408,6 +420,19 @@ fn took_effect(
             }
         }
         Body::Close { .. } => prop_assert_eq!(after.ended_by, Some(record.id())),
+        Body::Invite { key, .. } => {
+            prop_assert!(after.invite(&key).is_some_and(|invite| invite.invite == record.id()));
+        }
+        Body::InviteWithdraw { invite, .. } => {
+            prop_assert!(after.invites.iter().any(|known| known.invite == invite && known.withdrawn));
+        }
+        Body::Redeem { key, incarnation, .. } => {
+            // Admission leaves the time to its caller, and here it comes as late as can be.
+            let invite = before.invite(&key);
+            if invite.is_some_and(|invite| invite.expires_ms == u64::MAX) {
+                prop_assert_eq!(after.standing(&author), Standing::Member { incarnation });
+            }
+        }
         Body::Share { .. } => prop_assert!(listed(record.id())),
         Body::Unshare { share } => prop_assert!(!listed(share)),
         _ => {}
@@ -424,6 +449,8 @@ fn decided(facts: &Facts, person: UserId, term: u32) -> bool {
                 | Body::Close { epoch }
                 | Body::AdminGrant { epoch, .. }
                 | Body::AdminRevoke { epoch, .. }
+                | Body::Invite { epoch, .. }
+                | Body::InviteWithdraw { epoch, .. }
                 | Body::Accept { epoch, .. }
                 | Body::Reject { epoch, .. }
                 | Body::Kick { epoch, .. } => epoch == term,

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use peerage_ledger::{AccountView, Body, Fact, Facts, Rank};
-use peerage_types::{GroupId, RecordId, Scope, UserId};
+use peerage_ledger::{AccountView, Body, Fact, Facts, InviteView, Rank};
+use peerage_types::{GroupId, PublicKey, RecordId, Scope, UserId};
 
 /// What the group's view must agree with.
 #[derive(Debug, PartialEq, Eq)]
@@ -13,6 +13,31 @@ pub struct Expected {
     pub ended_by: Option<RecordId>,
     pub members: BTreeMap<UserId, u32>,
     pub admins: BTreeMap<UserId, Vec<RecordId>>,
+    pub invites: Vec<Invited>,
+}
+
+/// Who came by an invite, and whether it lets more in.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Invited {
+    pub invite: RecordId,
+    pub used: Vec<UserId>,
+    pub withdrawn: bool,
+    pub in_office: bool,
+}
+
+impl Invited {
+    pub fn of(view: &InviteView) -> Self {
+        let InviteView { invite, ref used, withdrawn, in_office, .. } = *view;
+        Self { invite, used: used.clone(), withdrawn, in_office }
+    }
+}
+
+/// Somebody's coming by an invite that counts.
+struct Redeemed {
+    user: UserId,
+    incarnation: u32,
+    /// When the invite was made.
+    invited: Rank,
 }
 
 struct Term {
@@ -29,9 +54,10 @@ struct End {
     closed: Option<Rank>,
 }
 
-/// A fact by a certified device, with the revocation that cuts it off.
+/// A fact by a certified device, with the device's revocation, and with that revocation if it cuts the fact off.
 struct Act<'a> {
     fact: &'a Fact,
+    revoked: Option<Rank>,
     cut: Option<Rank>,
 }
 
@@ -72,7 +98,7 @@ fn signed<'a>(facts: &'a Facts, accounts: &BTreeMap<UserId, AccountView>) -> Vec
             facts.get(head).is_some_and(|head| head.record.signer() == record.signer())
                 && ancestry(facts, head).contains(&record.id())
         });
-        acts.push(Act { fact, cut: device.revoked.filter(|_| !spared) });
+        acts.push(Act { fact, revoked: device.revoked, cut: device.revoked.filter(|_| !spared) });
     }
     acts.sort_by_key(|act| act.fact.rank());
     acts
@@ -90,9 +116,20 @@ fn about(body: &Body) -> Option<(bool, UserId, u32, u32, Option<RecordId>)> {
     }
 }
 
+/// (epoch, grant) of what concerns invites and is for the owner and admins.
+fn inviting(body: &Body) -> Option<(u32, Option<RecordId>)> {
+    match *body {
+        Body::Invite { epoch, grant, .. } | Body::InviteWithdraw { epoch, grant, .. } => Some((epoch, grant)),
+        _ => None,
+    }
+}
+
 /// The term that an owner's record names.
 fn epoch_of(body: &Body) -> Option<u32> {
     match *body {
+        Body::Invite { epoch, grant: None, .. } | Body::InviteWithdraw { epoch, grant: None, .. } => {
+            Some(epoch)
+        }
         Body::Handover { epoch, .. } | Body::Close { epoch } | Body::AdminRevoke { epoch, .. } => Some(epoch),
         _ => about(body).filter(|(.., grant)| grant.is_none()).map(|(_, _, _, epoch, _)| epoch),
     }
@@ -271,8 +308,15 @@ impl Slow<'_> {
     /// Was this admin's record made with authority?
     fn admin_said(&self, act: &Act<'_>) -> bool {
         let Some((accepts, target, at, epoch, Some(id))) = about(act.body()) else { return false };
+        self.under_grant(act, epoch, id)
+            && target != act.author()
+            && (accepts || !self.beyond_reach(target, at, epoch, act.fact.rank()))
+    }
+
+    /// Did its author sign this under this grant of theirs, while it held?
+    fn under_grant(&self, act: &Act<'_>, epoch: u32, id: RecordId) -> bool {
         let Some((user, incarnation, term)) = self.grant(&id) else { return false };
-        if user != act.author() || term != epoch || target == user {
+        if user != act.author() || term != epoch {
             return false;
         }
         let (revoked, rank) = (self.revocations(id, term), act.fact.rank());
@@ -288,10 +332,7 @@ impl Slow<'_> {
             (None, Some(end)) => end.noted.contains(&act.id()) && act.stands(end.closed),
             (None, None) => act.stands(None),
         };
-        let out = self.out(user, incarnation, term);
-        in_time
-            && out.is_none_or(|out| rank <= out)
-            && (accepts || !self.beyond_reach(target, at, epoch, rank))
+        in_time && self.out(user, incarnation, term).is_none_or(|out| rank <= out)
     }
 
     /// Is this person an owner or admin for a Kick or Reject of that coming, term and place?
@@ -316,6 +357,100 @@ impl Slow<'_> {
         self.owner_said(act) || self.admin_said(act)
     }
 
+    /// Does this Invite or InviteWithdraw come from somebody with the right to it?
+    fn may_invite(&self, act: &Act<'_>) -> bool {
+        match inviting(act.body()) {
+            Some((epoch, Some(grant))) => self.under_grant(act, epoch, grant),
+            Some((_, None)) => self.owner_said(act),
+            None => false,
+        }
+    }
+
+    /// When the office ended that this act was done in, if it ever was somebody's office and has ended.
+    fn office_end(&self, epoch: u32, grant: Option<RecordId>) -> Option<Rank> {
+        let term = self.terms.get(epoch as usize).and_then(|term| term.end.as_ref()).map(|end| end.at);
+        let Some(id) = grant else { return term };
+        let (user, incarnation, term_of_grant) = self.grant(&id)?;
+        let revoked = self.revocations(id, term_of_grant).first().map(|act| act.fact.rank());
+        [term, revoked, self.out(user, incarnation, term_of_grant)].into_iter().flatten().min()
+    }
+
+    /// Was this withdrawal in time, as far as its author knew?
+    fn withdraws(&self, act: &Act<'_>) -> bool {
+        let Some((epoch, grant)) = inviting(act.body()) else { return false };
+        let office = match grant {
+            Some(id) => self.grant(&id).map(|(user, _, term)| (user, term)),
+            None => self.terms.get(epoch as usize).map(|term| (term.owner, epoch)),
+        };
+        let held = act.timely() && office == Some((act.author(), epoch));
+        let end = self.office_end(epoch, grant);
+        self.may_invite(act) || held && end.is_none_or(|end| act.fact.rank() <= end)
+    }
+
+    /// The Invite with this key that counts: the first.
+    fn invite(&self, wanted: &PublicKey) -> Option<&Act<'_>> {
+        self.acts.iter().find(|act| {
+            matches!(act.body(), Body::Invite { key, .. } if key == wanted) && self.may_invite(act)
+        })
+    }
+
+    /// When an invite ended before its time: (by a withdrawal, because of its maker).
+    fn ends(&self, invite: &Act<'_>) -> (Option<Rank>, Option<Rank>) {
+        let (epoch, grant) = inviting(invite.body()).unwrap();
+        let withdrawn = self.acts.iter().filter(|act| {
+            matches!(*act.body(), Body::InviteWithdraw { invite: id, epoch: at, .. }
+                if id == invite.id() && at == epoch)
+                && self.withdraws(act)
+        });
+        let office = [self.office_end(epoch, grant), invite.revoked].into_iter().flatten().min();
+        (withdrawn.map(|act| act.fact.rank()).min(), office)
+    }
+
+    /// Who used an invite up, and which of the Redeems count.
+    fn users(&self, invite: &Act<'_>) -> (Vec<UserId>, Vec<Redeemed>) {
+        let Body::Invite { key: invited, expires_ms, uses, .. } = *invite.body() else { unreachable!() };
+        let (withdrawn, office) = self.ends(invite);
+        let (mut used, mut redeemed) = (Vec::new(), Vec::new());
+        for act in &self.acts {
+            let Body::Redeem { key, incarnation, .. } = *act.body() else { continue };
+            let (user, rank) = (act.author(), act.fact.rank());
+            let over = [withdrawn, office].into_iter().flatten().any(|end| rank > end);
+            if key != invited || over || rank.0.stamp.unix_ms() >= expires_ms {
+                continue;
+            }
+            if !used.contains(&user) && used.len() < uses as usize {
+                used.push(user);
+            }
+            if used.contains(&user) && act.cut.is_none() {
+                redeemed.push(Redeemed { user, incarnation, invited: invite.fact.rank() });
+            }
+        }
+        (used, redeemed)
+    }
+
+    /// The invites that count, in order.
+    fn invites(&self) -> Vec<&Act<'_>> {
+        let first = |act: &&Act<'_>| match act.body() {
+            Body::Invite { key, .. } => self.invite(key).is_some_and(|first| first.id() == act.id()),
+            _ => false,
+        };
+        self.acts.iter().filter(first).collect()
+    }
+
+    /// Did this person come by an invite that is younger than all that put them out?
+    fn came_by_invite(&self, user: UserId, incarnation: u32) -> bool {
+        let out = self.acts.iter().filter(|act| {
+            about(act.body()).is_some_and(|(accepts, whom, ..)| !accepts && whom == user)
+                && act.author() != user
+                && self.has_authority(act)
+        });
+        let out = out.map(|act| act.fact.rank()).max();
+        self.invites().into_iter().flat_map(|invite| self.users(invite).1).any(|redeemed| {
+            (redeemed.user, redeemed.incarnation) == (user, incarnation)
+                && out.is_none_or(|out| out < redeemed.invited)
+        })
+    }
+
     fn is_member(&self, user: UserId, incarnation: u32) -> bool {
         let past = self.terms.len() - 1;
         let verdicts: Vec<bool> = self
@@ -328,7 +463,8 @@ impl Slow<'_> {
             })
             .map(|(accepts, ..)| accepts)
             .collect();
-        (verdicts.contains(&true) || self.stayed(user, incarnation, past))
+        let accepted = verdicts.contains(&true) || self.came_by_invite(user, incarnation);
+        (accepted || self.stayed(user, incarnation, past))
             && !verdicts.contains(&false)
             && self.leaves(user, incarnation).is_empty()
             && self.left_by_handover(user, incarnation).is_empty()
@@ -388,8 +524,19 @@ pub fn expected(group: GroupId, facts: &Facts, accounts: &BTreeMap<UserId, Accou
     let (slow, ended_by) = settled(group, facts, accounts)?;
     let members = if ended_by.is_none() { slow.members() } else { BTreeMap::new() };
     let admins = slow.admins(&members);
+    let invites = if ended_by.is_none() { slow.invites() } else { Vec::new() };
+    let invites = invites.into_iter().map(|invite| {
+        let (withdrawn, office) = slow.ends(invite);
+        Invited {
+            invite: invite.id(),
+            used: slow.users(invite).0,
+            withdrawn: withdrawn.is_some(),
+            in_office: office.is_none(),
+        }
+    });
+    let invites = invites.collect();
     let (owner, epoch) = (slow.terms.last()?.owner, slow.terms.len() as u32 - 1);
-    Some(Expected { owner, epoch, ended_by, members, admins })
+    Some(Expected { owner, epoch, ended_by, members, admins, invites })
 }
 
 /// Everyone whom a counting Kick put out, with the highest such incarnation.

@@ -73,7 +73,7 @@ pub(crate) fn admit(
             continue;
         }
         if !lax {
-            bench.admit(record)?;
+            bench.admit(record, records.get(index + 1).map(Arc::as_ref))?;
         }
         if !lax && index + 1 < records.len() {
             bench.apply(record);
@@ -109,7 +109,7 @@ impl Accounts for AtHand<'_> {
 }
 
 impl Bench<'_> {
-    fn admit(&mut self, record: &Arc<Record>) -> Result<(), Refusal> {
+    fn admit(&mut self, record: &Record, next: Option<&Record>) -> Result<(), Refusal> {
         let scope = record.scope();
         self.serving.settled(Scope::Account(record.author()), self.image);
         let facts = match self.scopes.get(&scope) {
@@ -118,7 +118,7 @@ impl Bench<'_> {
         };
         match scope {
             Scope::Account(user) => self.admit_account(user, &facts, record),
-            Scope::Group(group) => self.admit_group(group, &facts, record),
+            Scope::Group(group) => self.admit_group(group, &facts, record, next),
         }
     }
 
@@ -154,7 +154,13 @@ impl Bench<'_> {
         Ok(())
     }
 
-    fn admit_group(&mut self, group: GroupId, facts: &Facts, record: &Record) -> Result<(), Refusal> {
+    fn admit_group(
+        &mut self,
+        group: GroupId,
+        facts: &Facts,
+        record: &Record,
+        next: Option<&Record>,
+    ) -> Result<(), Refusal> {
         let entries = self.serving.entries();
         let accounts = AtHand { known: Known(entries), changed: &self.changed };
         let unchecked = self.serving.sabotage() == Some(Sabotage::UncheckedAccept);
@@ -172,7 +178,7 @@ impl Bench<'_> {
                 fresh.as_ref()
             }
         };
-        admit_group(view, facts, &accounts, record)?;
+        admit_group(view, facts, &accounts, record, next)?;
         if let Body::GroupGenesis { name, after, .. } = record.body() {
             let holder = self.serving.group_named(&name.folded(), self.image);
             let free = match holder {
