@@ -4,11 +4,17 @@
 const KEPT = "peerage-token";
 const API = "/api/v1";
 
-const given = /^#token=([\w-]+)/.exec(location.hash);
-if (given) {
+/** Takes the token from the address, if it has one. */
+function take() {
+  const given = /^#token=([\w-]+)/.exec(location.hash);
+  if (!given) return false;
   sessionStorage.setItem(KEPT, given[1]);
   history.replaceState(null, "", "/#/");
+  return true;
 }
+take();
+// Pasted where the page is open already, it loads nothing by itself.
+addEventListener("hashchange", () => take() && location.reload());
 
 function headers() {
   return { Authorization: `Bearer ${sessionStorage.getItem(KEPT) ?? ""}`, "Content-Type": "application/json" };

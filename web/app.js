@@ -4,7 +4,7 @@
 // is to be ended with it.
 
 import { Refused, forgetToken, hasToken, listen, read, run } from "./api.js";
-import { h, text } from "./dom.js";
+import { h, sentence, text } from "./dom.js";
 import { account } from "./account.js";
 import { detail, downloads } from "./downloads.js";
 import { group } from "./group.js";
@@ -18,7 +18,7 @@ const main = document.getElementById("main");
 const LOST_AGAIN_MS = 1500;
 const NOTICES_MAX = 200;
 /** Notices that are also shown for a moment, whatever is on the screen. */
-const LOUD = new Set(["completed", "decided", "requested", "stopped", "trackers_lost", "account", "share_broken", "damaged"]);
+const LOUD = new Set(["completed", "decided", "requested", "stopped", "trackers_lost", "account", "share_broken", "damaged", "repaired"]);
 
 const VIEWS = [
   [/^#\/downloads$/, downloads],
@@ -52,12 +52,18 @@ async function show() {
 }
 
 async function viewOf(hash) {
-  if (!hasToken()) return locked();
+  if (!hasToken()) {
+    state.user = null;
+    return locked();
+  }
   if (state.user === null) return account();
   const [pattern, view] = VIEWS.find(([pattern]) => pattern.test(hash));
   return view(...pattern.exec(hash).slice(1).map((part) => part && decodeURIComponent(part)));
 }
 
+const LINKS = [["#/", "Groups"], ["#/downloads", "Downloads"], ["#/notices", "Notices"], ["#/settings", "Settings"]];
+/** Numbers above are not counted out. */
+const COUNT_MAX = 99;
 const nav = { links: new Map(), built: null };
 
 function navigation() {
@@ -67,16 +73,18 @@ function navigation() {
   if (nav.built !== state.user) {
     nav.built = state.user;
     nav.links.clear();
-    for (const to of state.user === null ? [] : ["#/", "#/downloads", "#/notices", "#/settings"]) nav.links.set(to, h("a", { href: to }));
-    bar.replaceChildren(...nav.links.values());
+    for (const [to, label] of state.user === null ? [] : LINKS) {
+      const number = h("span", { class: "count" });
+      nav.links.set(to, { number, link: h("a", { href: to }, `${label} `, number) });
+    }
+    bar.replaceChildren(...[...nav.links.values()].map(({ link }) => link));
     const errors = h("span");
-    who.replaceChildren(...(state.user === null ? [] : [h("span", { class: "soft name" }, state.user), action("Log out", logOut, errors), errors]));
+    who.replaceChildren(...(state.user === null ? [] : [h("span", { class: "soft name" }, state.user), action("Log out", logOut, errors, { class: "quiet" }), errors]));
   }
-  const number = state.downloads.filter(runs).length;
-  const labels = { "#/": "Groups", "#/downloads": number ? `Downloads (${number})` : "Downloads", "#/notices": state.unread ? `Notices (${state.unread})` : "Notices", "#/settings": "Settings" };
+  const numbers = { "#/downloads": state.downloads.filter(runs).length, "#/notices": state.unread };
   const here = /^#\/(downloads|notices|settings)$/.test(hash) ? hash : hash.startsWith("#/download/") ? "#/downloads" : "#/";
-  for (const [to, link] of nav.links) {
-    text(link, labels[to]);
+  for (const [to, { link, number }] of nav.links) {
+    text(number, numbers[to] > COUNT_MAX ? `${COUNT_MAX}+` : numbers[to] ? String(numbers[to]) : "");
     if (to === here) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
@@ -85,12 +93,13 @@ function navigation() {
 /** Ends the session, and says what nobody can fetch meanwhile. */
 async function logOut() {
   const { hint } = await run("logout");
-  if (hint) tell(hint);
+  if (hint) tell(sentence(hint), { stay: true });
 }
 
 function locked() {
   return { title: "Locked", content: [h("div", { class: "card narrow" }, h("h1", {}, "This page is locked"),
-    h("p", {}, "Open it with the address that ", h("code", {}, "peerage status"), " prints in a terminal."))] };
+    h("p", {}, "Nobody but you may open it, so it takes an address with a key in it. A node that was ended and started again has a new one."),
+    h("p", {}, "Run ", h("code", {}, "peerage status"), " in a terminal and open the address that it prints."))] };
 }
 
 function heard(event, data) {
@@ -128,10 +137,16 @@ async function enter() {
   return show();
 }
 
+/** What is shown is not what is, and nothing that is pressed works, until the node answers again. */
+function lost(is = true) {
+  text(document.getElementById("lost"), is ? "The node does not answer. It is tried again every few seconds; what you see may be out of date." : "");
+}
+
 async function follow() {
   for (;;) {
     try {
       await listen((event, data) => {
+        if (!state.connected) lost(false);
         state.connected = true;
         heard(event, data);
       });
@@ -139,14 +154,16 @@ async function follow() {
       if (!(error instanceof Refused)) throw error;
       if (error.status === 401) {
         forgetToken();
+        lost(false);
         return show();
       }
     }
-    if (state.connected) tell("The node does not answer; trying again");
     state.connected = false;
+    lost();
     await new Promise((again) => setTimeout(again, LOST_AGAIN_MS));
     try {
       await read("status");
+      lost(false);
       await enter();
     } catch {
       // The next round tries again.

@@ -1,16 +1,18 @@
 // Files of a group. Only the part of the list that can be seen is fetched: the node searches and sorts.
 
 import { run } from "./api.js";
-import { bytes, choice, count, field, h, text } from "./dom.js";
+import { bytes, choice, count, field, h, sentence, text } from "./dom.js";
 import { List } from "./list.js";
 import { dropZone, share, hashing } from "./share.js";
 import { start } from "./start.js";
-import { action, confirm } from "./ui.js";
+import { confirm, dialog, offer, refusal } from "./ui.js";
 
 /** Files that are fetched at once. */
 const PAGE = 200;
 /** Pages that are kept; those looked at longest ago go first. */
 const PAGES_MAX = 20;
+/** Notices after which a share is not what it was. */
+const HEALTH = new Set(["damaged", "repaired", "share_broken"]);
 const ORDERS = [["name", "Name"], ["size", "Smallest first"], ["-size", "Largest first"], ["-sharers", "Most sharers"], ["sharers", "Fewest sharers"]];
 
 /** A list of files that lies on the node. */
@@ -75,13 +77,20 @@ export async function files(context) {
     again = choosing;
     if (choosing) return;
     choosing = true;
-    await pages.choose(find.input.value.trim(), order.input.value).catch(() => {});
-    choosing = false;
+    try {
+      await pages.choose(find.input.value.trim(), order.input.value);
+      errors.replaceChildren();
+    } catch (error) {
+      // What is listed is not what was looked for: that is said, and typing tries again.
+      if (!again) errors.replaceChildren(refusal(error));
+    } finally {
+      choosing = false;
+    }
     if (again) choose();
   };
   const find = field("Find a file", { type: "search", autocomplete: "off", oninput: choose });
   const order = choice("Order", ORDERS, { onchange: choose });
-  const list = new List({ label: "Files", key: (f) => f.name, make: (f) => row(f, name, errors, pages) });
+  const list = new List({ label: "Files", key: (f) => f.name, make: (f) => row(f, name, pages), kind: "files" });
   const empty = h("p", { class: "empty" });
   const number = h("p", { class: "soft small", role: "status" });
   const zone = dropZone(name);
@@ -96,8 +105,9 @@ export async function files(context) {
       list.show(pages.total, (i) => pages.at(i), (from, to) => pages.want(from, to));
     },
     refresh: () => pages.refresh(),
-    heard(event) {
+    heard(event, data) {
       if (event === "hashing") making.replaceChildren(...hashing());
+      if (event === "notice" && HEALTH.has(data.kind)) pages.refresh().catch(() => {});
     },
     close: zone.close,
   };
@@ -105,31 +115,63 @@ export async function files(context) {
   return part;
 }
 
-function row(first, group, errors, pages) {
+function row(first, group, pages) {
   const name = h("span", { class: "name", title: first.name }, first.name);
-  const sub = h("span", { class: "sub" });
   const tag = h("span", { class: "tag" });
+  const facts = h("span", { class: "cut" });
   const get = h("button", { type: "button", "aria-label": `Download ${first.name}`, onclick: () => start(group, row.item) }, "Download");
-  const stop = action("Stop sharing", () => stopSharing(group, row.item, pages), errors, { "aria-label": `Stop sharing ${first.name}` });
+  const own = h("button", { type: "button", "aria-label": `Manage ${first.name}`, onclick: () => manage(group, row.item, pages) }, "Manage");
   const row = {
-    element: h("li", {}, h("div", { class: "what" }, name, sub), tag, get, stop),
+    element: h("li", {}, h("div", { class: "what" }, name, h("span", { class: "sub tagged" }, tag, facts)), get, own),
     update(f) {
-      const last = f.last_holder === true;
-      const online = f.sharers_online === 0 ? "nobody online" : `${f.sharers_online} of ${count(f.sharers, "sharer")} online`;
-      text(sub, [bytes(f.size), f.files !== null && count(f.files, "file"), online].filter(Boolean).join(" · "));
-      text(tag, last ? "only you are online" : f.mine ? "yours" : f.sharers_online === 0 ? "not available" : "");
-      tag.className = `tag ${last ? "warn" : f.mine ? "good" : "bad"} ${tag.textContent ? "" : "hidden"}`;
+      const [said, mood] = health(f);
+      const online = f.sharers_online > 0 && f.last_holder !== true ? `${f.sharers_online} of ${count(f.sharers, "sharer")} online` : "";
+      text(facts, [bytes(f.size), f.files !== null && count(f.files, "file"), online].filter(Boolean).join(" · "));
+      text(tag, said);
+      tag.className = `tag ${mood} ${said ? "" : "hidden"}`;
       get.classList.toggle("hidden", f.mine);
       get.disabled = f.sharers_online === 0;
-      stop.classList.toggle("hidden", !f.mine);
+      own.classList.toggle("hidden", !f.mine);
     },
   };
   return row;
 }
 
-async function stopSharing(group, file, pages) {
-  const last = file.last_holder === true;
-  const what = last ? "You are the only one online who has it: nobody can fetch it then. The file itself stays where it is." : "Others still share it. The file itself stays where it is.";
+/** What matters most about a file, and how good that is. */
+function health(f) {
+  if (f.damaged) return ["damaged, being repaired", "bad"];
+  if (f.last_holder === true) return ["only you are online", "warn"];
+  if (f.mine) return ["yours", "good"];
+  return f.sharers_online === 0 ? ["nobody online", "bad"] : ["", ""];
+}
+
+/** What may be done about a file that this device shares. */
+function manage(group, file, pages) {
+  const errors = h("div");
+  const said = h("div", { role: "status" });
+  dialog(file.name, (close) => [
+    offer("Check it", `Reads all ${bytes(file.size)} again, to find what went bad on the disk and have it repaired from other members.`, async () => {
+      said.replaceChildren(h("p", { class: "soft" }, "Reading …"));
+      try {
+        const { message, hint } = await run("scrub", { group, file: file.name });
+        said.replaceChildren(h("div", { class: hint ? "remark warn" : "remark good" }, h("p", {}, message), hint && h("p", { class: "small" }, sentence(hint))));
+      } catch (error) {
+        said.replaceChildren();
+        throw error;
+      }
+      await pages.refresh();
+    }, errors),
+    offer("Stop sharing", "The file itself stays where it is.", () => {
+      close();
+      stopSharing(group, file, pages);
+    }, errors, { class: "bad" }),
+    said,
+    errors,
+  ]);
+}
+
+function stopSharing(group, file, pages) {
+  const what = file.last_holder === true ? "You are the only one online who has it: nobody can fetch it then. The file itself stays where it is." : "Others still share it. The file itself stays where it is.";
   confirm(`Stop sharing ${file.name}?`, what, "Stop sharing", async () => {
     await run("stop_share", { group, file: file.name });
     await pages.refresh();

@@ -54,7 +54,7 @@ export async function group(name, tab = "files") {
     content: [
       h("nav", { class: "trail", "aria-label": "Where you are" }, h("a", { href: "#/" }, "Groups")),
       h("div", { class: "row between head" }, h("h1", {}, name), h("div", { class: "row" },
-        h("button", { type: "button", onclick: () => leave(name, context) }, "Leave"),
+        h("button", { type: "button", class: "quiet", onclick: () => leave(name, context) }, "Leave"),
         h("button", { type: "button", onclick: () => invite(name, context.decides) }, "Invite"), ...part.tools)),
       h("nav", { class: "tabs", "aria-label": "Group" }, links),
       ...part.content, context.errors,

@@ -6,7 +6,7 @@ import { List } from "./list.js";
 import { action, attempt, dialog, tell } from "./ui.js";
 
 const RANK = { owner: 0, member: 0, requested: 1, none: 2 };
-const WORD = { owner: "you own it", member: "member", requested: "asked to join", none: "" };
+const WORD = { owner: "you own it", member: "you are in it", requested: "asked to join", none: "" };
 /** Groups that others make are looked for so often, in seconds. */
 const LOOK = 10;
 
@@ -57,7 +57,7 @@ function row(first, refresh, errors) {
   const link = h("a", { href: groupLink(first.group), class: "stretch" }, first.group);
   const plain = h("span", {}, first.group);
   const sub = h("span", { class: "sub" });
-  const asks = h("a", { class: "tag good above", href: groupLink(first.group, "requests") });
+  const asks = h("a", { class: "button good above", href: groupLink(first.group, "requests") });
   const join = action("Ask to join", async () => {
     await run("join_group", { group: first.group });
     await refresh();

@@ -8,16 +8,16 @@ import { action, attempt, copy, dialog, refusal } from "./ui.js";
 /** Modules of light around a picture. */
 const QUIET = 4;
 const ASKS = "They paste this line here, or run `peerage up` with it, and ask to join; you or an admin accept them.";
-const COMES_IN = "Whoever has this line comes in without being asked. Send it to nobody else.";
+const COMES_IN = "Whoever has this line comes straight in. Send it to nobody else.";
 
 /** The dialog; `decides`: of an owner or admin. */
 export async function invite(group, decides) {
   const line = h("div", {}, h("p", { class: "soft" }, "Making the line …"));
   const show = async (link, explanation) => {
     const picture = await ask("qr", { text: link }).catch(() => null);
-    line.replaceChildren(h("p", { class: "soft" }, explanation),
-      h("textarea", { readonly: true, rows: 4, "aria-label": "Invite", onfocus: (event) => event.target.select() }, link),
-      picture ? code(picture) : "", h("div", { class: "row end" }, h("button", { type: "button", class: "main", onclick: () => copy(link) }, "Copy")));
+    line.replaceChildren(h("p", { class: "soft" }, explanation), h("div", { class: "invite" }, picture ? code(picture) : "",
+      h("div", { class: "line" }, h("textarea", { readonly: true, rows: 7, "aria-label": "Invite", onfocus: (event) => event.target.select() }, link),
+        h("button", { type: "button", class: "main", onclick: () => copy(link) }, "Copy"))));
   };
   dialog(`Invite to ${group}`, () => [line, decides && approved(group, show)].filter(Boolean));
   try {
@@ -29,12 +29,12 @@ export async function invite(group, decides) {
 
 /** Lines that let people straight in: making, listing and withdrawing them. */
 function approved(group, show) {
-  const expires = choice("Good for", [["1d", "a day"], ["7d", "a week"], ["30d", "a month"]], { value: "7d" });
+  const expires = choice("Valid for", [["1d", "a day"], ["7d", "a week"], ["30d", "a month"]], { value: "7d" });
   expires.input.value = "7d";
-  const uses = field("People", { type: "number", min: 1, value: 1, required: true });
+  const uses = field("For how many people", { type: "number", min: 1, value: 1, required: true });
   const errors = h("div");
   const list = h("ul", { class: "places", "aria-label": "Invites that let people in" });
-  const make = h("button", {}, "Make a line that lets people in");
+  const make = h("button", {}, "Make the line");
   const draw = async () => {
     const entry = (i) => h("li", { class: "found" }, h("span", {}, `${i.used.length} of ${count(i.uses, "person")} in`, h("span", { class: "sub" }, ` · ${i.issuer} · ${i.state === "open" ? `until ${when(i.expires_ms)}` : i.state.replaceAll("_", " ")}`)),
       i.state === "open" && action("Withdraw", async () => {
@@ -43,7 +43,7 @@ function approved(group, show) {
       }, errors, { "aria-label": `Withdraw the invite of ${i.issuer}`, class: "small" }));
     list.replaceChildren(...(await run("invites", { group })).items.map(entry));
   };
-  const form = h("form", { class: "part" }, h("h3", {}, "Without being asked"), h("div", { class: "row" }, expires.element, uses.element), h("div", { class: "row end" }, make), errors, list);
+  const form = h("form", { class: "part" }, h("h3", {}, "A line that lets people straight in"), h("div", { class: "row" }, expires.element, uses.element), h("div", { class: "row end" }, make), errors, list);
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     attempt(make, async () => {

@@ -3,7 +3,7 @@
 import { run } from "./api.js";
 import { field, h, text } from "./dom.js";
 import { List } from "./list.js";
-import { action, confirm, dialog } from "./ui.js";
+import { action, confirm, dialog, offer } from "./ui.js";
 
 const ROLE = { owner: "owner", admin: "admin", member: "" };
 
@@ -52,13 +52,12 @@ function member(first, context) {
 function actions(m, context) {
   const { name } = context;
   const errors = h("div");
-  dialog(m.user, (close) => {
-    const say = (label, explanation, command, attributes) => h("div", { class: "choice" },
-      action(label, async () => {
-        await run(command, { group: name, user: m.user });
-        close();
-        await context.again();
-      }, errors, attributes), h("p", { class: "soft small" }, explanation));
+  dialog(`Manage ${m.user}`, (close) => {
+    const say = (label, explanation, command, attributes) => offer(label, explanation, async () => {
+      await run(command, { group: name, user: m.user });
+      close();
+      await context.again();
+    }, errors, attributes);
     const owner = context.role === "owner";
     return [
       owner && m.role === "member" && say("Make admin", "May accept, reject and remove members.", "grant_admin"),

@@ -1,16 +1,21 @@
 // What happened by itself lately.
 
-import { h, when } from "./dom.js";
+import { h, sentence, when } from "./dom.js";
 import { groupLink } from "./groups.js";
 import { List } from "./list.js";
 import { state } from "./state.js";
 
-const KIND = { completed: "Finished", decided: "Decision", requested: "Request", stopped: "Stopped", trackers_lost: "Trackers", trackers_back: "Trackers", tracker_changed: "Tracker", account: "Account", warning: "Warning", share_broken: "Share ended", damaged: "Damaged", repaired: "Repaired", kept_back: "Tracker", forged: "Forged", forked: "Device", given_up: "Lost", unknown_group: "Tracker", later_group: "Tracker", group_name_moved: "Name" };
-const GOOD = new Set(["completed", "decided", "requested", "trackers_back"]);
+const KIND = { completed: "Finished", decided: "Decision", requested: "Request", stopped: "Stopped", trackers_lost: "No tracker", trackers_back: "Tracker back", tracker_changed: "Tracker", account: "Account", warning: "Warning", share_broken: "Share ended", damaged: "Damaged", repaired: "Repaired", kept_back: "Tracker", forged: "Forged", forked: "Device", given_up: "Lost", unknown_group: "Tracker", later_group: "Tracker", group_name_moved: "Name" };
+const GOOD = new Set(["completed", "decided", "requested", "trackers_back", "repaired"]);
+
+/** Those that begin with somebody's or something's name, which is left as it is. */
+const NAMES = new Set(["completed", "requested", "stopped", "share_broken", "damaged", "repaired"]);
 
 /** What it says, without the mark that a terminal shows. */
 export function plain(notice) {
-  return notice.text.replace(/^\[C\] /, "");
+  const text = notice.text.replace(/^\[C\] /, "");
+  const named = NAMES.has(notice.kind) || (notice.kind === "decided" && !text.startsWith("you"));
+  return named ? text : sentence(text);
 }
 
 /** The view. */

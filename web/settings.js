@@ -33,11 +33,11 @@ function folders() {
 
 /** How fast everything, or one group, may be. */
 async function limitList() {
-  const list = h("ul", { class: "list", "aria-label": "Limits" });
+  const list = h("ul", { class: "list free", "aria-label": "Limits" });
   const draw = async () => {
     const limits = (await run("show_limits")).items;
     list.replaceChildren(...limits.map((limit) => h("li", {}, h("div", { class: "what" }, h("span", { class: "name" }, limit.group ?? "Everything together"),
-      h("span", { class: "sub" }, `receive ${rate(limit.down)} · send ${rate(limit.up)}`)),
+      h("span", { class: "sub" }, `Receiving ${rate(limit.down)} · sending ${rate(limit.up)}`)),
     h("button", { type: "button", "aria-label": `Change the limits of ${limit.group ?? "everything together"}`, onclick: () => changeLimit(limit, draw) }, "Change"))));
   };
   await draw();
@@ -49,7 +49,7 @@ async function limitList() {
 }
 
 function rate(limit) {
-  return limit === null ? "as fast as it goes" : `at most ${bytes(limit)}/s`;
+  return limit === null ? "without a limit" : `at most ${bytes(limit)}/s`;
 }
 
 function changeLimit(limit, changed, groups) {
@@ -58,7 +58,7 @@ function changeLimit(limit, changed, groups) {
   const fields = [["down", "Receive at most, MiB/s"], ["up", "Send at most, MiB/s"]].map(([name, label]) => [name, field(label, { type: "number", min: "0.01", step: "any", value: shown(limit[name]), placeholder: "no limit" })]);
   const which = groups && choice("Group", groups);
   const errors = h("div");
-  const button = h("button", { class: "main" }, "Set");
+  const button = h("button", { class: "main" }, "Save");
   dialog(limit.group && !groups ? `Limits of ${limit.group}` : groups ? "Limit one group" : "Limits of everything together", (close) => {
     const form = h("form", {}, which?.element, h("div", { class: "row" }, fields.map(([, input]) => input.element)), h("p", { class: "soft small" }, "Empty means no limit."), errors, h("div", { class: "row end" }, button));
     form.addEventListener("submit", async (event) => {
@@ -76,7 +76,7 @@ function changeLimit(limit, changed, groups) {
 }
 
 function account(me) {
-  return h("section", { class: "card" }, h("h2", {}, "Account"), facts([["Name", me.user], ["Account", h("code", {}, me.user_id)], ...me.notes.map((note) => ["Note", note])]),
+  return h("section", { class: "card" }, h("h2", {}, "Account"), facts([["Name", me.user], ["Account id", h("code", {}, me.user_id)], ...me.notes.map((note) => ["Note", note])]),
     h("div", { class: "row" }, h("button", { type: "button", onclick: changePassword }, "Change password"), h("button", { type: "button", onclick: recoveryCode }, "New recovery code")));
 }
 
@@ -96,7 +96,7 @@ function secrets(title, explanation, fields, label, work) {
 }
 
 function changePassword() {
-  secrets("Change password", "It is changed on every tracker; devices that are logged in stay so.", [["Old password", { autocomplete: "current-password" }], ["New password", { autocomplete: "new-password" }]], "Change it", async ([old, fresh], close) => {
+  secrets("Change password", "It is changed on every tracker; devices that are logged in stay so.", [["Old password", { autocomplete: "current-password" }], ["New password", { autocomplete: "new-password" }]], "Change password", async ([old, fresh], close) => {
     tell((await run("change_password", { old, new: fresh })).message);
     close();
   });
@@ -111,13 +111,13 @@ function recoveryCode() {
 
 function deviceList(devices) {
   const row = (d) => h("li", {}, h("div", { class: "what" }, h("span", { class: "name" }, d.label || d.tag), h("span", { class: "sub" }, [d.tag, d.since_unix_ms && `since ${when(d.since_unix_ms)}`].filter(Boolean).join(" · "))),
-    d.this && h("span", { class: "tag good" }, "this one"), d.removed && h("span", { class: "tag bad" }, "put out"),
-    !d.this && !d.removed && h("button", { type: "button", class: "bad", "aria-label": `Put out ${d.label || d.tag}`, onclick: () => putOut(d) }, "Put out"));
-  return h("section", { class: "card" }, h("h2", {}, "Devices"), h("ul", { class: "list", "aria-label": "Devices" }, devices.map(row)));
+    d.this && h("span", { class: "tag good" }, "this device"), d.removed && h("span", { class: "tag bad" }, "removed"),
+    !d.this && !d.removed && h("button", { type: "button", class: "bad", "aria-label": `Remove ${d.label || d.tag}`, onclick: () => putOut(d) }, "Remove"));
+  return h("section", { class: "card" }, h("h2", {}, "Devices"), h("ul", { class: "list free", "aria-label": "Devices" }, devices.map(row)));
 }
 
 function putOut(device) {
-  secrets(`Put out ${device.label || device.tag}?`, "It can never act for this account again, wherever it is.", [["Password", { autocomplete: "current-password" }]], "Put it out", async ([password], close) => {
+  secrets(`Remove ${device.label || device.tag}?`, "It can never act for this account again, wherever it is.", [["Password", { autocomplete: "current-password" }]], "Remove it", async ([password], close) => {
     tell((await run("revoke_device", { device: device.tag, password })).message);
     close();
     dispatchEvent(new HashChangeEvent("hashchange"));

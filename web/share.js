@@ -91,7 +91,7 @@ export function dropZone(group) {
   addEventListener("dragleave", leave);
   addEventListener("drop", drop);
   return {
-    hint: h("p", { class: "soft small center" }, "You can also drop a file of this machine here."),
+    hint: h("p", { class: "soft small center drops" }, "You can also drop a file of this machine here."),
     close() {
       removeEventListener("dragover", over);
       removeEventListener("dragleave", leave);

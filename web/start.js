@@ -13,8 +13,8 @@ export function start(group, file) {
     done: async (path) => {
       folder.input.value = path;
     } }) }, "Choose");
-  const preview = tick("Both ends of each file first, to look at it soon");
-  const existing = tick("Replace files of other content that lie there");
+  const preview = tick("Fetch the beginning and end of each file first, for a preview");
+  const existing = tick("Overwrite other files that have the same names there");
   const errors = h("div");
   const button = h("button", { class: "main" }, "Start");
   const picked = file.files === null ? null : picker(group, file, button);

@@ -6,15 +6,15 @@ import { h } from "./dom.js";
 const TOASTS_MAX = 3;
 const TOAST_MS = 6000;
 
-/** A short message that goes away by itself, unless it is pointed at. */
-export function tell(message) {
+/** A short message that goes away by itself, unless it is pointed at; with `stay` only when it is dismissed. */
+export function tell(message, { stay = false } = {}) {
   const toasts = document.getElementById("toasts");
   const toast = h("div", { class: "toast" }, h("span", {}, message));
   toast.append(h("button", { type: "button", class: "plain", "aria-label": "Dismiss", onclick: () => toast.remove() }, "×"));
   toasts.append(toast);
   while (toasts.children.length > TOASTS_MAX) toasts.firstElementChild.remove();
   const leave = () => (toast.matches(":hover, :focus-within") ? setTimeout(leave, 2000) : toast.remove());
-  setTimeout(leave, TOAST_MS);
+  if (!stay) setTimeout(leave, TOAST_MS);
 }
 
 /** A line that says why something did not work, where it was tried. */
@@ -48,7 +48,8 @@ export async function attempt(button, work, errors) {
 export function dialog(title, content) {
   const element = h("dialog", { "aria-label": title });
   const close = () => element.close();
-  element.append(h("div", { class: "row between top" }, h("h2", {}, title), h("button", { type: "button", class: "plain", "aria-label": "Close", onclick: close }, "×")), ...content(close));
+  element.append(h("div", { class: "row between top" }, h("h2", {}, title), h("button", { type: "button", class: "plain", "aria-label": "Close", onclick: close }, "×")),
+    h("div", { class: "body" }, ...content(close)));
   element.addEventListener("close", () => element.remove());
   element.addEventListener("click", (event) => event.target === element && close());
   document.body.append(element);
@@ -67,6 +68,11 @@ export function confirm(title, explanation, label, work) {
       close();
     }, errors, { class: "bad" })),
   ]);
+}
+
+/** A button with what it does beside it. */
+export function offer(label, explanation, work, errors, attributes = {}) {
+  return h("div", { class: "choice" }, h("p", { class: "soft small" }, explanation), action(label, work, errors, attributes));
 }
 
 /** Copies a text; says so. */

@@ -61,11 +61,14 @@ pub struct Running {
 }
 
 impl Running {
-    /// A node that listens at `api`, with a fresh random token.
+    /// A node that listens at `api`, with this token or else a fresh random one.
     ///
     /// # Errors
     /// When the system has no randomness.
-    pub fn new(api: SocketAddr) -> io::Result<Self> {
+    pub fn new(api: SocketAddr, token: Option<&str>) -> io::Result<Self> {
+        if let Some(token) = token {
+            return Ok(Self { api, token: token.to_owned(), pid: std::process::id() });
+        }
         let mut token = [0; TOKEN_BYTES];
         getrandom::fill(&mut token).map_err(io::Error::other)?;
         let token = data_encoding::BASE64URL_NOPAD.encode(&token);
@@ -82,6 +85,8 @@ impl Running {
 #[derive(Debug)]
 pub struct Home {
     path: PathBuf,
+    /// The token of a node that was killed here.
+    token: Option<String>,
     /// Holding the file open holds the lock; the kernel frees it however the process ends.
     _lock: File,
 }
@@ -98,9 +103,10 @@ impl Home {
         let lock = lock.map_err(fail)?;
         match lock.try_lock() {
             Ok(()) => {
-                // What a killed one left is no longer true.
+                // What a killed one left is no longer true, but for what opens its page.
+                let token = read(path).ok().flatten().map(|running| running.token);
                 let _ = fs::remove_file(path.join(RUNNING));
-                Ok(Self { path: path.to_owned(), _lock: lock })
+                Ok(Self { path: path.to_owned(), token: token.filter(|token| is_token(token)), _lock: lock })
             }
             Err(TryLockError::WouldBlock) => {
                 let page = read(path).ok().flatten().map(|running| format!("http://{}/", running.api));
@@ -108,6 +114,11 @@ impl Home {
             }
             Err(TryLockError::Error(source)) => Err(fail(source)),
         }
+    }
+
+    /// The token of the node that was killed here, if one was: with it pages that are open find their node again.
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_deref()
     }
 
     /// Says where the node listens.
@@ -158,6 +169,11 @@ pub fn find(path: &Path) -> Result<Running, HomeError> {
     }
 }
 
+/// Whether it is one of ours, whole.
+fn is_token(text: &str) -> bool {
+    data_encoding::BASE64URL_NOPAD.decode(text.as_bytes()).is_ok_and(|bytes| bytes.len() == TOKEN_BYTES)
+}
+
 fn read(path: &Path) -> Result<Option<Running>, HomeError> {
     let file = path.join(RUNNING);
     match fs::read(&file) {
@@ -180,7 +196,7 @@ mod tests {
         let path = folder.path();
         assert!(matches!(find(path), Err(HomeError::NotRunning(_))));
         let home = Home::take(path).unwrap();
-        let running = Running::new("127.0.0.1:7610".parse().unwrap()).unwrap();
+        let running = Running::new("127.0.0.1:7610".parse().unwrap(), None).unwrap();
         home.announce(&running).unwrap();
         assert_eq!(find(path).unwrap(), running);
         let error = Home::take(path).unwrap_err();
@@ -199,10 +215,12 @@ mod tests {
     #[test]
     fn a_killed_node_is_not_running() {
         let folder = tempfile::tempdir().unwrap();
-        let running = Running::new("127.0.0.1:7610".parse().unwrap()).unwrap();
+        let running = Running::new("127.0.0.1:7610".parse().unwrap(), None).unwrap();
         fs::write(folder.path().join(RUNNING), serde_json::to_vec(&running).unwrap()).unwrap();
         assert!(matches!(find(folder.path()), Err(HomeError::NotRunning(_))));
-        drop(Home::take(folder.path()).unwrap());
+        let next = Home::take(folder.path()).unwrap();
+        assert_eq!(next.token(), Some(running.token.as_str()));
+        drop(next);
         assert!(!folder.path().join(RUNNING).exists(), "and what it left is cleared away by the next one");
     }
 }

@@ -66,6 +66,7 @@ impl Crowd {
             content: ContentId([(i % 251) as u8; 32]),
             mine: i.is_multiple_of(50),
             last_holder: Some(i.is_multiple_of(50) && i % 7 == 1),
+            damaged: false,
         };
         let group = |i: u32| GroupLine {
             name: format!("group-{i:04}"),
@@ -286,7 +287,7 @@ pub fn run(bench: &PageBench) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let folder = tempfile::TempDir::with_prefix("bench-page-")?;
     let crowd = Arc::new(Crowd::new(bench, folder.path()));
-    let server = runtime.block_on(Server::start(crowd, SocketAddr::from(([127, 0, 0, 1], 0))))?;
+    let server = runtime.block_on(Server::start(crowd, SocketAddr::from(([127, 0, 0, 1], 0)), None))?;
     let browser = Browser::start()?;
     browser.resize(1280, 800)?;
     browser.devtools("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": WATCH }))?;

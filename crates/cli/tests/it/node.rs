@@ -17,34 +17,72 @@ use crate::world::{PATIENCE, PROGRAM, World, assert_same};
 pub struct Node {
     process: Child,
     data: PathBuf,
+    home: PathBuf,
+    args: Vec<String>,
     pub api: SocketAddr,
     pub token: String,
 }
 
 impl Node {
     pub fn up(world: &World, name: &str) -> Self {
-        Self::start(world, name, &["--trackers", world.list.to_str().unwrap()])
+        Self::at(&world.path(""), name, &world.list)
+    }
+
+    /// In a folder of the test, with this list of trackers.
+    pub fn at(folder: &Path, name: &str, list: &Path) -> Self {
+        Self::run(Command::new(PROGRAM), folder, name, &["--trackers", list.to_str().unwrap()])
+    }
+
+    /// On a disk of so many bytes, which `disk` is for this node only. Nothing where the system lets nobody have one.
+    pub fn on_small_disk(world: &World, name: &str, disk: &Path, bytes: usize) -> Option<Self> {
+        let mount = format!("mount -t tmpfs -o size={bytes} tmpfs \"$0\" && exec \"$@\"");
+        let inside = |program: &str| {
+            let mut command = Command::new("unshare");
+            command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &mount]).arg(disk).arg(program);
+            command
+        };
+        let possible = inside("true").stderr(Stdio::null()).status().is_ok_and(|status| status.success());
+        let args = ["--trackers", world.list.to_str().unwrap()];
+        possible.then(|| Self::run(inside(PROGRAM), &world.path(""), name, &args))
     }
 
     fn start(world: &World, name: &str, args: &[&str]) -> Self {
-        let data = world.path(&format!("{name}-data"));
+        Self::run(Command::new(PROGRAM), &world.path(""), name, args)
+    }
+
+    fn run(command: Command, folder: &Path, name: &str, args: &[&str]) -> Self {
+        let data = folder.join(format!("{name}-data"));
+        let home = folder.join("home");
+        std::fs::create_dir_all(&home).unwrap();
         let [listen, page] = free_addresses(2).unwrap()[..] else { panic!("two addresses were asked for") };
-        let mut process = Command::new(PROGRAM)
-            .args(["up", "--no-open", "--data"])
-            .arg(&data)
-            .args(args)
-            .args(["--listen", &listen.to_string(), "--page", &page.to_string()])
-            // Where the page lets its user choose files, and where it puts downloads.
-            .env("HOME", world.folder("home"))
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let fixed = ["up", "--no-open", "--listen", &listen.to_string(), "--page", &page.to_string()];
+        let args: Vec<String> = fixed.iter().chain(args).map(|arg| (*arg).to_owned()).collect();
+        let (process, api, token) = Self::spawn(command, &data, &home, &args);
+        Self { process, data, home, args, api, token }
+    }
+
+    fn spawn(mut command: Command, data: &Path, home: &Path, args: &[String]) -> (Child, SocketAddr, String) {
+        let command = command.args(args).arg("--data").arg(data);
+        // Where the page lets its user choose files, and where it puts downloads.
+        let mut process = command.env("HOME", home).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
         assert!(line.contains("http://") && !line.contains("token"), "no secret goes to a pipe: {line}");
         let running: Value = serde_json::from_slice(&std::fs::read(data.join("node.json")).unwrap()).unwrap();
         let field = |name: &str| running[name].as_str().unwrap().to_owned();
-        Self { process, data, api: field("api").parse().unwrap(), token: field("token") }
+        (process, field("api").parse().unwrap(), field("token"))
+    }
+
+    /// Without a chance to say anything.
+    pub fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// On the same folder and addresses, when it has ended.
+    pub fn restart(&mut self) {
+        (self.process, self.api, self.token) =
+            Self::spawn(Command::new(PROGRAM), &self.data, &self.home, &self.args);
     }
 
     /// Runs a subcommand with this on its standard input.
@@ -232,7 +270,7 @@ fn strangers_and_foreign_pages_are_refused() {
     assert_eq!(status("POST /", &host), 405);
     let (status, body) = node.http("POST /api/v1/commands/kick", &both, r#"{"group":"lab"}"#);
     assert_eq!((status, body.contains("needs `user`")), (400, true), "{body}");
-    assert_eq!(node.http("POST /api/v1/commands/kick", &both, &"x".repeat(100_000)).0, 413);
+    assert_eq!(node.http("POST /api/v1/commands/kick", &both, &"x".repeat(5_000_000)).0, 413);
     let (_, document) = node.http("GET /openapi.json", &host, "");
     let document: Value = serde_json::from_str(&document).unwrap();
     assert!(document["paths"]["/api/v1/commands/list_files"]["post"].is_object());

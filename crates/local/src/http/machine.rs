@@ -137,8 +137,8 @@ pub(super) async fn open(State(api): State<Arc<Api>>, body: Bytes) -> Response {
         let group: GroupRef = query.group.parse().map_err(|_| "No such group".to_owned())?;
         let (folder, place) =
             api.source.place_of_download(&group, &query.file).map_err(|refusal| refusal.to_string())?;
-        let shown = if place.is_dir() { place } else { folder };
-        desktop::open(&shown).map_err(|error| format!("no program shows `{}`: {error}", shown.display()))?;
+        desktop::show(&folder, &place)
+            .map_err(|error| format!("`{}` cannot be shown: {error}", folder.display()))?;
         Ok(serde_json::json!({ "ok": true }))
     })
     .await

@@ -52,8 +52,8 @@ pub use self::source::{Asking, Running as RunningCommand, Source};
 pub const API: &str = "/api/v1";
 /// How long requests under way may take when the node ends.
 const CLOSE_MAX: Duration = Duration::from_secs(3);
-/// Largest request; far above any command with two paths in it.
-const REQUEST_BYTES_MAX: usize = 64 * 1024;
+/// Largest request; above a command that names each of 10,000 files of a folder by its path.
+const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// `GET /api/v1/status`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -128,18 +128,22 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens at `address`, which must be loopback; port 0 takes any free one.
+    /// Listens at `address`, which must be loopback; port 0 takes any free one. Requests show `token`, or else a new one.
     ///
     /// # Errors
     /// When the address is not loopback or cannot be listened on.
-    pub async fn start(source: Arc<dyn Source>, address: SocketAddr) -> io::Result<Self> {
+    pub async fn start(
+        source: Arc<dyn Source>,
+        address: SocketAddr,
+        token: Option<&str>,
+    ) -> io::Result<Self> {
         if !address.ip().is_loopback() {
             let why = "the page and the API have no password and no TLS of their own, so they are for this machine \
                        only; from elsewhere use an SSH tunnel: ssh -L 7610:127.0.0.1:7610 HOST";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         }
         let listener = TcpListener::bind(address).await?;
-        let running = Running::new(listener.local_addr()?)?;
+        let running = Running::new(listener.local_addr()?, token)?;
         let (ending, ends) = watch::channel(false);
         let (stop, stopped) = mpsc::channel(1);
         let notices = Arc::new(notices::Notices::new());

@@ -3,8 +3,8 @@
 //! Bytes are whole numbers; ids and hashes are lower-case hexadecimal; names are as commands take them.
 
 use peerage_node::client::{
-    AuditLine, DeviceLine, DownloadDetail as DetailLine, DownloadLine, FileLine, GroupLine, InviteLine,
-    LimitLine, MemberLine, MyStanding, PeerLine, Role, Whoami,
+    AuditLine, DeviceLine, DownloadDetail as DetailLine, DownloadLine, FileLine, FilePriority, FolderLine,
+    GroupLine, InviteLine, LimitLine, MemberLine, MyStanding, PeerLine, Role, Whoami,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -316,6 +316,8 @@ pub struct File {
     pub mine: bool,
     /// This device serves it and nobody else online has all of it; nothing while no tracker says who is online.
     pub last_holder: Option<bool>,
+    /// Pieces of this device's copy went bad on the disk and are being fetched again.
+    pub damaged: bool,
 }
 
 impl From<&FileLine> for File {
@@ -329,6 +331,7 @@ impl From<&FileLine> for File {
             content: f.content.to_hex(),
             mine: f.mine,
             last_holder: f.last_holder,
+            damaged: f.damaged,
         }
     }
 }
@@ -527,6 +530,46 @@ pub struct FolderFile {
     pub path: String,
     /// Bytes.
     pub size: u64,
+    /// How much it is wanted, while the folder is being downloaded here.
+    pub priority: Option<Wanted>,
+}
+
+/// As `set_priority` takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Wanted {
+    /// Before everything else.
+    High,
+    /// Like most.
+    Normal,
+    /// When nothing else is left.
+    Low,
+    /// Not at all.
+    Skip,
+}
+
+impl Wanted {
+    /// For people.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::High => "high",
+            Self::Normal => "normal",
+            Self::Low => "low",
+            Self::Skip => "skip",
+        }
+    }
+}
+
+impl From<&FolderLine> for FolderFile {
+    fn from(line: &FolderLine) -> Self {
+        let priority = line.priority.map(|priority| match priority {
+            FilePriority::High => Wanted::High,
+            FilePriority::Normal => Wanted::Normal,
+            FilePriority::Low => Wanted::Low,
+            FilePriority::Skip => Wanted::Skip,
+        });
+        Self { path: line.path.clone(), size: line.size, priority }
+    }
 }
 
 /// `help`: one command.

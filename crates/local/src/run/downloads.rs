@@ -1,6 +1,6 @@
 //! One download in detail, and what is in a shared folder.
 
-use peerage_node::client::{DownloadDetail, GroupRef, Node, Refusal};
+use peerage_node::client::{DownloadDetail, FolderLine, GroupRef, Node, Refusal};
 
 use super::files::peer_item;
 use crate::reply::{Done, Item, human, model};
@@ -35,9 +35,11 @@ pub(super) async fn forget(node: &Node, group: &GroupRef, file: &str) -> Result<
 
 pub(super) async fn list_folder(node: &Node, group: &GroupRef, file: &str) -> Result<Done, Refusal> {
     let files = node.list_folder(group, file).await?;
-    let item = |(path, size): &(String, u64)| {
-        let object = model::FolderFile { path: path.clone(), size: *size };
-        Item::new(path.clone(), Some(human::bytes(*size)), &object)
+    let item = |file: &FolderLine| {
+        let object = model::FolderFile::from(file);
+        let priority = object.priority.filter(|priority| *priority != model::Wanted::Normal);
+        let word = priority.map(|priority| format!(" {}", priority.word())).unwrap_or_default();
+        Item::new(file.path.clone(), Some(format!("{}{word}", human::bytes(file.size))), &object)
     };
     Ok(Done::list(files.iter().map(item).collect(), "file", "The folder is empty"))
 }

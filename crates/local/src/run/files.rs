@@ -271,6 +271,7 @@ mod tests {
             content: ContentId([1; 32]),
             mine: false,
             last_holder: Some(false),
+            damaged: false,
         };
         let files = vec![file("b.mkv", 1, 2), file("A.mkv", 3, 0), file("c.txt", 2, 1)];
         let check = |part: Part| {
@@ -300,13 +301,14 @@ mod tests {
             content: ContentId([0xab; 32]),
             mine: false,
             last_holder: None,
+            damaged: false,
         };
         let folder = FileLine { name: "album".into(), files: Some(3), ..file.clone() };
         let done = Ok(listing(&[file, folder], &"g".parse().unwrap()));
         expect![[r#"
             notes.pdf
             album/
-            {"command":"list_files","ok":true,"message":"2 files","items":[{"content":"abababababababababababababababababababababababababababababababab","files":null,"last_holder":null,"mine":false,"name":"notes.pdf","sharers":2,"sharers_online":0,"size":2048},{"content":"abababababababababababababababababababababababababababababababab","files":3,"last_holder":null,"mine":false,"name":"album","sharers":2,"sharers_online":0,"size":2048}]}"#]]
+            {"command":"list_files","ok":true,"message":"2 files","items":[{"content":"abababababababababababababababababababababababababababababababab","damaged":false,"files":null,"last_holder":null,"mine":false,"name":"notes.pdf","sharers":2,"sharers_online":0,"size":2048},{"content":"abababababababababababababababababababababababababababababababab","damaged":false,"files":3,"last_holder":null,"mine":false,"name":"album","sharers":2,"sharers_online":0,"size":2048}]}"#]]
         .assert_eq(&format!("{}\n{}", reply::plain(&done), reply::json("list_files", &done)));
         let peer = PeerLine {
             user: "bob".into(),

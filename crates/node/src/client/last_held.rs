@@ -87,8 +87,15 @@ impl Session {
 
     /// What this device has all of and serves.
     pub(super) fn seeding(&self) -> BTreeSet<InfoHash> {
-        let all = self.engine.status().into_iter();
-        all.filter(|s| s.state == TorrentState::Seeding).map(|s| s.info_hash).collect()
+        self.seeding_and_repairing().0
+    }
+
+    /// The same, and what this device would serve whole if its disk had kept it.
+    pub(super) fn seeding_and_repairing(&self) -> (BTreeSet<InfoHash>, BTreeSet<InfoHash>) {
+        let all = self.engine.status();
+        let of =
+            |state: &TorrentState| all.iter().filter(|s| s.state == *state).map(|s| s.info_hash).collect();
+        (of(&TorrentState::Seeding), of(&TorrentState::Repairing))
     }
 }
 

@@ -67,6 +67,6 @@ pub use peerage_ledger::{InviteState, Role};
 pub use refusal::Refusal;
 pub use reply::{
     AuditLine, Change, Changed, CloseReport, Decision, DeviceLine, DownloadDetail, DownloadLine, FileLine,
-    GroupLine, LastHeld, Left, LoggedIn, MemberLine, MyStanding, Notice, PeerLine, PieceMap, Started,
-    Uploaded, Whoami,
+    FolderLine, GroupLine, LastHeld, Left, LoggedIn, MemberLine, MyStanding, Notice, PeerLine, PieceMap,
+    Started, Uploaded, Whoami,
 };

@@ -7,6 +7,8 @@ use peerage_ledger::Role;
 use peerage_types::{ContentId, DeviceId, GroupId, RecordId, UserId};
 use peerage_wire::Bitfield;
 
+use super::commands::set_priority::FilePriority;
+
 /// `login`.
 #[derive(Debug, Clone)]
 pub struct LoggedIn {
@@ -166,6 +168,19 @@ pub struct FileLine {
     pub mine: bool,
     /// This device serves it and nobody else online has all of it; nothing while no tracker says who is online.
     pub last_holder: Option<bool>,
+    /// Pieces of this device's copy went bad on the disk and are being fetched again.
+    pub damaged: bool,
+}
+
+/// One line of `list_folder`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FolderLine {
+    /// Path in the folder, with slashes.
+    pub path: String,
+    /// Bytes.
+    pub size: u64,
+    /// How much it is wanted, while the folder is being downloaded here.
+    pub priority: Option<FilePriority>,
 }
 
 /// A file that nobody else who is online has.

@@ -96,7 +96,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Ok(node) => node,
         Err(code) => return Ok(code),
     };
-    let mut server = serve(&node, settings.page).await?;
+    let mut server = serve(&node, settings.page, home.token()).await?;
     home.announce(server.running())?;
     // Only what works is remembered.
     settings.save(&folder)?;
@@ -242,11 +242,11 @@ fn list_of(invite: &Invite, kept: Option<PathBuf>, folder: &Path) -> anyhow::Res
 }
 
 /// At the address that was asked for, or else at the usual port, or any if that is taken.
-async fn serve(node: &Arc<Node>, page: Option<SocketAddr>) -> anyhow::Result<Server> {
+async fn serve(node: &Arc<Node>, page: Option<SocketAddr>, token: Option<&str>) -> anyhow::Result<Server> {
     let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let start = async |address: SocketAddr| {
         let node: Arc<Node> = Arc::clone(node);
-        let started = Server::start(node, address).await;
+        let started = Server::start(node, address, token).await;
         started.with_context(|| format!("the page cannot be served at {address}"))
     };
     match page {

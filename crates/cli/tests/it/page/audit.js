@@ -73,14 +73,15 @@ for (const input of all.filter((e) => /^(input|select|textarea)$/.test(e.localNa
   if (found < 3) fault(`the edge of a field has a contrast of ${found.toFixed(2)}`, input);
 }
 
-// What can be used: large enough (2.5.8), and seen to have the focus (2.4.7).
+// What can be used: large enough (2.5.8, and for thumbs 2.5.5), and seen to have the focus (2.4.7).
 const controls = all.filter((e) => e.matches("a[href], button, input, select, textarea, [tabindex='0']"));
+const least = innerWidth < 600 ? 44 : 24;
 const had = document.activeElement;
 for (const control of controls) {
   if (control.matches(":disabled")) continue;
   const box = (control.closest("label") ?? control).getBoundingClientRect();
-  const inText = control.localName === "a" && control.parentElement.localName !== "li";
-  if (!inText && (box.width < 24 || box.height < 24)) fault(`only ${Math.round(box.width)} × ${Math.round(box.height)} large`, control);
+  const inText = control.localName === "a" && control.closest("p, dd, .name, #skip");
+  if (!inText && (Math.round(box.width) < least || Math.round(box.height) < least)) fault(`only ${Math.round(box.width)} × ${Math.round(box.height)} large`, control);
   document.activeElement?.blur();
   control.focus({ focusVisible: true, preventScroll: true });
   if (document.activeElement !== control) fault("cannot have the focus", control);

@@ -1,6 +1,8 @@
 //! The page in a real browser.
 
 mod person;
+mod trouble;
+mod views;
 
 use std::fs;
 
@@ -25,12 +27,8 @@ const MARKUP: &str = "<img src=x onerror=\"document.title='broken'\"><b>&amp;'\"
 /// Ana and Ben, with accounts, each before a browser of their own.
 fn two_people(world: &World) -> (Person, Person) {
     let (ana, ben) = (Person::new(world, "ana"), Person::new(world, "ben"));
-    for person in [&ana, &ben] {
-        person.fill("User name", person.name);
-        person.fill("Password", &format!("long-password-of-{}", person.name));
-        person.press("Create account");
-        person.see("No groups at this time");
-    }
+    ana.register();
+    ben.register();
     (ana, ben)
 }
 
@@ -46,6 +44,7 @@ fn from_account_to_finished_download() {
     ana.fill("Name of the group", "<b>lab</b>");
     ana.press("Create group");
     ana.see("`<b>lab</b>` is not a valid name");
+    ana.pictures("refused");
     ana.fill("Name of the group", "lab");
     ana.press("Create group");
     ana.see("No files in the group at this time");
@@ -59,7 +58,7 @@ fn from_account_to_finished_download() {
     ana.pictures("requests");
     ana.press("Accept ben");
     ana.see("No join requests at this time");
-    ben.see("you are a member of lab now");
+    ben.see("You are a member of lab now");
     ben.press("lab");
     ben.see("No files in the group at this time");
 
@@ -85,7 +84,7 @@ fn from_account_to_finished_download() {
             "Peerage",
             "Groups",
             "Downloads",
-            "Notices (1)",
+            "Notices 1",
             "Settings",
             "Log out",
             "Groups",
@@ -122,12 +121,12 @@ fn from_account_to_finished_download() {
     ana.pictures("member");
     ana.press("Make admin");
     ana.see("admin");
-    ben.see("you are an admin of lab now");
+    ben.see("You are an admin of lab now");
     ana.pictures("members");
     ana.press("Invite");
     ana.find("The same line as a picture for a camera", "svg");
-    ana.press("Make a line that lets people in");
-    ana.see("Whoever has this line comes in");
+    ana.press("Make the line");
+    ana.see("Whoever has this line comes straight in");
     ana.see("0 of 1 person in");
     ana.pictures("invite");
     let line = ana.script("return document.querySelector('dialog textarea').value");
@@ -140,8 +139,8 @@ fn from_account_to_finished_download() {
     ana.press("Change the limits of everything together");
     ana.fill("Send at most, MiB/s", "2.5");
     ana.pictures("limits");
-    ana.press("Set");
-    ana.see("receive as fast as it goes · send at most 2.50 MiB/s");
+    ana.press("Save");
+    ana.see("Receiving without a limit · sending at most 2.50 MiB/s");
     ana.pictures("settings");
     for person in [&ana, &ben] {
         let title = person.script("return document.title");
@@ -255,16 +254,23 @@ fn a_slow_download_is_watched() {
     ben.press("Start");
     ben.go("#/downloads");
     ben.press("album");
-    ben.see("/s from 1 peer");
+    ben.see("from 1 peer, 2 of 3 files");
+    // What comes first, last and not at all, seen from both sides.
+    ben.choose("Order of three.bin", "First");
+    ben.see_in_terminal(&["list_folder", "lab", "album"], "three.bin", "high");
+    ben.choose("Order of live/two.bin", "Last");
+    ben.see_in_terminal(&["list_folder", "lab", "album"], "live/two.bin", "low");
+    ben.choose("Order of live/two.bin", "Leave out");
+    ben.see("1 of all left out");
     let moments = "return (document.querySelector('.curve').getAttribute('d') ?? '').split('L').length";
     assert!(until(|| ben.script(moments).as_u64() > Some(6)), "the graph does not grow");
     let missing = "return document.querySelectorAll('.pieces .none[d*=M]').length + document.querySelectorAll('.pieces .all[d*=M]').length";
     assert!(until(|| ben.script(missing) == json!(2)), "the map shows both what is here and what is missing");
     ben.pictures("download-running");
     ben.press("Pause album");
-    ben.see(", paused");
+    ben.see("Paused");
     ben.press("Resume album");
-    ben.see("/s from 1 peer");
+    ben.see("from 1 peer");
     ben.press("Cancel");
     ben.press("Cancel the download");
     ben.see("No downloads at this time");

@@ -39,12 +39,29 @@ pub struct Person {
 impl Person {
     /// With a node that nobody has logged in to, and its page opened.
     pub fn new(world: &World, name: &'static str) -> Self {
-        let node = Node::up(world, name);
+        Self::before(Node::up(world, name), name)
+    }
+
+    /// In front of this node.
+    pub fn before(node: Node, name: &'static str) -> Self {
         let browser = Browser::start().unwrap();
         browser.resize(WINDOWS[0].0, WINDOWS[0].1).unwrap();
         let person = Self { name, browser, node };
-        person.browser.open(&format!("http://{}/#token={}", person.node.api, person.node.token)).unwrap();
+        person.open();
         person
+    }
+
+    /// Opens the page with the address that the node told.
+    pub fn open(&self) {
+        self.browser.open(&format!("http://{}/#token={}", self.node.api, self.node.token)).unwrap();
+    }
+
+    /// Makes an account and logs in, as people do.
+    pub fn register(&self) {
+        self.fill("User name", self.name);
+        self.fill("Password", &format!("long-password-of-{}", self.name));
+        self.press("Create account");
+        self.see("No groups at this time");
     }
 
     /// Presses a button or follows a link.
@@ -68,6 +85,25 @@ impl Person {
     pub fn fill(&self, label: &str, text: &str) {
         let element = self.find(label, "input, textarea, select");
         self.browser.fill(&element, text).unwrap();
+    }
+
+    /// Chooses from a list.
+    #[track_caller]
+    pub fn choose(&self, label: &str, option: &str) {
+        let element = self.find(label, "select");
+        self.browser.keys(&element, option).unwrap();
+    }
+
+    /// Waits until an item of this name has this priority, as a program reads it.
+    #[track_caller]
+    pub fn see_in_terminal(&self, args: &[&str], path: &str, priority: &str) {
+        let read = || -> Value {
+            let output = self.node.call(&[args, &["--json"]].concat(), "");
+            serde_json::from_slice(&output.stdout).unwrap()
+        };
+        let is = |item: &Value| item["path"] == path && item["priority"] == priority;
+        let seen = until(|| read()["items"].as_array().is_some_and(|items| items.iter().any(is)));
+        assert!(seen, "{path} is not {priority}: {}", read());
     }
 
     /// Waits for an element of this name.
@@ -112,9 +148,14 @@ impl Person {
 
     /// Takes pictures of what is shown: wide and narrow, light and dark.
     pub fn pictures(&self, view: &str) {
+        self.script("document.querySelectorAll('#toasts button').forEach((dismiss) => dismiss.click())");
+        self.pictures_with_messages(view);
+    }
+
+    /// The same with the short messages, which go by themselves.
+    pub fn pictures_with_messages(&self, view: &str) {
         let folder = target().join("screenshots");
         fs::create_dir_all(&folder).unwrap();
-        self.script("document.querySelectorAll('#toasts button').forEach((dismiss) => dismiss.click())");
         for (width, least, most) in WINDOWS {
             self.browser.resize(width, least).unwrap();
             let height = self.script("return document.documentElement.scrollHeight").as_u64().unwrap();
@@ -188,7 +229,10 @@ impl Person {
     pub fn nothing_went_wrong(&self) {
         let console = self.browser.console().unwrap();
         // Refused commands answer with an HTTP status that Chromium logs by itself.
-        let refusal = |line: &String| line.contains("/api/v1/commands/") && line.contains("status of 4");
+        let refusal = |line: &String| {
+            line.contains("/api/v1/commands/")
+                && (line.contains("status of 4") || line.contains("status of 503"))
+        };
         let wrong: Vec<&String> = console.iter().filter(|line| !refusal(line)).collect();
         assert!(wrong.is_empty(), "{}: {wrong:?}", self.name);
     }

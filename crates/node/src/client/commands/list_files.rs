@@ -42,7 +42,7 @@ impl Node {
             Err(TrackersError::Unreachable { .. }) => None,
             Err(error) => return Err(session.refuse(error)),
         };
-        let seeding = session.seeding();
+        let (seeding, repairing) = session.seeding_and_repairing();
         let line = |file: &peerage_ledger::FileView| {
             let mut sharers: Vec<_> = file.shares.iter().map(|share| share.user).collect();
             sharers.sort_unstable();
@@ -60,6 +60,7 @@ impl Node {
                 content: file.content,
                 mine,
                 last_holder: online.as_ref().map(|_| last),
+                damaged: repairing.contains(&file.info_hash),
             }
         };
         Ok(state.view.files.iter().map(line).collect())

@@ -1,10 +1,16 @@
 //! `show_download`: one download in detail, as far as this device knows it; `list_folder`: what is in a shared folder.
 
+use peerage_metainfo::FileEntry;
+use peerage_swarm::Priority;
+use peerage_wire::Bitfield;
+
+use super::super::downloads::DownloadState;
 use super::super::names::GroupRef;
-use super::super::reply::{DownloadDetail, PeerLine, PieceMap};
+use super::super::reply::{DownloadDetail, FolderLine, PeerLine, PieceMap};
 use super::super::{Node, Refusal};
 use super::download_file::{listed, metainfo};
 use super::list_peers::connected_line;
+use super::set_priority::FilePriority;
 
 impl Node {
     /// Which pieces of a download are here, and who is connected for it. Asks nobody.
@@ -37,12 +43,30 @@ impl Node {
         })
     }
 
-    /// Path and size of each file of a shared folder; of a single file, itself.
-    pub async fn list_folder(&self, group: &GroupRef, file: &str) -> Result<Vec<(String, u64)>, Refusal> {
+    /// Each file of a shared folder, and while it is downloaded here how much it is wanted; of a single file, itself.
+    pub async fn list_folder(&self, group: &GroupRef, file: &str) -> Result<Vec<FolderLine>, Refusal> {
         let session = self.inner.session()?;
         let state = session.my_group(group).await?;
         let file = listed(&state, file).ok_or(Refusal::FileUnknown)?;
         let metainfo = metainfo(&session, file).await?;
-        Ok(metainfo.files().iter().map(|file| (file.path.to_string(), file.size)).collect())
+        let entry = session.downloads.get(&file.info_hash).filter(|d| d.state == DownloadState::Running);
+        let entry = entry.filter(|_| !metainfo.is_single_file());
+        let wanted = entry.as_ref().and_then(|entry| entry.wanted(&metainfo));
+        let levels = entry.as_ref().map(|entry| entry.levels()).unwrap_or_default();
+        let priority = |index: usize| {
+            let out = |wanted: &Bitfield| u32::try_from(index).is_ok_and(|index| !wanted.get(index));
+            match levels.get(index) {
+                _ if wanted.as_ref().is_some_and(out) => FilePriority::Skip,
+                Some(Priority::First) => FilePriority::High,
+                Some(Priority::Low) => FilePriority::Low,
+                _ => FilePriority::Normal,
+            }
+        };
+        let line = |(index, file): (usize, &FileEntry)| FolderLine {
+            path: file.path.to_string(),
+            size: file.size,
+            priority: entry.is_some().then(|| priority(index)),
+        };
+        Ok(metainfo.files().iter().enumerate().map(line).collect())
     }
 }
