@@ -1,8 +1,9 @@
 //! From a file or folder on disk to its metainfo: one read, all cores.
 //!
-//! `walk` finds the files, `work` hashes them piece by piece on all cores, and the result is assembled here. Memory is
-//! one read buffer per core, and the hashes themselves.
+//! `walk` finds the files, `holes` what of them was never written, `work` hashes the rest piece by piece on all cores,
+//! and the result is assembled here. Memory is one read buffer per core, and the hashes themselves.
 
+mod holes;
 mod identity;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use peerage_types::limits::METAINFO_BYTES_MAX;
 use peerage_types::{FileName, GroupId, InfoHashV1, Sha256};
 
+pub use self::holes::Leaves;
 use crate::assemble::{Hashes, is_hybrid};
 use crate::error::{HashError, MetainfoError};
 use crate::layout::{Layout, piece_length_for};
@@ -42,8 +44,8 @@ pub struct HashJob<'a> {
 pub struct Hashed {
     /// The canonical metainfo.
     pub metainfo: Metainfo,
-    /// SHA-256 of each 16 KiB block, `metainfo.leaf_total()` of them, the leaves of all files one after another.
-    pub leaves: Vec<Sha256>,
+    /// SHA-256 of each 16 KiB block that was read.
+    pub leaves: Leaves,
     /// What was left out of a folder.
     pub skipped: Skipped,
 }
@@ -70,7 +72,8 @@ impl Skipped {
     }
 }
 
-/// Hashes a file or folder with all cores, SHA-1 and SHA-256 in one read. Blocking.
+/// Hashes a file or folder with all cores, SHA-1 and SHA-256 in one read. What a sparse file has never had written to it
+/// is not read. Blocking.
 ///
 /// Fails with [`HashError::Changed`] if size, modification time or identity of any file is not the same at the end as
 /// at the start. Folders without files in them are left out, since metainfo knows only files.
@@ -88,8 +91,9 @@ fn hash_with(job: &HashJob<'_>, piece_length: Option<u32>) -> Result<Hashed, Has
     let hybrid = is_hybrid(share.files.len());
     check_length(&layout, hybrid)?;
 
-    let mut hashes = work::Output::new(&layout, hybrid)?;
-    work::run(job, &share.files, &layout, &mut hashes)?;
+    let holes = holes::find(job, &share.files, &layout)?;
+    let mut hashes = work::Output::new(&layout, hybrid, &holes)?;
+    work::run(job, &share.files, &layout, &holes, &mut hashes)?;
     // A second look at every path: it must still lead to the file that was read.
     for file in &share.files {
         if job.cancelled.load(Ordering::Relaxed) {
@@ -97,6 +101,7 @@ fn hash_with(job: &HashJob<'_>, piece_length: Option<u32>) -> Result<Hashed, Has
         }
         file.check_path()?;
     }
+    let leaves = Leaves::new(hashes.leaves, &layout, &holes);
     let metainfo = Hashes {
         name: job.name.clone(),
         group: job.group,
@@ -107,7 +112,7 @@ fn hash_with(job: &HashJob<'_>, piece_length: Option<u32>) -> Result<Hashed, Has
         pieces_v1: hashes.pieces_v1.as_flattened(),
     }
     .seal()?;
-    Ok(Hashed { metainfo, leaves: hashes.leaves, skipped: share.skipped })
+    Ok(Hashed { metainfo, leaves, skipped: share.skipped })
 }
 
 /// Refuses what is certain to exceed the largest metainfo before hours of hashing: the v1 pieces and the largest

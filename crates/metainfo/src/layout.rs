@@ -104,6 +104,14 @@ impl Layout {
         left.min(length) as u32
     }
 
+    /// Index of the piece's first leaf when the leaves of all files follow one another; behind the last one for a piece
+    /// that does not exist.
+    pub fn leaf_start(&self, piece: u32) -> u64 {
+        self.locate(piece).map_or(self.leaf_total, |(_, span, inner)| {
+            span.first_leaf + u64::from(inner) * self.blocks_per_piece() as u64
+        })
+    }
+
     /// Pieces of `span`.
     pub fn pieces_of(&self, span: &Span) -> u32 {
         span.size.div_ceil(u64::from(self.piece_length)) as u32

@@ -30,6 +30,17 @@ pub fn leaves(bytes: &[u8], leaves: &mut [Sha256]) {
     }
 }
 
+/// The leaf of a block of 16 KiB of zeros.
+pub fn zero_leaf() -> Sha256 {
+    leaf(&[0; BLOCK_BYTES as usize])
+}
+
+/// The root of a whole piece of zeros; its length is a power of two, at least a block.
+pub fn zero_piece(piece_length: u32) -> Sha256 {
+    let height = (piece_length / BLOCK_BYTES).max(1).trailing_zeros();
+    (0..height).fold(zero_leaf(), |below, _| parent(&below, &below))
+}
+
 /// The node above two nodes.
 pub fn parent(left: &Sha256, right: &Sha256) -> Sha256 {
     Sha256(sha2::Sha256::new().chain_update(left.0).chain_update(right.0).finalize().into())
@@ -94,6 +105,17 @@ mod tests {
         let leaves: Vec<_> = (0..11_u8).map(|i| leaf(&[i])).collect();
         let layer: Vec<_> = leaves.chunks(4).map(|piece| root(piece, 4)).collect();
         assert_eq!(root_above(&layer, 2, layer.len()), root(&leaves, 16));
+    }
+
+    #[test]
+    fn zeros_are_known_without_hashing_them() {
+        for blocks in [1_u32, 2, 64] {
+            let zeros = vec![0; (blocks * BLOCK_BYTES) as usize];
+            let mut found = vec![LEAF_PAD; blocks as usize];
+            leaves(&zeros, &mut found);
+            assert!(found.iter().all(|leaf| *leaf == zero_leaf()));
+            assert_eq!(zero_piece(blocks * BLOCK_BYTES), root(&found, blocks as usize));
+        }
     }
 
     #[test]

@@ -146,9 +146,7 @@ impl Metainfo {
 
     /// Index of the piece's first leaf when the leaves of all files follow one another.
     pub fn leaf_start(&self, piece: u32) -> u64 {
-        self.layout.locate(piece).map_or(self.layout.leaf_total, |(_, span, inner)| {
-            span.first_leaf + u64::from(inner) * self.layout.blocks_per_piece() as u64
-        })
+        self.layout.leaf_start(piece)
     }
 
     /// Leaves of all files.
@@ -167,6 +165,20 @@ impl Metainfo {
             }
             None => self.files.get(span.file)?.root,
         }
+    }
+
+    /// Whole pieces of zeros, in order, as far as the piece layers tell: the only piece of a file is none of them, nor a
+    /// last one that is short. What they hash to is known, so a hole in a sparse file is as good as their bytes.
+    pub fn zero_pieces(&self) -> impl Iterator<Item = u32> {
+        let zeros = merkle::zero_piece(self.layout.piece_length);
+        let layers = self.layout.spans.iter().zip(&self.layers);
+        let layers = layers.filter_map(|(span, start)| Some((span, (*start)?)));
+        layers.flat_map(move |(span, start)| {
+            let whole = (span.size / u64::from(self.layout.piece_length)) as usize;
+            let layer = self.bytes.get(start..start + whole * Sha256::LEN).unwrap_or_default();
+            let pieces = (span.first_piece..).zip(layer.chunks_exact(Sha256::LEN));
+            pieces.filter(move |(_, root)| *root == zeros.0).map(|(piece, _)| piece)
+        })
     }
 
     /// Whether these are exactly the leaves of this piece. False, too, for another number of leaves than

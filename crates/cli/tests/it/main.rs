@@ -29,6 +29,7 @@ mod registration;
 mod resume;
 mod roles;
 mod scrub;
+mod sparse;
 mod stranger;
 mod transcript;
 mod witness;

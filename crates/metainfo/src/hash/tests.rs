@@ -38,7 +38,7 @@ fn check_against_slow(hashed: &Hashed, contents: &[Vec<u8>]) {
     let piece_length = metainfo.piece_length() as usize;
     let leaves: Vec<Sha256> =
         contents.iter().flat_map(|content| content.chunks(16_384)).map(merkle::leaf).collect();
-    assert_eq!(hashed.leaves, leaves);
+    assert_eq!(hashed.leaves.kept(), leaves);
     assert_eq!(metainfo.leaf_total(), leaves.len() as u64);
 
     let mut padded: Vec<u8> = Vec::new();
@@ -63,7 +63,7 @@ fn check_verification(hashed: &Hashed) {
     let metainfo = &hashed.metainfo;
     for piece in 0..metainfo.piece_count() {
         let start = metainfo.leaf_start(piece) as usize;
-        let own = &hashed.leaves[start..start + metainfo.leaf_count(piece) as usize];
+        let own = &hashed.leaves.kept()[start..start + metainfo.leaf_count(piece) as usize];
         assert!(metainfo.verify_leaves(piece, own));
         for at in 0..own.len() {
             let mut changed = own.to_vec();
@@ -133,6 +133,67 @@ fn many_runs_and_progress() {
         assert!(seen.is_sorted_by(|a, b| a < b));
         assert_eq!(seen.last(), Some(&30_000_001));
     }
+}
+
+/// Data at these offsets, a block each; the rest is a hole as far as the file system can.
+fn sparse_file(path: &Path, size: u64, data: &[u64]) {
+    use std::io::{Seek, SeekFrom, Write};
+    let mut file = File::create(path).unwrap();
+    file.set_len(size).unwrap();
+    for at in data {
+        file.seek(SeekFrom::Start(*at)).unwrap();
+        file.write_all(&content(*at as usize, 5_000)).unwrap();
+    }
+}
+
+/// Whether pieces are skipped or read, the hashes are the same; and what was skipped is told from the hashes.
+#[test]
+fn holes_hash_to_what_zeros_do() {
+    const PIECE: u64 = 65_536;
+    let folder = tempfile::tempdir().unwrap();
+    let sizes = [10 * PIECE, 3 * PIECE + 7, 20, PIECE, 4 * PIECE, 5 * PIECE + 99];
+    let data: [&[u64]; 6] = [&[3 * PIECE - 100, 9 * PIECE], &[], &[], &[], &[], &[0, PIECE, 3 * PIECE]];
+    let mut contents = Vec::new();
+    for (name, (size, data)) in sizes.into_iter().zip(data).enumerate() {
+        let path = folder.path().join(name.to_string());
+        sparse_file(&path, size, data);
+        contents.push(fs::read(&path).unwrap());
+    }
+    let seen = Mutex::new(Vec::new());
+    let hashed = hash(folder.path(), Some(PIECE as u32), &|done| seen.lock().unwrap().push(done)).unwrap();
+    assert_eq!(seen.into_inner().unwrap().last(), Some(&sizes.iter().sum()));
+    // Written out, so that there is no hole anywhere.
+    for (name, content) in contents.iter().enumerate() {
+        fs::write(folder.path().join(name.to_string()), content).unwrap();
+    }
+    let dense = hash(folder.path(), Some(PIECE as u32), &|_| ()).unwrap();
+    check_against_slow(&dense, &contents);
+    assert_eq!(hashed.metainfo, dense.metainfo);
+
+    let metainfo = &hashed.metainfo;
+    let zeros: Vec<u32> = metainfo.zero_pieces().collect();
+    let all = dense.leaves.kept();
+    let is_zero = |piece: &u32| {
+        let start = metainfo.leaf_start(*piece) as usize;
+        let own = &all[start..][..metainfo.leaf_count(*piece) as usize];
+        own.len() == 4 && own.iter().all(|leaf| *leaf == merkle::zero_leaf())
+    };
+    // The fourth file's only piece is not known by a piece layer.
+    let only = metainfo.file_pieces(3).start;
+    let expected: Vec<u32> =
+        (0..metainfo.piece_count()).filter(is_zero).filter(|piece| *piece != only).collect();
+    assert_eq!(zeros, expected);
+    for (first, run) in hashed.leaves.runs() {
+        assert_eq!(run, &all[first as usize..][..run.len()]);
+    }
+    let blocks = zeros.len() as u64 * 4;
+    let kept = hashed.leaves.kept().len() as u64;
+    assert!(
+        kept == hashed.leaves.total() - blocks || kept == hashed.leaves.total(),
+        "all holes, or none: {kept}"
+    );
+    #[cfg(target_os = "linux")]
+    assert_eq!(kept, hashed.leaves.total() - blocks);
 }
 
 #[test]

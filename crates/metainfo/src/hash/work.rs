@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,6 +14,7 @@ use peerage_types::limits::{BLOCK_BYTES, PIECE_BYTES_MIN};
 use sha1::{Digest, Sha1};
 
 use super::HashJob;
+use super::holes::{self, ZeroPiece};
 use super::walk::Found;
 use crate::error::HashError;
 use crate::layout::{BLOCK, Layout, Span};
@@ -30,6 +32,7 @@ const _: () = assert!(READ_BYTES.is_multiple_of(PIECE_BYTES_MIN as usize) && REA
 
 /// All hashes of a share, in the order of its layout.
 pub(crate) struct Output {
+    /// Without those of pieces in holes.
     pub leaves: Vec<Sha256>,
     /// The Merkle root of each piece.
     pub roots: Vec<Sha256>,
@@ -39,9 +42,10 @@ pub(crate) struct Output {
 
 impl Output {
     /// Room for all hashes, filled in by [`run`].
-    pub fn new(layout: &Layout, hybrid: bool) -> Result<Self, HashError> {
-        let memory = |_| HashError::Memory(layout.leaf_total);
-        let count = usize::try_from(layout.leaf_total).map_err(|_| HashError::Memory(layout.leaf_total))?;
+    pub fn new(layout: &Layout, hybrid: bool, holes: &[Range<u32>]) -> Result<Self, HashError> {
+        let read = layout.leaf_total.saturating_sub(holes::leaves_in(holes, layout));
+        let memory = |_| HashError::Memory(read);
+        let count = usize::try_from(read).map_err(|_| HashError::Memory(read))?;
         let mut leaves = Vec::new();
         leaves.try_reserve_exact(count).map_err(memory)?;
         leaves.resize(count, merkle::LEAF_PAD);
@@ -51,14 +55,16 @@ impl Output {
     }
 }
 
-/// Hashes all files. The first fault of any worker ends the others.
+/// Hashes all files but what lies in `holes`. The first fault of any worker ends the others.
 pub(crate) fn run(
     job: &HashJob<'_>,
     files: &[Found],
     layout: &Layout,
+    holes: &[Range<u32>],
     output: &mut Output,
 ) -> Result<(), HashError> {
-    let runs = layout.total_bytes.div_ceil(u64::from(RUN_BYTES));
+    let in_holes = holes::pieces_in(holes) * u64::from(layout.piece_length);
+    let runs = layout.total_bytes.saturating_sub(in_holes).div_ceil(u64::from(RUN_BYTES));
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let workers = usize::try_from(runs).map_or(cores, |runs| runs.min(cores));
     let queue = Queue {
@@ -66,6 +72,8 @@ pub(crate) fn run(
         hybrid: !output.pieces_v1.is_empty(),
         span: 0,
         piece: 0,
+        holes,
+        zeros: (!holes.is_empty()).then(|| ZeroPiece::new(layout.piece_length)),
         leaves: &mut output.leaves,
         roots: &mut output.roots,
         pieces_v1: &mut output.pieces_v1,
@@ -78,6 +86,9 @@ pub(crate) fn run(
         done: Mutex::new(0),
         stop: AtomicBool::new(false),
     };
+    if in_holes > 0 {
+        shared.report(in_holes);
+    }
     thread::scope(|scope| {
         // The calling thread works, too, so a system that grants no more threads only makes it slower.
         let others: Vec<_> = (1..workers)
@@ -112,6 +123,10 @@ struct Queue<'o> {
     /// The next span, and the next piece within it.
     span: usize,
     piece: u32,
+    /// Those that are not behind us.
+    holes: &'o [Range<u32>],
+    /// There if there are holes.
+    zeros: Option<ZeroPiece>,
     leaves: &'o mut [Sha256],
     roots: &'o mut [Sha256],
     pieces_v1: &'o mut [[u8; 20]],
@@ -119,10 +134,12 @@ struct Queue<'o> {
 
 impl<'o> Queue<'o> {
     fn next(&mut self) -> Option<Run<'o>> {
+        self.skip_holes();
         let span = self.layout.spans.get(self.span)?;
         let length = self.layout.piece_length;
+        let to_hole = self.holes.first().map_or(u32::MAX, |hole| hole.start - span.first_piece - self.piece);
         let pieces_left = self.layout.pieces_of(span) - self.piece;
-        let pieces = pieces_left.min((RUN_BYTES / length).max(1));
+        let pieces = pieces_left.min((RUN_BYTES / length).max(1)).min(to_hole);
         let offset = u64::from(self.piece) * u64::from(length);
         let bytes = (u64::from(pieces) * u64::from(length)).min(span.size - offset);
         let run = Run {
@@ -134,11 +151,33 @@ impl<'o> Queue<'o> {
             roots: take_front(&mut self.roots, pieces as usize),
             pieces_v1: take_front(&mut self.pieces_v1, if self.hybrid { pieces as usize } else { 0 }),
         };
-        match pieces == pieces_left {
+        self.advance(span, pieces);
+        Some(run)
+    }
+
+    /// Fills in what holes that begin at the next piece hash to. One may follow another, in the next file.
+    fn skip_holes(&mut self) {
+        while let (Some(span), Some((hole, behind)), Some(zeros)) =
+            (self.layout.spans.get(self.span), self.holes.split_first(), &self.zeros)
+        {
+            if hole.start != span.first_piece + self.piece {
+                break;
+            }
+            let pieces = hole.end - hole.start;
+            take_front(&mut self.roots, pieces as usize).fill(zeros.root);
+            if self.hybrid {
+                take_front(&mut self.pieces_v1, pieces as usize).fill(zeros.v1);
+            }
+            self.holes = behind;
+            self.advance(span, pieces);
+        }
+    }
+
+    fn advance(&mut self, span: &Span, pieces: u32) {
+        match self.piece + pieces == self.layout.pieces_of(span) {
             true => (self.span, self.piece) = (self.span + 1, 0),
             false => self.piece += pieces,
         }
-        Some(run)
     }
 }
 

@@ -178,6 +178,14 @@ pub enum Refusal {
         /// Content that the group knows under this name.
         theirs: ContentId,
     },
+    /// `scrub` of what is not what was shared any more.
+    #[error("`{file}` cannot be looked at: {why}")]
+    ShareChanged {
+        /// Its name in the group.
+        file: String,
+        /// For people.
+        why: String,
+    },
     /// `download_file`, `list_peers`, `stop_share` of a name the group does not list.
     #[error("No such file in the group")]
     FileUnknown,
@@ -381,6 +389,9 @@ impl Refusal {
                 return Some(format!("looked for `{}` in {}", path.display(), here()));
             }
             Self::SameNameOtherContent { .. } => "rename your file and share it under the new name",
+            Self::ShareChanged { .. } => {
+                "nothing was overwritten; to share the new content: `stop_share <group_id> <file_name>`, then `upload_file <file_path> <group_id>`; to get the old one back: `download_file <group_id> <file_name> <destination_path> --into-existing`"
+            }
             Self::FileUnknown => "`list_files <group_id>` shows what there is",
             Self::NobodySharing => {
                 "try again when a sharer is online; `list_files <group_id>` shows how many are"

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use peerage_ledger::Body;
-use peerage_metainfo::Metainfo;
+use peerage_metainfo::{Leaves, Metainfo};
 use peerage_swarm::Rank;
-use peerage_types::{GroupId, InfoHash, RecordId, Sha256};
+use peerage_types::{GroupId, InfoHash, RecordId};
 
 use super::Refusal;
 use super::bundle::refused;
@@ -37,7 +37,8 @@ impl Session {
                 Err(error) => resumed.broken.push(format!("{}: {error}", entry.name)),
             }
         }
-        for (_, entry) in self.downloads.all() {
+        let shared: Vec<InfoHash> = self.engine.status().iter().map(|s| s.info_hash).collect();
+        for (_, entry) in self.downloads.all().into_iter().filter(|(hash, _)| !shared.contains(hash)) {
             match self.resume_download(&entry).await {
                 Ok(true) => resumed.downloads += 1,
                 Ok(false) => {}
@@ -84,7 +85,7 @@ impl Session {
         group: GroupId,
         metainfo: Arc<Metainfo>,
         path: PathBuf,
-        leaves: Option<Vec<Sha256>>,
+        leaves: Option<Leaves>,
     ) -> Result<(), AddError> {
         self.add(group, metainfo, Source::Seed { path, leaves }).await
     }

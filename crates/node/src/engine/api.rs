@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use peerage_ledger::Record;
-use peerage_metainfo::Metainfo;
+use peerage_metainfo::{Leaves, Metainfo};
 use peerage_swarm::{CONNECTIONS_MAX, Priority, Rank};
-use peerage_types::{ClusterId, DeviceId, FileName, GroupId, InfoHash, RecordId, Sha256, UserId};
+use peerage_types::{ClusterId, DeviceId, FileName, GroupId, InfoHash, RecordId, UserId};
 use peerage_wire::{Answer, Ask, Bitfield, Heads};
 
 /// Bounds of one engine. [`EngineConfig::new`] gives the usual ones.
@@ -136,9 +136,9 @@ pub enum Source {
     Seed {
         /// The file or folder itself; never written to.
         path: PathBuf,
-        /// SHA-256 of each 16 KiB block as hashing gave them. `None` when this file was added before: what was
+        /// The leaves as hashing gave them. `None` when this file was added before: what was
         /// kept then is used, and must still fit each file's size and modification time.
-        leaves: Option<Vec<Sha256>>,
+        leaves: Option<Leaves>,
     },
     /// To be fetched; goes on where an earlier attempt at the same place stopped.
     Download {

@@ -100,7 +100,8 @@ mod at {
     }
 }
 
-/// By what a file is recognised without reading it.
+/// By what a file is recognised without reading it: size and modification time. Whether somebody wrote to it and put
+/// these back is told by its change time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
 pub(super) struct FileStamp {
@@ -110,11 +111,15 @@ pub(super) struct FileStamp {
     /// Modification time, nanoseconds since the Unix epoch; 0 where the system does not tell.
     #[n(1)]
     pub(super) modified_ns: i64,
+    /// When anything about the file was changed last, which nobody can set (Unix `ctime`), nanoseconds since the Unix
+    /// epoch; 0 where the system does not tell.
+    #[n(2)]
+    pub(super) changed_ns: i64,
 }
 
 impl FileStamp {
     /// Of a file that nobody has looked at.
-    pub(super) const NONE: Self = Self { size: 0, modified_ns: 0 };
+    pub(super) const NONE: Self = Self { size: 0, modified_ns: 0, changed_ns: 0 };
 
     /// The stamp of the file that `path` leads to.
     pub(super) fn of(path: &Path) -> io::Result<Self> {
@@ -129,16 +134,46 @@ impl FileStamp {
     pub(super) fn of_meta(meta: &Metadata) -> Self {
         let since = meta.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
         let modified_ns = since.and_then(|since| i64::try_from(since.as_nanos()).ok()).unwrap_or(0);
-        Self { size: meta.len(), modified_ns }
+        Self { size: meta.len(), modified_ns, changed_ns: changed_ns(meta) }
     }
+
+    /// Whether it is the same file, as far as people see.
+    pub(super) fn looks_like(&self, other: &Self) -> bool {
+        (self.size, self.modified_ns) == (other.size, other.modified_ns)
+    }
+
+    /// Whether it is certain that nobody has touched the file between these two looks.
+    pub(super) fn is_untouched(&self, before: &Self) -> bool {
+        self.looks_like(before) && self.changed_ns != 0 && self.changed_ns == before.changed_ns
+    }
+}
+
+#[cfg(unix)]
+fn changed_ns(meta: &Metadata) -> i64 {
+    use std::os::unix::fs::MetadataExt as _;
+    meta.ctime().saturating_mul(1_000_000_000).saturating_add(meta.ctime_nsec())
+}
+
+#[cfg(not(unix))]
+fn changed_ns(_: &Metadata) -> i64 {
+    0
 }
 
 /// Replaces `path` in one step, so that a reader sees the old content or the new. `durable`: wait until the new
 /// content is on the device first; without it a power failure may lose it, a killed process cannot.
 pub(super) fn replace(path: &Path, content: &[u8], durable: bool) -> io::Result<()> {
+    replace_with(path, durable, |file| file.write_all(content))
+}
+
+/// As [`replace`], with what `write` puts into the new file.
+pub(super) fn replace_with(
+    path: &Path,
+    durable: bool,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
     let temporary = path.with_extension("new");
     let mut file = File::create(&temporary)?;
-    file.write_all(content)?;
+    write(&mut file)?;
     if durable {
         file.sync_all()?;
     }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use peerage_metainfo::Metainfo;
+use peerage_metainfo::{Metainfo, sparse};
 use peerage_types::SafePath;
 use peerage_wire::Bitfield;
 
@@ -66,6 +66,9 @@ pub(super) struct Files {
     look_at: AtomicUsize,
     #[cfg(test)]
     pub(super) is_full: std::sync::atomic::AtomicBool,
+    /// A byte that the device cannot read.
+    #[cfg(test)]
+    pub(super) unreadable_at: std::sync::atomic::AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -128,6 +131,8 @@ impl Files {
             look_at: AtomicUsize::new(0),
             #[cfg(test)]
             is_full: false.into(),
+            #[cfg(test)]
+            unreadable_at: u64::MAX.into(),
         }
     }
 
@@ -203,8 +208,21 @@ impl Files {
 
     /// Fills `bytes` from `offset` on.
     pub(super) fn read_exact_at(&self, file: usize, bytes: &mut [u8], offset: u64) -> io::Result<()> {
-        let read = self.handle(file, false).and_then(|handle| disk::read_exact_at(&handle.0, bytes, offset));
+        let read = self.handle(file, false).and_then(|handle| self.read(&handle, bytes, offset));
         read.map_err(|error| self.fault(file, error))
+    }
+
+    #[cfg(not(test))]
+    fn read(&self, handle: &Handle, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        disk::read_exact_at(&handle.0, bytes, offset)
+    }
+
+    #[cfg(test)]
+    fn read(&self, handle: &Handle, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        match (offset..offset + bytes.len() as u64).contains(&self.unreadable_at.load(Ordering::Relaxed)) {
+            true => Err(rustix::io::Errno::IO.into()),
+            false => disk::read_exact_at(&handle.0, bytes, offset),
+        }
     }
 
     /// Writes all of `bytes` at `offset` of a file that is not settled, and is made when it does not exist; or over what
@@ -231,7 +249,7 @@ impl Files {
         };
         // Of what is open, so that nothing that takes its place meanwhile is written to.
         let meta = handle.metadata()?;
-        if Some(FileStamp::of_meta(&meta)) != lock(&self.stamps).get(file).copied() {
+        if !self.known(file).is_some_and(|known| FileStamp::of_meta(&meta).is_untouched(&known)) {
             return Err(changed());
         }
         let written = disk::write_all_at(&handle, bytes, offset);
@@ -250,13 +268,18 @@ impl Files {
     pub(super) fn read_from_disk(&self, file: usize, bytes: &mut [u8], offset: u64) -> io::Result<bool> {
         let handle = self.handle(file, false).map_err(|error| self.fault(file, error))?;
         disk::drop_cached(&handle.0, offset, bytes.len());
-        let read = disk::read_exact_at(&handle.0, bytes, offset);
+        let read = self.read(&handle, bytes, offset);
         disk::drop_cached(&handle.0, offset, bytes.len());
         match read {
             Ok(()) => Ok(true),
             Err(error) if disk::is_unreadable(&error) => Ok(false),
             Err(error) => Err(self.fault(file, error)),
         }
+    }
+
+    /// Whether these bytes lie in a hole: they read as zeros, and take no room. False when the file is not there.
+    pub(super) fn is_hole(&self, file: usize, offset: u64, len: u32) -> bool {
+        self.handle(file, false).is_ok_and(|handle| sparse::is_hole(&handle.0, offset, len.into()))
     }
 
     /// Lets go of all handles.
@@ -305,8 +328,8 @@ impl Files {
                 false => below::open(&self.place, &self.parts(file), Open::Read)?,
             };
             let _repairing = lock(&self.repairing);
-            let expected = lock(&self.stamps).get(file).copied();
-            return match Some(FileStamp::of_meta(&handle.metadata()?)) == expected {
+            let stamp = FileStamp::of_meta(&handle.metadata()?);
+            return match self.known(file).is_some_and(|known| stamp.looks_like(&known)) {
                 true => Ok(handle),
                 false => Err(changed()),
             };
@@ -342,9 +365,44 @@ impl Files {
             return Ok(());
         }
         let _repairing = lock(&self.repairing);
-        let expected = lock(&self.stamps).get(file).copied();
         let found = self.stamp(file).map_err(|error| self.fault(file, error))?;
-        if Some(found) == expected { Ok(()) } else { Err(self.fault(file, changed())) }
+        match self.known(file).is_some_and(|known| found.looks_like(&known)) {
+            true => Ok(()),
+            false => Err(self.fault(file, changed())),
+        }
+    }
+
+    /// Fails unless it is certain that nobody has touched a settled file, so that what is wrong in it is the disk's
+    /// fault. An edit that puts the time back is somebody's work, and never undone.
+    pub(super) fn check_untouched(&self, file: usize) -> io::Result<()> {
+        if !self.is_settled(file) {
+            return Ok(());
+        }
+        let _repairing = lock(&self.repairing);
+        let found = self.stamp(file).map_err(|error| self.fault(file, error))?;
+        match self.known(file) {
+            Some(known) if found.is_untouched(&known) => Ok(()),
+            Some(known) if found.looks_like(&known) => Err(self.fault(file, edited())),
+            _ => Err(self.fault(file, changed())),
+        }
+    }
+
+    /// What a settled file must look like.
+    fn known(&self, file: usize) -> Option<FileStamp> {
+        lock(&self.stamps).get(file).copied()
+    }
+
+    /// The disk loses a bit, and nobody has touched the file.
+    #[cfg(test)]
+    pub(super) fn rot(&self, file: usize, at: u64) {
+        let _repairing = lock(&self.repairing);
+        let handle = OpenOptions::new().read(true).write(true).open(self.place_of(file)).unwrap();
+        let modified = handle.metadata().unwrap().modified().unwrap();
+        let mut byte = [0];
+        disk::read_exact_at(&handle, &mut byte, at).unwrap();
+        disk::write_all_at(&handle, &[byte[0] ^ 1], at).unwrap();
+        handle.set_times(fs::FileTimes::new().set_modified(modified)).unwrap();
+        lock(&self.stamps)[file] = FileStamp::of_meta(&handle.metadata().unwrap());
     }
 
     /// What the file at its final place looks like.
@@ -428,6 +486,8 @@ impl Files {
     /// Names the file, unless there is only one.
     pub(super) fn fault(&self, file: usize, error: io::Error) -> io::Error {
         match self.metainfo.files().get(file) {
+            // What they are is looked at later, and they end nothing.
+            _ if disk::is_unreadable(&error) || disk::is_shortage(&error) => error,
             Some(entry) if !self.metainfo.is_single_file() => {
                 let fault = FileFault { path: entry.path.clone(), why: describe(&error) };
                 io::Error::new(error.kind(), fault)
@@ -452,6 +512,11 @@ pub(super) fn describe(error: &io::Error) -> String {
 /// Not what was hashed.
 pub(super) fn changed() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "it has changed since it was shared")
+}
+
+/// Not what was hashed, although it looks so.
+fn edited() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "its content has changed, though its size and time have not")
 }
 
 /// Metainfo has at most a million files.

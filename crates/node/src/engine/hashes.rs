@@ -139,6 +139,7 @@ mod tests {
             [0, 1, block, block + 1, 5 * block + 3, 40 << 20, (40 << 20) + block, (40 << 20) + block + 9]
         {
             let Hashed { metainfo, leaves, .. } = hashed(len);
+            let leaves = leaves.kept();
             let by_root = ByRoot::new(&metainfo);
             for piece in 0..metainfo.piece_count() {
                 let start = metainfo.leaf_start(piece) as usize;

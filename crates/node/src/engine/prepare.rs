@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use peerage_metainfo::Metainfo;
+use peerage_metainfo::{Leaves, Metainfo};
 use peerage_swarm::Priority;
 use peerage_types::limits::FILE_NAME_BYTES_MAX;
 use peerage_types::{FileName, InfoHash, Sha256, UserId};
@@ -21,6 +21,8 @@ use super::saved::{self, Saved};
 use super::storage::Storage;
 
 const PART: &str = ".part";
+/// Leaves that are written with one call: 1 MiB.
+const LEAVES_WRITTEN_MAX: usize = 32 * 1024;
 /// What a player or viewer looks at first, at each end of a file.
 const PREVIEW_BYTES: u32 = 1024 * 1024;
 
@@ -103,7 +105,7 @@ pub(super) fn prepare(
 fn prepare_seed(
     metainfo: &Arc<Metainfo>,
     path: PathBuf,
-    leaves: Option<Vec<Sha256>>,
+    leaves: Option<Leaves>,
     state_dir: &Path,
 ) -> Result<Prepared, AddError> {
     let refuse = |why: String| AddError::Source { path: path.clone(), why };
@@ -119,11 +121,15 @@ fn prepare_seed(
             return Err(fault(io::Error::new(io::ErrorKind::InvalidData, why)));
         }
         let before = saved.as_ref().and_then(|saved| saved.settled.get(file));
-        if leaves.is_none() && before.is_some_and(|before| *before != (index(file), stamp)) {
+        let before = before.filter(|_| leaves.is_none());
+        let same = |(number, before): &(u32, FileStamp)| *number == index(file) && before.looks_like(&stamp);
+        if !before.is_none_or(same) {
             let why = describe(&files.fault(file, changed()));
             return Err(refuse(format!("{why}; share it again")));
         }
-        stamps.push(stamp);
+        // What is not hashed again keeps its change time: whoever touched it since then is noticed.
+        let kept = before.filter(|_| saved.as_ref().is_some_and(Saved::is_trusted));
+        stamps.push(kept.map_or(stamp, |(_, before)| *before));
     }
     stamps.into_iter().enumerate().for_each(|(file, stamp)| files.settle(file, stamp));
     let hashed = leaves.is_some();
@@ -189,12 +195,18 @@ impl Download<'_> {
                 error,
             })?;
         }
+        let wanted = self.wanted.clone();
+        let is_wanted = |file: usize| wanted.as_ref().is_none_or(|wanted| wanted.get(index(file)));
+        let storage = with_sidecar(self.metainfo, self.files, state_dir);
+        if !complete {
+            take_holes(self.metainfo, &storage, &is_wanted, &self.check, &mut self.have)?;
+        }
         let kind = match complete {
             true => Kind::Complete,
             false => Kind::Part { found: self.found, into_existing: self.into_existing },
         };
         Ok(Prepared {
-            storage: with_sidecar(self.metainfo, self.files, state_dir),
+            storage,
             have: self.have,
             check: self.check,
             kind,
@@ -255,8 +267,9 @@ impl Download<'_> {
                 fs::remove_file(&part).map_err(|error| AddError::Io { what: "remove", path: part, error })?;
             }
             let stamp = FileStamp::of_meta(&meta);
-            self.files.settle(file, stamp);
-            if let Some(saved) = saved.filter(|_| known.get(&index(file)) == Some(&stamp)) {
+            let before = known.get(&index(file)).filter(|before| before.looks_like(&stamp));
+            self.files.settle(file, *before.unwrap_or(&stamp));
+            if let Some(saved) = saved.filter(|_| before.is_some()) {
                 // What was known to be damaged is so still.
                 let have = saved.have(self.metainfo.piece_count());
                 for piece in self.metainfo.file_pieces(file).filter(|piece| have.get(*piece)) {
@@ -305,6 +318,36 @@ impl Download<'_> {
         }
         Ok(())
     }
+}
+
+/// Pieces of zeros are there as soon as their file has its length, if the file system leaves a hole for it.
+fn take_holes(
+    metainfo: &Metainfo,
+    storage: &Storage,
+    is_wanted: &dyn Fn(usize) -> bool,
+    check: &Bitfield,
+    have: &mut Bitfield,
+) -> Result<(), AddError> {
+    let files = storage.files();
+    let mut made = None;
+    for piece in storage.zeros().iter_set() {
+        let file = metainfo.piece_file(piece).file;
+        if have.get(piece) || check.get(piece) || files.is_settled(file) || !is_wanted(file) {
+            continue;
+        }
+        if made != Some(file) {
+            files.create(file).map_err(|error| AddError::Io {
+                what: "create",
+                path: files.part_of(file),
+                error,
+            })?;
+            made = Some(file);
+        }
+        if storage.is_hole(piece) {
+            have.set(piece);
+        }
+    }
+    Ok(())
 }
 
 /// Unwanted files are skipped, others are wanted as much as `levels` says. For a preview both ends of each wanted file come
@@ -398,14 +441,28 @@ fn with_sidecar(metainfo: &Arc<Metainfo>, files: Files, state_dir: &Path) -> Sto
     Storage::new(Arc::clone(metainfo), files, DataFile::new(sidecar))
 }
 
-fn write_sidecar(metainfo: &Metainfo, leaves: &[Sha256], state_dir: &Path) -> Result<(), AddError> {
-    let (got, expected) = (leaves.len() as u64, metainfo.leaf_total());
+/// What is not kept of a sparse file is not written, either: the sidecar has a hole there.
+fn write_sidecar(metainfo: &Metainfo, leaves: &Leaves, state_dir: &Path) -> Result<(), AddError> {
+    let (got, expected) = (leaves.total(), metainfo.leaf_total());
     if got != expected {
         return Err(AddError::Leaves { got, expected });
     }
-    let bytes: Vec<u8> = leaves.iter().flat_map(|leaf| leaf.0).collect();
     let path = saved::sidecar_path(state_dir, metainfo.info_hash());
-    disk::replace(&path, &bytes, false).map_err(|error| AddError::Io { what: "write", path, error })
+    let len = Sha256::LEN as u64;
+    let write = |file: &mut File| {
+        file.set_len(expected * len)?;
+        let chunks = leaves.runs().flat_map(|(first, run)| {
+            (first..).step_by(LEAVES_WRITTEN_MAX).zip(run.chunks(LEAVES_WRITTEN_MAX))
+        });
+        let mut bytes = Vec::new();
+        for (first, chunk) in chunks {
+            bytes.clear();
+            bytes.extend(chunk.iter().flat_map(|leaf| leaf.0));
+            disk::write_all_at(file, &bytes, first * len)?;
+        }
+        Ok(())
+    };
+    disk::replace_with(&path, false, write).map_err(|error| AddError::Io { what: "write", path, error })
 }
 
 /// `NAME.part`; a name so long that this would not fit is cut, and told apart by its info hash.

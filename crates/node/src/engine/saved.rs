@@ -13,7 +13,7 @@ use peerage_wire::Bitfield;
 
 use super::disk::{self, FileStamp};
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// The progress file `INFO_HASH.state`.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]

@@ -12,7 +12,7 @@ impl Node {
         let file = super::download_file::listed(&state, file).ok_or(Refusal::FileUnknown)?;
         match session.engine.scrub(file.info_hash).await {
             Some(Ok(scrubbed)) => Ok(scrubbed),
-            Some(Err(why)) => Err(Refusal::Local(format!("`{}` cannot be looked at: {why}", file.shown))),
+            Some(Err(why)) => Err(Refusal::ShareChanged { file: file.shown.clone(), why }),
             None => Err(Refusal::NotSharing),
         }
     }

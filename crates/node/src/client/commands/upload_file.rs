@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use peerage_ledger::{Body, FileView};
 use peerage_link::api::{ErrorCode, path};
-use peerage_metainfo::{HashError, HashJob, Hashed, Metainfo, Skipped, hash_path};
+use peerage_metainfo::{HashError, HashJob, Hashed, Leaves, Metainfo, Skipped, hash_path};
 use peerage_types::{FileName, GroupId};
 
 use super::super::bundle::refused;
@@ -145,7 +145,7 @@ async fn offer(
     state: &GroupState,
     metainfo: &Arc<Metainfo>,
     path: PathBuf,
-    leaves: Vec<peerage_types::Sha256>,
+    leaves: Leaves,
 ) -> Result<bool, Refusal> {
     let (group, info_hash) = (state.view.group, metainfo.info_hash());
     let running = session.engine.status().into_iter().find(|s| s.info_hash == info_hash);

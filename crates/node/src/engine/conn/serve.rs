@@ -41,6 +41,8 @@ struct Served {
     hashes: Vec<(HashRange, Option<Vec<Sha256>>)>,
     runs: Vec<(Vec<BlockRef>, io::Result<Bytes>)>,
     error: Option<io::Error>,
+    /// Pieces of which the device could not read something.
+    unreadable: Vec<u32>,
 }
 
 type Job = Pin<Box<dyn Future<Output = Option<Served>> + Send>>;
@@ -245,6 +247,9 @@ impl Serve {
             self.shared.broken.store(true, Ordering::Relaxed);
             self.shared.tell(Msg::ReadFailed(error));
         }
+        if !served.unreadable.is_empty() {
+            self.shared.tell(Msg::Unreadable(served.unreadable));
+        }
         if !self.gate.is_open() {
             return;
         }
@@ -285,12 +290,16 @@ fn read(
     runs: Vec<(Run, Vec<BlockRef>)>,
     permits: Vec<OwnedSemaphorePermit>,
 ) -> Served {
-    let mut error = None;
+    let (mut error, mut unreadable) = (None, Vec::new());
     let mut scratch = Vec::new();
     let mut answer = |range: &HashRange| {
         let piece = shared.held(range)?;
         match shared.storage.leaves(piece, &mut scratch) {
             Ok(leaves) => leaves.map(|leaves| hashes::answer(range, leaves)),
+            Err(failed) if disk::is_unreadable(&failed) => {
+                unreadable.push(piece);
+                None
+            }
             Err(failed) => {
                 error = Some(failed);
                 None
@@ -302,13 +311,18 @@ fn read(
         let data = read_run(shared, &shared.engine.upload_pool, run, permit);
         let data = data.map_err(|failed| {
             let kind = failed.kind();
-            error = Some(failed);
+            match disk::is_unreadable(&failed) {
+                true => unreadable.extend(blocks.iter().map(|block| block.piece)),
+                false => error = Some(failed),
+            }
             kind.into()
         });
         (blocks, data)
     });
     let runs = runs.collect();
-    Served { hashes, runs, error }
+    unreadable.sort_unstable();
+    unreadable.dedup();
+    Served { hashes, runs, error, unreadable }
 }
 
 fn read_run(

@@ -171,7 +171,7 @@ async fn a_peer_that_has_not_what_it_says_is_asked_little() {
 async fn connections_that_are_reset_cost_only_what_was_on_its_way() {
     let world = World::new();
     let shared = world.share(40 * MIB);
-    let blocks = shared.leaves.len();
+    let blocks = shared.leaves.kept().len();
     let person = world.join(3);
     let mut leecher = world.member(2).await;
     leecher.download(&shared).await;

@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use peerage_metainfo::{HashJob, Metainfo, hash_path};
-use peerage_types::Sha256;
+use peerage_metainfo::{HashJob, Leaves, Metainfo, hash_path};
 
 use super::world::{GROUP, Node, World, soon};
 use crate::engine::files::HANDLES_MAX;
@@ -19,7 +18,7 @@ pub(super) struct Folder {
     pub(super) path: PathBuf,
     tree: Tree,
     pub(super) metainfo: Arc<Metainfo>,
-    leaves: Vec<Sha256>,
+    leaves: Leaves,
 }
 
 pub(super) fn tree(files: &[(&str, usize)]) -> Tree {

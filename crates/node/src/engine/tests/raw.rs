@@ -188,7 +188,7 @@ impl Tells {
             .next()
             .filter(|_| self != Self::Nothing)?;
         let start = shared.metainfo.leaf_start(piece) as usize;
-        let mut leaves = shared.leaves[start..][..shared.metainfo.leaf_count(piece) as usize].to_vec();
+        let mut leaves = shared.leaves.kept()[start..][..shared.metainfo.leaf_count(piece) as usize].to_vec();
         if self == Self::Lies {
             leaves[0].0[5] ^= 1;
         }

@@ -3,6 +3,7 @@
 use std::fs::{self, File, FileTimes};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::world::{Node, Shared, World};
@@ -10,8 +11,13 @@ use crate::engine::{EngineEvent, Scrubbed, Source, TorrentState};
 
 const MIB: usize = 1 << 20;
 
-/// Flips one bit. Size and time stay.
-fn rot(path: &Path, at: u64) {
+/// The disk loses a bit of the share.
+fn rot(node: &Node, shared: &Shared, at: u64) {
+    node.engine.registry.get(&shared.hash()).unwrap().storage.files().rot(0, at);
+}
+
+/// Somebody edits the file, and puts its time back.
+fn edit(path: &Path, at: u64) {
     let file = File::options().read(true).write(true).open(path).unwrap();
     let modified = file.metadata().unwrap().modified().unwrap();
     let mut byte = [0];
@@ -47,8 +53,8 @@ async fn what_went_bad_is_not_served_and_repaired() {
 
     let before = fs::metadata(&shared.path).unwrap().modified().unwrap();
     let last = shared.content.len() as u64 - 1;
-    rot(&shared.path, 1_000_000);
-    rot(&shared.path, last);
+    rot(&seeder, &shared, 1_000_000);
+    rot(&seeder, &shared, last);
     assert_eq!(scrub(&seeder, &shared).await, Ok(Scrubbed { pieces, damaged: 2 }));
     let why = damaged(&mut seeder).await;
     assert!(why.starts_with("2 pieces of `") && why.contains("went bad on the disk"), "{why}");
@@ -83,7 +89,7 @@ async fn it_is_looked_for_from_time_to_time() {
     let person = world.join(1);
     let mut seeder = world.node_with(person, |config| config.scrub_every = Duration::from_millis(300)).await;
     seeder.seed(&shared).await;
-    rot(&shared.path, 5);
+    rot(&seeder, &shared, 5);
     let why = damaged(&mut seeder).await;
     assert!(why.starts_with("a piece of `"), "{why}");
     assert!(!seeder.status(&shared).piece_map.get(0));
@@ -108,6 +114,83 @@ async fn a_file_that_was_changed_is_no_bit_rot() {
     assert!(why.contains("it has changed since it was shared"), "{why}");
     seeder.event(|event| matches!(event, EngineEvent::ShareBroken { .. }).then_some(())).await;
     assert!(fs::read(&shared.path).unwrap() == other, "it is left alone");
+}
+
+/// The right bytes are kept until the disk takes them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repair_that_failed_is_tried_again() {
+    let world = World::new();
+    let shared = world.share(3 * MIB);
+    let (mut seeder, mut other) = (world.member(1).await, world.member(2).await);
+    seeder.seed(&shared).await;
+    other.download(&shared).await;
+    other.meets(&shared, &[&seeder]);
+    other.completed(&shared).await;
+    rot(&seeder, &shared, 1_000_000);
+    assert_eq!(scrub(&seeder, &shared).await.unwrap().damaged, 1);
+    damaged(&mut seeder).await;
+    let torrent = seeder.engine.registry.get(&shared.hash()).unwrap();
+    torrent.storage.files().is_full.store(true, Ordering::Relaxed);
+    seeder.meets(&shared, &[&other]);
+    let why = damaged(&mut seeder).await;
+    assert!(why.contains("cannot be repaired (") && why.contains("tried again"), "{why}");
+    torrent.storage.files().is_full.store(false, Ordering::Relaxed);
+    seeder.event(|event| matches!(event, EngineEvent::Repaired { .. }).then_some(())).await;
+    assert!(fs::read(&shared.path).unwrap() == shared.content);
+}
+
+/// One sector that the device cannot read costs the piece that it is in, not the share.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_read_while_it_is_served_is_repaired() {
+    let world = World::new();
+    let shared = world.share(3 * MIB);
+    let (mut seeder, mut other) = (world.member(1).await, world.member(2).await);
+    seeder.seed(&shared).await;
+    other.download(&shared).await;
+    other.meets(&shared, &[&seeder]);
+    other.completed(&shared).await;
+    let torrent = seeder.engine.registry.get(&shared.hash()).unwrap();
+    torrent.storage.files().unreadable_at.store(1_000_000, Ordering::Relaxed);
+
+    let mut leecher = world.member(3).await;
+    leecher.download(&shared).await;
+    leecher.meets(&shared, &[&seeder]);
+    let why = damaged(&mut seeder).await;
+    assert!(why.starts_with("a piece of `"), "{why}");
+    let all_but_one = shared.metainfo.piece_count() - 1;
+    leecher.until(&shared, |status| status.pieces_done == all_but_one).await;
+    assert_eq!(seeder.status(&shared).state, TorrentState::Repairing);
+
+    torrent.storage.files().unreadable_at.store(u64::MAX, Ordering::Relaxed);
+    seeder.meets(&shared, &[&other]);
+    seeder.event(|event| matches!(event, EngineEvent::Repaired { .. }).then_some(())).await;
+    leecher.completed(&shared).await;
+}
+
+/// Even when it looks as before, nobody's work is undone: not of a node that runs, nor while it did not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edit_that_puts_the_time_back_is_no_bit_rot() {
+    let world = World::new();
+    let shared = world.share(2 * MIB);
+    let (seeder, mut other) = (world.member(1).await, world.member(2).await);
+    seeder.seed(&shared).await;
+    other.download(&shared).await;
+    other.meets(&shared, &[&seeder]);
+    let copy = other.completed(&shared).await;
+    let person = other.person.clone();
+    other.engine.shutdown().await;
+    for path in [&shared.path, &copy] {
+        edit(path, 1_000_000);
+    }
+    let edited = fs::read(&shared.path).unwrap();
+    let other = world.node(person).await;
+    other.download(&shared).await;
+    for node in [&seeder, &other] {
+        let why = scrub(node, &shared).await.unwrap_err();
+        assert_eq!(why, "its content has changed, though its size and time have not");
+        node.until(&shared, |status| matches!(status.state, TorrentState::Failed { .. })).await;
+    }
+    assert!(fs::read(&shared.path).unwrap() == edited && fs::read(&copy).unwrap() == edited);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

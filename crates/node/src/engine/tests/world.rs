@@ -10,10 +10,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use peerage_ledger::{Body, Draft, Record};
-use peerage_metainfo::{HashJob, Hashed, Metainfo, hash_path};
-use peerage_types::{
-    ClusterId, DeviceId, FileName, GroupId, InfoHash, PublicKey, RecordId, Scope, Sha256, UserId,
-};
+use peerage_metainfo::{HashJob, Hashed, Leaves, Metainfo, hash_path};
+use peerage_types::{ClusterId, DeviceId, FileName, GroupId, InfoHash, PublicKey, RecordId, Scope, UserId};
 use peerage_wire::{Answer, Ask, Heads};
 use tempfile::TempDir;
 use tokio::sync::broadcast::Receiver;
@@ -134,7 +132,7 @@ pub struct Shared {
     pub path: PathBuf,
     pub content: Vec<u8>,
     pub metainfo: Arc<Metainfo>,
-    pub leaves: Vec<Sha256>,
+    pub leaves: Leaves,
 }
 
 impl Shared {

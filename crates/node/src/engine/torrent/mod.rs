@@ -74,6 +74,8 @@ pub(super) enum Msg {
     Looked(io::Result<()>),
     /// Other files are wanted, or more or less than before.
     SetFiles { wanted: Option<Bitfield>, priorities: Vec<Priority> },
+    /// The device could not read some of these while they were served.
+    Unreadable(Vec<u32>),
     /// Some pieces were looked at for bit rot.
     Scrubbed(scrub::Step),
     /// Look at all of them now; answered when that is done.
@@ -267,6 +269,7 @@ impl Owner {
             Msg::Synced(result) => self.synced(result),
             Msg::Looked(result) => self.looked(now, result),
             Msg::SetFiles { wanted, priorities } => self.set_files(now, wanted, priorities),
+            Msg::Unreadable(pieces) => self.unreadable(pieces),
             Msg::Scrubbed(step) => self.scrubbed(now, step),
             Msg::Scrub(answer) => self.ask_scrub(now, answer),
             Msg::Saved(result) => self.saved(result),
@@ -377,6 +380,8 @@ impl Owner {
         self.enter(now, TorrentState::Failed { why: why.clone() });
         self.disconnect_all(now, &why);
         self.pieces.clear();
+        // A job that is under way may open one more; the next tick closes that.
+        self.shared.storage.close();
         self.publish();
         self.shared.engine.emit(event(self.shared.info_hash, why));
     }

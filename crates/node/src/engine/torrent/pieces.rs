@@ -397,7 +397,8 @@ impl Owner {
                 WriteResult::Written => self.piece_done(now, &job),
                 WriteResult::Wrong => self.piece_wrong(now, job),
                 WriteResult::Failed(error) if self.state == TorrentState::Repairing => {
-                    self.repair_failed(&error);
+                    self.repair_failed(now, &error);
+                    self.work.keep(job);
                 }
                 WriteResult::Failed(error) if disk::is_full(&error) => {
                     full = Some(describe(&error));

@@ -21,6 +21,8 @@ use crate::engine::prepare::Kind;
 
 /// Bytes of one step; at least a piece.
 const STEP_BYTES: u64 = 4 * 1024 * 1024;
+/// A piece of zeros is most likely a hole, which is not read: so many count as one piece.
+const ZEROS_PER_PIECE: u64 = 256;
 /// When peers were being served, and before a look whether it is time.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How often a scrub's place is saved.
@@ -45,6 +47,8 @@ pub(super) struct Scrub {
     damaged: u32,
     /// Damaged pieces that the swarm has not heard of yet.
     lost: Vec<u32>,
+    /// Why the last repair failed, so that the same is not told every few seconds.
+    repair_failed: Option<String>,
     /// Who has asked for this one. Then it does not wait for anything.
     asked: Vec<oneshot::Sender<Result<Scrubbed, String>>>,
 }
@@ -52,12 +56,23 @@ pub(super) struct Scrub {
 /// What one step found.
 #[derive(Debug)]
 pub(in crate::engine) struct Step {
-    run: u64,
-    /// Behind the last piece that was looked at.
-    end: u32,
-    read: u32,
+    of: Of,
     /// Pieces that are damaged; an error when a file is not what it was any more.
     damaged: io::Result<Vec<u32>>,
+}
+
+/// Why pieces were looked at.
+#[derive(Debug)]
+enum Of {
+    /// It was their turn in this run.
+    Run {
+        run: u64,
+        /// Behind the last of them.
+        end: u32,
+        read: u32,
+    },
+    /// Serving them had failed.
+    Served(Vec<u32>),
 }
 
 impl Scrub {
@@ -75,6 +90,7 @@ impl Scrub {
             read: 0,
             damaged: 0,
             lost: Vec::new(),
+            repair_failed: None,
             asked: Vec::new(),
         }
     }
@@ -146,7 +162,8 @@ impl Owner {
         let mut pieces = Vec::new();
         while end < metainfo.piece_count() && bytes < STEP_BYTES {
             if self.swarm.have().get(end) {
-                bytes += u64::from(metainfo.piece_bytes(end));
+                let likely_hole = self.shared.storage.zeros().get(end);
+                bytes += u64::from(metainfo.piece_bytes(end)) / if likely_hole { ZEROS_PER_PIECE } else { 1 };
                 pieces.push(end);
             }
             end += 1;
@@ -159,18 +176,24 @@ impl Owner {
         tokio::task::spawn_blocking(move || {
             let read = u32::try_from(pieces.len()).unwrap_or(u32::MAX);
             let damaged = shared.storage.scrub(&pieces);
-            shared.tell(Msg::Scrubbed(Step { run, end, read, damaged }));
+            shared.tell(Msg::Scrubbed(Step { of: Of::Run { run, end, read }, damaged }));
         });
     }
 
     /// A step has ended.
     pub(super) fn scrubbed(&mut self, now: Time, step: Step) {
-        self.scrub.stepping = false;
+        if matches!(step.of, Of::Run { .. }) {
+            self.scrub.stepping = false;
+        }
         let damaged = match step.damaged {
             Ok(damaged) => damaged,
             // Says nothing about the file: the same pieces once more.
             Err(error) if disk::is_shortage(&error) => {
-                self.scrub.at = Some(now.after(PAUSE));
+                match step.of {
+                    Of::Run { .. } => self.scrub.at = Some(now.after(PAUSE)),
+                    // Whoever asks for them meets it again.
+                    Of::Served(pieces) => pieces.into_iter().for_each(|piece| self.shared.have.set(piece)),
+                }
                 return;
             }
             Err(error) => {
@@ -179,18 +202,21 @@ impl Owner {
                 return self.scrub_ended(Err(why));
             }
         };
-        damaged.iter().for_each(|piece| self.shared.have.clear(*piece));
-        if step.run == self.scrub.run {
-            self.scrub.read += step.read;
-            self.scrub.damaged += u32::try_from(damaged.len()).unwrap_or(u32::MAX);
+        if let Of::Served(pieces) = &step.of {
+            pieces.iter().for_each(|piece| self.shared.have.set(*piece));
         }
+        damaged.iter().for_each(|piece| self.shared.have.clear(*piece));
+        let found = u32::try_from(damaged.len()).unwrap_or(u32::MAX);
         self.scrub.lost.extend(damaged);
         self.lose(now);
-        if step.run != self.scrub.run || self.scrub.next.is_none() {
+        let Of::Run { run, end, read } = step.of else { return };
+        if run != self.scrub.run || self.scrub.next.is_none() {
             return;
         }
-        self.scrub.next = Some(step.end);
-        if step.end >= self.shared.metainfo.piece_count() {
+        self.scrub.read += read;
+        self.scrub.damaged += found;
+        self.scrub.next = Some(end);
+        if end >= self.shared.metainfo.piece_count() {
             self.scrub.all_right();
             self.report.progress();
             let found = Scrubbed { pieces: self.scrub.read, damaged: self.scrub.damaged };
@@ -219,6 +245,7 @@ impl Owner {
             return;
         }
         let damaged = std::mem::take(&mut self.scrub.lost);
+        self.work.forget_stuck();
         let mut have = self.swarm.have().clone();
         damaged.iter().for_each(|piece| _ = have.clear(*piece));
         self.swarm_config.have = have;
@@ -247,6 +274,7 @@ impl Owner {
     /// All that was damaged is right again.
     pub(super) fn repaired(&mut self, now: Time) {
         if self.state == TorrentState::Repairing {
+            self.scrub.repair_failed = None;
             self.pieces.clear();
             self.report.progress();
             self.save(now, true);
@@ -255,10 +283,34 @@ impl Owner {
         }
     }
 
-    /// The right bytes are here, and cannot be written.
-    pub(super) fn repair_failed(&mut self, error: &io::Error) {
-        let why = format!("`{}` cannot be repaired: {error}", self.work.place().display());
+    /// The right bytes are here, and cannot be written. They are kept and tried again; if the file was changed
+    /// meanwhile, a look at it ends the share.
+    pub(super) fn repair_failed(&mut self, now: Time, error: &io::Error) {
+        self.look(now);
+        let error = describe(error);
+        if self.scrub.repair_failed.as_ref() == Some(&error) {
+            return;
+        }
+        let why = format!(
+            "`{}` cannot be repaired ({error}): it is tried again every few seconds",
+            self.work.place().display()
+        );
+        self.scrub.repair_failed = Some(error);
         self.shared.engine.emit(EngineEvent::Damaged { info_hash: self.shared.info_hash, why });
+    }
+
+    /// Serving met what the device cannot read: these pieces are not served until it is known which of them are right.
+    pub(super) fn unreadable(&mut self, pieces: Vec<u32>) {
+        let pieces: Vec<u32> = pieces.into_iter().filter(|piece| self.shared.have.get(*piece)).collect();
+        if pieces.is_empty() {
+            return;
+        }
+        pieces.iter().for_each(|piece| self.shared.have.clear(*piece));
+        let shared = Arc::clone(&self.shared);
+        tokio::task::spawn_blocking(move || {
+            let damaged = shared.storage.scrub(&pieces);
+            shared.tell(Msg::Scrubbed(Step { of: Of::Served(pieces), damaged }));
+        });
     }
 }
 

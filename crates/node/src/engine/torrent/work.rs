@@ -24,7 +24,7 @@ const WRITERS_MAX: usize = 4;
 const WRITE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// A killed process loses this much progress.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
-/// When the disk was full.
+/// When the disk was full, or a repair failed.
 const RETRY_EVERY: Duration = Duration::from_secs(3);
 /// How often a complete file is looked at, while peers are connected and while none are.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -43,7 +43,7 @@ pub(super) struct Work {
     /// Half of the cores: hashing and writing take about as long as everything else that a block needs. With more,
     /// writers wait for each other at the file.
     writers_max: usize,
-    /// What did not fit on the disk.
+    /// What did not fit on the disk, or could not be repaired.
     stuck: Vec<WriteJob>,
     retry_at: Option<Time>,
     checking: bool,
@@ -92,7 +92,7 @@ impl Work {
         self.writers == 0 && self.queue.is_empty() && !(self.checking || self.renaming || self.saving)
     }
 
-    /// Whether some piece has found no room and was not tried again yet.
+    /// Whether some piece could not be written and was not tried again yet.
     pub(super) fn is_blocked(&self) -> bool {
         !self.stuck.is_empty()
     }
@@ -101,7 +101,12 @@ impl Work {
         self.writers = self.writers.saturating_sub(1);
     }
 
-    /// A piece that found no room.
+    /// Forgets what could not be written: it is fetched again.
+    pub(super) fn forget_stuck(&mut self) {
+        self.stuck.clear();
+    }
+
+    /// A piece that could not be written, to be tried again.
     pub(super) fn keep(&mut self, job: WriteJob) {
         self.stuck.push(job);
     }
@@ -425,6 +430,9 @@ impl Owner {
             if self.peers.is_empty() && self.scrub.wake_at().is_none() {
                 self.shared.storage.close();
             }
+        }
+        if matches!(self.state, TorrentState::Failed { .. }) {
+            self.shared.storage.close();
         }
         self.want_peers(now);
         self.report.sample(now, &self.peers);
