@@ -90,6 +90,7 @@ export async function files(context) {
   };
   const find = field("Find a file", { type: "search", autocomplete: "off", oninput: choose });
   const order = choice("Order", ORDERS, { onchange: choose });
+  const looking = h("div", { class: "row" }, find.element, order.element);
   const list = new List({ label: "Files", key: (f) => f.name, make: (f) => row(f, name, pages), kind: "files" });
   const empty = h("p", { class: "empty" });
   const number = h("p", { class: "soft small", role: "status" });
@@ -97,10 +98,11 @@ export async function files(context) {
   const making = h("div", { role: "status", class: "making" }, ...hashing());
   const part = {
     tools: [h("button", { type: "button", class: "main", onclick: () => share(name) }, "Share")],
-    content: [h("section", { class: "card" }, h("div", { class: "row" }, find.element, order.element), making, number, list.element, empty), zone.hint],
+    content: [h("section", { class: "card" }, looking, making, number, list.element, empty), zone.hint],
     draw() {
       const searching = find.input.value.trim() !== "";
       text(empty, pages.total > 0 ? "" : searching ? "Nothing found." : "No files in the group at this time. Share the first one: it stays where it is, members fetch it from this machine.");
+      looking.classList.toggle("hidden", pages.total === 0 && !searching);
       text(number, pages.total > 0 ? count(pages.total, "file") : "");
       list.show(pages.total, (i) => pages.at(i), (from, to) => pages.want(from, to));
     },

@@ -26,6 +26,7 @@ export async function groups() {
     const wanted = find.input.value.trim().toLowerCase();
     const found = wanted ? all.filter((g) => g.group.toLowerCase().includes(wanted)) : all;
     text(empty, all.length === 0 ? "No groups at this time. Create the first one, or paste an invite." : found.length === 0 ? "Nothing found." : "");
+    find.element.classList.toggle("hidden", all.length === 0);
     list.showAll(found);
   };
   const refresh = async () => {

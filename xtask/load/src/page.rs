@@ -29,10 +29,13 @@ const DOWNLOAD_BYTES: u64 = 1 << 42;
 /// How much there is to show.
 #[derive(clap::Args)]
 pub struct PageBench {
+    /// Groups that there are.
     #[arg(long, default_value_t = 1_000)]
     groups: u32,
+    /// Files of the group that is opened.
     #[arg(long, default_value_t = 50_000)]
     files: u32,
+    /// Downloads, all of which move all the time.
     #[arg(long, default_value_t = 200)]
     downloads: u32,
     /// How often each thing is done.

@@ -313,6 +313,8 @@ mod tests {
             let other = fs::File::options().write(true).open(home.join(other)).unwrap();
             other.set_modified(modified - Duration::from_secs(60)).unwrap();
         }
+        let same = fs::File::options().write(true).open(home.join("films/old/a.bin")).unwrap();
+        same.set_modified(modified).unwrap();
         let modified_unix_ms = u64::try_from(modified.duration_since(UNIX_EPOCH).unwrap().as_millis()).ok();
         let file = FindQuery { name: "a.bin".into(), size: Some(5), modified_unix_ms };
         let found = look_for(&home, &file);
