@@ -5,11 +5,11 @@ import { groupLink } from "./groups.js";
 import { List } from "./list.js";
 import { state } from "./state.js";
 
-const KIND = { completed: "Finished", decided: "Decision", requested: "Request", stopped: "Stopped", trackers_lost: "No tracker", trackers_back: "Tracker back", tracker_changed: "Tracker", account: "Account", warning: "Warning", share_broken: "Share ended", damaged: "Damaged", repaired: "Repaired", kept_back: "Tracker", forged: "Forged", forked: "Device", given_up: "Lost", unknown_group: "Tracker", later_group: "Tracker", group_name_moved: "Name" };
+const KIND = { completed: "Finished", left: "Left", decided: "Decision", requested: "Request", stopped: "Stopped", trackers_lost: "No tracker", trackers_back: "Tracker back", tracker_changed: "Tracker", account: "Account", warning: "Warning", share_broken: "Share ended", damaged: "Damaged", repaired: "Repaired", kept_back: "Tracker", forged: "Forged", forked: "Device", given_up: "Lost", unknown_group: "Tracker", later_group: "Tracker", group_name_moved: "Name" };
 const GOOD = new Set(["completed", "decided", "requested", "trackers_back", "repaired"]);
 
 /** Those that begin with somebody's or something's name, which is left as it is. */
-const NAMES = new Set(["completed", "requested", "stopped", "share_broken", "damaged", "repaired"]);
+const NAMES = new Set(["completed", "left", "requested", "stopped", "share_broken", "damaged", "repaired"]);
 
 /** What it says, without the mark that a terminal shows. */
 export function plain(notice) {

@@ -186,6 +186,8 @@ pub enum Input {
     /// From now on the pieces are wanted like this; as long as the layout. What is under way of a piece that is
     /// skipped now is dropped, unless it is complete and being verified.
     SetPriorities(Vec<Priority>),
+    /// From now on no more may be sent than so many bytes per second; `None`: as many as our line takes.
+    SendLimit(Option<u64>),
     /// The time of the last `WakeAt` has come. Early or extra ones do no harm.
     Timeout,
 }

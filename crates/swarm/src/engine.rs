@@ -144,6 +144,10 @@ impl Swarm {
                 self.set_priorities(priorities);
                 return Ok(());
             }
+            Input::SendLimit(limit) => {
+                self.uplink.set_limit(limit);
+                return Ok(());
+            }
             Input::Timeout => {
                 self.timeout();
                 return Ok(());
@@ -211,6 +215,12 @@ impl Swarm {
     /// Whether every wanted piece is verified.
     pub fn is_complete(&self) -> bool {
         self.lacking.count() == 0
+    }
+
+    /// Whether everything wanted is here and whoever only wanted that may go without harm to the others: from
+    /// [`Output::MayLeave`] on, or from the start.
+    pub fn may_leave(&self) -> bool {
+        self.is_complete() && self.dwelling.is_none()
     }
 
     /// How much `piece` is wanted; `Skip` behind the end.
@@ -281,6 +291,7 @@ impl Swarm {
             | Input::PieceDone(_)
             | Input::PieceFailed(_)
             | Input::SetPriorities(_)
+            | Input::SendLimit(_)
             | Input::Timeout => {}
         }
         Ok(())

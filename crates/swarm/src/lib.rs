@@ -15,8 +15,10 @@
 //!
 //! Whoever waits for nothing is not looked at: deadlines are ordered in time (`timers`), those who wait for a slot by how
 //! long they have waited (`uploads`). When a file is complete, `dwell` says how long others still need us.
+//! Who sends wrong data is named by the shell, and kept out for a while by [`Bans`].
 
 mod api;
+mod bans;
 mod blocks;
 mod dwell;
 mod engine;
@@ -38,5 +40,6 @@ mod uploads;
 pub use api::{
     CONNECTIONS_MAX, Config, Input, Limits, Output, PeerFault, PeerKey, PeerKind, PeerStats, Priority, Rank,
 };
+pub use bans::{BAN_FIRST, Bans};
 pub use engine::Swarm;
 pub use layout::Layout;

@@ -268,6 +268,7 @@ fn command(spec: &'static Spec, words: &Words<'_>) -> Result<Command, ParseError
                 only: words.values("only"),
                 into_existing: words.has("into-existing"),
                 preview: words.has("preview"),
+                leave: words.has("leave"),
             };
             Command::DownloadFile { group: group(g)?, file: file(f), destination: (*d).into(), options }
         }
@@ -409,7 +410,7 @@ mod tests {
         check(
             r#"download_file g "my file.txt" /tmp/x"#,
             expect![[
-                r#"DownloadFile { group: GroupRef("g"), file: "my file.txt", destination: "/tmp/x", options: DownloadOptions { only: [], into_existing: false, preview: false } }"#
+                r#"DownloadFile { group: GroupRef("g"), file: "my file.txt", destination: "/tmp/x", options: DownloadOptions { only: [], into_existing: false, preview: false, leave: false } }"#
             ]],
         );
     }
@@ -482,9 +483,9 @@ mod tests {
     fn waiting() {
         check("wait", expect!["Wait { what: None, timeout: None }"]);
         check(
-            "download_file g album/ /to --only *.jpg --preview --only=a/b",
+            "download_file g album/ /to --only *.jpg --preview --leave --only=a/b",
             expect![[
-                r#"DownloadFile { group: GroupRef("g"), file: "album", destination: "/to", options: DownloadOptions { only: ["*.jpg", "a/b"], into_existing: false, preview: true } }"#
+                r#"DownloadFile { group: GroupRef("g"), file: "album", destination: "/to", options: DownloadOptions { only: ["*.jpg", "a/b"], into_existing: false, preview: true, leave: true } }"#
             ]],
         );
         check("wait --timeout 2.5", expect!["Wait { what: None, timeout: Some(2.5s) }"]);

@@ -135,7 +135,7 @@ specs! {
     "list_folder" "<group_id> <file_name>" [group:Group file:File] "what is in a shared folder"
     "upload_file" "<file_path> <group_id>" [path:Path group:Group] "share a file or a folder where it lies"
     "stop_share" "<group_id> <file_name>" [group:Group file:File] "stop sharing a file"
-    "download_file" "<group_id> <file_name> <destination_path> [--only PATTERN]... [--into-existing] [--preview]" [group:Group file:File destination:Path] {"only" PATTERN, "into-existing", "preview"} "download to a folder or file name; of a folder only some files, over what lies there, both ends of each file first"
+    "download_file" "<group_id> <file_name> <destination_path> [--only PATTERN]... [--into-existing] [--preview] [--leave]" [group:Group file:File destination:Path] {"only" PATTERN, "into-existing", "preview", "leave"} "download to a folder or file name; of a folder only some files, over what lies there, both ends of each file first, without sharing it on for longer than others need it"
     "pause_download" "<group_id> <file_name>" [group:Group file:File] "stop a download until it is resumed"
     "resume_download" "<group_id> <file_name>" [group:Group file:File] "let a paused download go on"
     "cancel_download" "<group_id> <file_name>" [group:Group file:File] "end a download and remove what has arrived of it"

@@ -8,6 +8,7 @@ use super::human;
 pub fn notice_kind(notice: &Notice) -> &'static str {
     match notice {
         Notice::Completed { .. } => "completed",
+        Notice::Left { .. } => "left",
         Notice::ShareBroken { .. } => "share_broken",
         Notice::Damaged { .. } => "damaged",
         Notice::Repaired { .. } => "repaired",
@@ -33,6 +34,7 @@ pub fn notice_kind(notice: &Notice) -> &'static str {
 pub fn notice_group(notice: &Notice) -> Option<&str> {
     match notice {
         Notice::Completed { group, .. }
+        | Notice::Left { group, .. }
         | Notice::KeptBack { group, .. }
         | Notice::Forged { group, .. }
         | Notice::Forked { group, .. }
@@ -57,6 +59,9 @@ pub fn notice_line(notice: &Notice) -> String {
     match notice {
         Notice::Completed { group, name, path } => {
             format!("[C] [{group}] {name} is complete: {}", path.display())
+        }
+        Notice::Left { group, name } => {
+            format!("[{group}] {name} is handed on and not served any more, as --leave asks; the file stays")
         }
         Notice::ShareBroken { name, why } => format!("{name} is no longer shared: {why}"),
         Notice::Damaged { name, why } => format!("{name} is damaged: {why}"),

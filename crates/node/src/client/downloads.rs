@@ -72,6 +72,9 @@ pub struct DownloadEntry {
     /// How many files a folder has; 0 for a single file.
     #[n(17)]
     pub files: u32,
+    /// It does not become a share: when it is complete it is served until the others can do without, and no longer.
+    #[n(18)]
+    pub leave: bool,
 }
 
 /// How far a download is.
@@ -163,6 +166,7 @@ mod tests {
             into_existing: false,
             levels: Some(vec![1, 3].into()),
             files: 2,
+            leave: true,
         };
         let downloads = Downloads::open(dir.path().to_owned(), "download").unwrap();
         downloads.put(key, entry.clone()).unwrap();

@@ -319,6 +319,13 @@ pub enum Notice {
         /// Where it lies.
         path: PathBuf,
     },
+    /// A download that was not to be shared on (`--leave`) is not served any more: the others can do without.
+    Left {
+        /// The group's name.
+        group: String,
+        /// The file's name.
+        name: String,
+    },
     /// A shared file changed or vanished; it is no longer offered.
     ShareBroken {
         /// The file's name.

@@ -61,9 +61,10 @@ impl Session {
     }
 
     pub(super) async fn resume_download(&self, entry: &DownloadEntry) -> Result<bool, String> {
-        // What is complete is a share, unless it is only some files of a folder.
+        // What is complete is a share, unless it is only some files of a folder, or was to be fetched only.
         let running = entry.state == DownloadState::Running;
-        if entry.paused || !(running || entry.wanted.is_some()) || !self.takes_part(&entry.group) {
+        let served = entry.wanted.is_some() && !entry.leave;
+        if entry.paused || !(running || served) || !self.takes_part(&entry.group) {
             return Ok(false);
         }
         let metainfo =
@@ -138,7 +139,9 @@ impl Session {
                 d.sources = sources;
             });
         }
-        if entry.state == DownloadState::Running && entry.wanted.is_none() {
+        // Who has only some files, or goes soon, serves them, but does not count as a sharer.
+        let shares = entry.wanted.is_none() && !entry.leave;
+        if entry.state == DownloadState::Running && shares {
             let share = ShareEntry {
                 group: entry.group,
                 name: entry.name.clone(),
@@ -152,10 +155,7 @@ impl Session {
                 )));
             }
         }
-        // Who has only some files serves them, but does not count as a sharer.
-        if entry.wanted.is_none()
-            && let Err(error) = self.publish_share(entry.group, &info_hash, entry.manifest).await
-        {
+        if shares && let Err(error) = self.publish_share(entry.group, &info_hash, entry.manifest).await {
             tracing::info!(%error, "the completed file is not listed as shared by us");
         }
         self.change_download(&info_hash, |d| d.state = DownloadState::Complete);
@@ -170,14 +170,26 @@ impl Session {
             let done = entry.state == DownloadState::Verified && self.takes_part(&entry.group);
             if done || (entry.state == DownloadState::Running && self.is_seeding(&info_hash)) {
                 self.completed(info_hash).await;
+            } else if entry.leave && entry.state == DownloadState::Complete {
+                self.leave_if_due(&info_hash, entry).await;
             }
+        }
+    }
+
+    /// Ends what was to be fetched only, when the others can do without it.
+    async fn leave_if_due(&self, info_hash: &InfoHash, entry: DownloadEntry) {
+        let due = self.engine.torrent(info_hash).is_some_and(|status| status.may_leave);
+        // Somebody who shares it by hand meanwhile stays.
+        if due && self.shares.get(info_hash).is_none() {
+            self.engine.remove(*info_hash).await;
+            self.announce_anew().await;
+            self.notify(Notice::Left { group: entry.group_name, name: entry.name });
         }
     }
 
     /// Does the engine have all of it?
     pub(super) fn is_seeding(&self, info_hash: &InfoHash) -> bool {
-        let has_all = |s: &TorrentStatus| s.info_hash == *info_hash && s.state == TorrentState::Seeding;
-        self.engine.status().iter().any(has_all)
+        self.engine.torrent(info_hash).is_some_and(|status| status.state == TorrentState::Seeding)
     }
 
     /// States that this device shares a file, unless it has said so already. Without a tracker the outbox says it

@@ -10,9 +10,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use peerage_ledger::Record;
 use peerage_metainfo::{Leaves, Metainfo};
-use peerage_swarm::{CONNECTIONS_MAX, Priority, Rank};
+use peerage_swarm::{BAN_FIRST, CONNECTIONS_MAX, Priority, Rank};
 use peerage_types::{ClusterId, DeviceId, FileName, GroupId, InfoHash, RecordId, UserId};
 use peerage_wire::{Answer, Ask, Bitfield, Heads};
+
+use super::conn::SILENCE_MAX;
 
 /// Bounds of one engine. [`EngineConfig::new`] gives the usual ones.
 #[derive(Clone, Debug)]
@@ -34,6 +36,10 @@ pub struct EngineConfig {
     pub upload_memory_bytes: u64,
     /// How long after one look for bit rot the next begins, for each complete torrent.
     pub scrub_every: Duration,
+    /// How long whoever sent wrong data is kept out of a torrent the first time; longer each time after that.
+    pub ban_first: Duration,
+    /// A connected peer that says nothing for so long is gone; at least three times what lies between two signs of life.
+    pub silence_max: Duration,
 }
 
 impl EngineConfig {
@@ -49,6 +55,8 @@ impl EngineConfig {
             download_memory_bytes: 48 * 1024 * 1024,
             upload_memory_bytes: 16 * 1024 * 1024,
             scrub_every: Duration::from_secs(30 * 24 * 3600),
+            ban_first: BAN_FIRST,
+            silence_max: SILENCE_MAX,
         }
     }
 }
@@ -202,6 +210,9 @@ pub struct TorrentStatus {
     pub pieces_done: u32,
     /// Which pieces they are.
     pub piece_map: Bitfield,
+    /// All that is wanted is there and in its place, and the others can do without us: one more piece was handed on since,
+    /// nobody wants any, or a minute has passed.
+    pub may_leave: bool,
 }
 
 impl TorrentStatus {
@@ -223,6 +234,7 @@ impl TorrentStatus {
             peers: Vec::new(),
             pieces_done: 0,
             piece_map: Bitfield::new(metainfo.piece_count()),
+            may_leave: false,
         }
     }
 }

@@ -24,8 +24,11 @@ pub const RATE_MIN: u64 = BLOCK_BYTES as u64;
 const BURST: Duration = Duration::from_millis(250);
 /// Portions per second, while they are neither too small nor too large.
 const PORTIONS_PER_SECOND: u64 = 16;
-/// The smallest and the largest portion, bytes.
-const PORTION_BYTES: (u64, u64) = (BLOCK_BYTES as u64, 256 * 1024);
+/// The largest portion, bytes, and the smallest: up a block, which is sent as a whole; down less, so that even with the
+/// lowest limit a thousand connections are read from once a minute, before their other sides give them up as stuck.
+const PORTION_BYTES_MAX: u64 = 256 * 1024;
+const PORTION_UP_BYTES_MIN: u64 = BLOCK_BYTES as u64;
+const PORTION_DOWN_BYTES_MIN: u64 = 1024;
 /// Whoever waits looks that often whether the limit is another one now.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -65,6 +68,8 @@ pub struct RateLimits {
 struct Bucket {
     /// When the next one may move, microseconds.
     next_us: u64,
+    /// Counts changes of the rate: what was reserved before one is void.
+    generation: u64,
 }
 
 impl Bucket {
@@ -75,6 +80,15 @@ impl Bucket {
         let at_us = self.next_us.max(now_us.saturating_sub(burst_us));
         self.next_us = at_us.saturating_add(bytes.saturating_mul(1_000_000) / rate.max(1));
         Time(at_us.div_ceil(1000))
+    }
+
+    /// So many bytes less were moved than were reserved; more if it is below zero.
+    fn settle(&mut self, bytes: i64, rate: u64) {
+        let us = bytes.unsigned_abs().saturating_mul(1_000_000) / rate.max(1);
+        self.next_us = match bytes > 0 {
+            true => self.next_us.saturating_sub(us),
+            false => self.next_us.saturating_add(us),
+        };
     }
 }
 
@@ -110,11 +124,29 @@ impl Throttle {
         Some(self.rate.load(Ordering::Relaxed)).filter(|rate| *rate > 0)
     }
 
-    /// What was reserved is void.
-    fn set(&self, rate: Option<u64>) {
+    /// What was reserved is void if this is another rate; whether it is.
+    fn set(&self, rate: Option<u64>) -> bool {
         let rate = rate.map_or(0, |rate| rate.max(RATE_MIN));
-        if self.rate.swap(rate, Ordering::Relaxed) != rate {
-            lock(&self.bucket).next_us = 0;
+        let mut bucket = lock(&self.bucket);
+        let changed = self.rate.swap(rate, Ordering::Relaxed) != rate;
+        if changed {
+            *bucket = Bucket { next_us: 0, generation: bucket.generation + 1 };
+        }
+        changed
+    }
+
+    /// When these bytes may move, and to which rate that belongs.
+    fn reserve(&self, now: Time, bytes: u64) -> (Time, u64) {
+        let mut bucket = lock(&self.bucket);
+        let at = self.rate().map_or(now, |rate| bucket.reserve(now, bytes, rate));
+        (at, bucket.generation)
+    }
+
+    /// See [`Bucket::settle`]; nothing if the rate is another one than when it was reserved.
+    fn settle(&self, bytes: i64, generation: u64) {
+        let mut bucket = lock(&self.bucket);
+        if let Some(rate) = self.rate().filter(|_| bucket.generation == generation) {
+            bucket.settle(bytes, rate);
         }
     }
 }
@@ -133,9 +165,10 @@ struct Pair {
 }
 
 impl Pair {
-    fn set(&self, rates: Rates) {
-        self.down.set(rates.down);
-        self.up.set(rates.up);
+    /// Whether that changed anything.
+    fn set(&self, rates: Rates) -> bool {
+        let down = self.down.set(rates.down);
+        self.up.set(rates.up) || down
     }
 
     fn of(&self, direction: Direction) -> &Throttle {
@@ -158,15 +191,17 @@ pub(super) struct Limits {
 impl Limits {
     /// From now on these. A group that is not named has none.
     pub(super) fn set(&self, limits: &RateLimits) {
-        self.all.set(limits.all);
+        let mut changed = self.all.set(limits.all);
         let mut groups = lock(&self.groups);
         for group in limits.groups.keys() {
             groups.entry(*group).or_default();
         }
         for (group, pair) in groups.iter() {
-            pair.set(limits.groups.get(group).copied().unwrap_or_default());
+            changed |= pair.set(limits.groups.get(group).copied().unwrap_or_default());
         }
-        self.epoch.fetch_add(1, Ordering::Release);
+        if changed {
+            self.epoch.fetch_add(1, Ordering::Release);
+        }
     }
 
     /// What a torrent of this group goes by.
@@ -175,6 +210,9 @@ impl Limits {
         TorrentLimits { pairs: [Arc::clone(&self.all), of_group], epoch: Arc::clone(&self.epoch) }
     }
 }
+
+/// To which rates a reservation belongs: that of everything and that of the group.
+type Generations = [u64; 2];
 
 /// What one torrent goes by: limits of everything and of its group.
 #[derive(Clone, Debug)]
@@ -185,16 +223,21 @@ pub(super) struct TorrentLimits {
 
 impl TorrentLimits {
     /// The lower of both limits.
-    fn rate(&self, direction: Direction) -> Option<u64> {
+    pub(super) fn rate(&self, direction: Direction) -> Option<u64> {
         self.pairs.iter().filter_map(|pair| pair.of(direction).rate()).min()
     }
 
-    /// When these bytes may move as far as both limits are concerned.
-    pub(super) fn reserve(&self, now: Time, direction: Direction, bytes: u64) -> Time {
-        self.pairs.iter().fold(now, |at, pair| {
-            let throttle = pair.of(direction);
-            throttle.rate().map_or(at, |rate| at.max(lock(&throttle.bucket).reserve(now, bytes, rate)))
-        })
+    /// When these bytes may move as far as both limits are concerned, and to which rates that belongs.
+    pub(super) fn reserve(&self, now: Time, direction: Direction, bytes: u64) -> (Time, Generations) {
+        let [all, group] = self.pairs.each_ref().map(|pair| pair.of(direction).reserve(now, bytes));
+        (now.max(all.0).max(group.0), [all.1, group.1])
+    }
+
+    /// So many bytes less were moved than were reserved; more if it is below zero.
+    fn settle(&self, direction: Direction, bytes: i64, of: Generations) {
+        for (pair, generation) in self.pairs.iter().zip(of) {
+            pair.of(direction).settle(bytes, generation);
+        }
     }
 
     fn epoch(&self) -> u64 {
@@ -202,28 +245,32 @@ impl TorrentLimits {
     }
 }
 
-/// What one connection may move in one direction.
+/// What one connection may move in one direction. What it has reserved and not moved when it ends, or when a limit
+/// changes, is given back: others wait for it.
 #[derive(Debug)]
 pub(super) struct Meter {
     limits: TorrentLimits,
     direction: Direction,
-    /// Paid for and not moved; below zero what was moved beyond that.
+    /// Reserved, allowed and not moved; below zero what was moved beyond that.
     credit: i64,
     waiting: Option<Waiting>,
+    /// What both were reserved under.
+    epoch: u64,
+    of: Generations,
 }
 
 #[derive(Debug)]
 struct Waiting {
     until: Time,
     portion: i64,
-    epoch: u64,
     sleep: Pin<Box<Sleep>>,
 }
 
 impl Meter {
-    /// Nothing is paid for.
+    /// Nothing is reserved.
     pub(super) fn new(limits: &TorrentLimits, direction: Direction) -> Self {
-        Self { limits: limits.clone(), direction, credit: 0, waiting: None }
+        let epoch = limits.epoch();
+        Self { limits: limits.clone(), direction, credit: 0, waiting: None, epoch, of: [0; 2] }
     }
 
     /// How many bytes may move now; `usize::MAX` without a limit. While none may, whoever polls is woken later.
@@ -233,42 +280,61 @@ impl Meter {
                 return Poll::Pending;
             }
             let Some(rate) = self.limits.rate(self.direction) else {
-                self.credit = 0;
+                self.settle();
                 return Poll::Ready(usize::MAX);
             };
+            self.notice_change();
             if self.credit > 0 {
                 return Poll::Ready(usize::try_from(self.credit).unwrap_or(usize::MAX));
             }
-            let portion = (rate / PORTIONS_PER_SECOND).clamp(PORTION_BYTES.0, PORTION_BYTES.1);
-            let portion = portion.saturating_add(self.credit.unsigned_abs());
             let now = engine.now();
-            let until = self.limits.reserve(now, self.direction, portion);
-            let portion = i64::try_from(portion).unwrap_or(i64::MAX);
+            let (until, portion) = self.reserve(now, rate);
             if until <= now {
                 self.credit = self.credit.saturating_add(portion);
                 continue;
             }
             let sleep = Box::pin(tokio::time::sleep(until.since(now).min(LOOK_EVERY)));
-            self.waiting = Some(Waiting { until, portion, epoch: self.limits.epoch(), sleep });
+            self.waiting = Some(Waiting { until, portion, sleep });
         }
+    }
+
+    /// The next portion, and what was moved beyond the one before: when it may move.
+    fn reserve(&mut self, now: Time, rate: u64) -> (Time, i64) {
+        let least = match self.direction {
+            Direction::Down => PORTION_DOWN_BYTES_MIN,
+            Direction::Up => PORTION_UP_BYTES_MIN,
+        };
+        let portion = (rate / PORTIONS_PER_SECOND).clamp(least, PORTION_BYTES_MAX);
+        let portion = portion.saturating_add(self.credit.min(0).unsigned_abs());
+        let (until, of) = self.limits.reserve(now, self.direction, portion);
+        self.of = of;
+        (until, i64::try_from(portion).unwrap_or(i64::MAX))
     }
 
     /// Ready when what was reserved may move, or the limits are others now.
     fn poll_wait(&mut self, cx: &mut Context<'_>, engine: &EngineShared) -> Poll<()> {
+        self.notice_change();
         while let Some(waiting) = &mut self.waiting {
             let now = engine.now();
-            if waiting.epoch != self.limits.epoch() {
-                (self.waiting, self.credit) = (None, 0);
-            } else if now >= waiting.until {
+            if now >= waiting.until {
                 self.credit = self.credit.saturating_add(waiting.portion);
                 self.waiting = None;
             } else if waiting.sleep.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             } else {
                 waiting.sleep = Box::pin(tokio::time::sleep(waiting.until.since(now).min(LOOK_EVERY)));
+                self.notice_change();
             }
         }
         Poll::Ready(())
+    }
+
+    /// If limits have changed, what was reserved under those that have not is given back.
+    fn notice_change(&mut self) {
+        let epoch = self.limits.epoch();
+        if std::mem::replace(&mut self.epoch, epoch) != epoch {
+            self.settle();
+        }
     }
 
     /// Whether it was said that nothing may move, and is not to be asked again before the wake-up.
@@ -282,6 +348,21 @@ impl Meter {
             self.credit = self.credit.saturating_sub(i64::try_from(bytes).unwrap_or(i64::MAX));
         }
     }
+
+    fn settle(&mut self) {
+        // A portion that was waited for covers what was moved beyond the one before.
+        let waiting = self.waiting.take().map_or(0, |waiting| waiting.portion);
+        let left = std::mem::take(&mut self.credit).saturating_add(waiting);
+        if left != 0 {
+            self.limits.settle(self.direction, left, self.of);
+        }
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        self.settle();
+    }
 }
 
 #[cfg(test)]
@@ -292,7 +373,7 @@ mod tests {
     fn moved(limits: &TorrentLimits, portion: u64) -> u64 {
         let (mut now, mut bytes) = (Time(5_000), 0);
         loop {
-            now = now.max(limits.reserve(now, Direction::Down, portion));
+            now = now.max(limits.reserve(now, Direction::Down, portion).0);
             if now > Time(15_000) {
                 return bytes;
             }
@@ -332,7 +413,7 @@ mod tests {
         let limits = limited(Some(1 << 20), None);
         let now = Time(3_600_000);
         let mut at_once = 0;
-        while limits.reserve(now, Direction::Down, 16 << 10) <= now {
+        while limits.reserve(now, Direction::Down, 16 << 10).0 <= now {
             at_once += 16 << 10;
         }
         assert!((256 << 10..=288 << 10).contains(&at_once), "{at_once}");
@@ -348,5 +429,91 @@ mod tests {
         assert_eq!(torrent.rate(Direction::Up), Some(1 << 20));
         limits.set(&RateLimits::default());
         assert_eq!(torrent.rate(Direction::Up), None);
+    }
+
+    const RATE: u64 = 1 << 20;
+
+    /// A connection that has reserved so many portions, whose last may move only later.
+    fn held(limits: &TorrentLimits, now: Time, portions: u32) -> Meter {
+        let mut meter = Meter::new(limits, Direction::Down);
+        for _ in 0..portions {
+            let (_, portion) = meter.reserve(now, RATE);
+            meter.credit += portion;
+        }
+        meter
+    }
+
+    /// How long whoever comes now has to wait.
+    fn wait_ms(limits: &TorrentLimits, now: Time) -> u64 {
+        let mut meter = Meter::new(limits, Direction::Down);
+        let wait = meter.reserve(now, RATE).0.0 - now.0;
+        // The look itself is no reservation that counts.
+        meter.credit = i64::try_from(RATE / PORTIONS_PER_SECOND).unwrap();
+        wait
+    }
+
+    #[test]
+    fn what_a_connection_had_reserved_when_it_ends_goes_to_others() {
+        let (limits, now) = (limited(Some(RATE), None), Time(60_000));
+        let all: Vec<Meter> = (0..64).map(|_| held(&limits, now, 1)).collect();
+        // 4 MiB at 1 MiB/s, less the quarter of a second that was unused.
+        assert_eq!(wait_ms(&limits, now), 3_750);
+        drop(all);
+        assert_eq!(wait_ms(&limits, now), 0);
+        assert_eq!(limits.reserve(now, Direction::Down, RATE / 4).0, now, "nor more than that is given back");
+        assert_eq!(wait_ms(&limits, now), 0);
+        assert_eq!(limits.reserve(now, Direction::Down, RATE).0, now);
+        assert_eq!(wait_ms(&limits, now), 1_000);
+    }
+
+    #[test]
+    fn only_what_was_not_moved_is_given_back_and_what_was_moved_beyond_is_paid() {
+        let (limits, now) = (limited(Some(RATE), None), Time(60_000));
+        let mut meter = held(&limits, now, 8);
+        assert_eq!(wait_ms(&limits, now), 250);
+        meter.spend(384 << 10);
+        drop(meter);
+        assert_eq!(wait_ms(&limits, now), 125);
+        let mut meter = held(&limits, now, 1);
+        meter.spend(320 << 10);
+        drop(meter);
+        assert_eq!(wait_ms(&limits, now), 438, "five portions for one");
+    }
+
+    #[test]
+    fn a_change_of_one_limit_wastes_nothing_under_another() {
+        let limits = Limits::default();
+        let (id, other, now) = (GroupId([1; 32]), GroupId([2; 32]), Time(60_000));
+        let down = |rate| Rates { down: Some(rate), up: None };
+        let set = |group, of_other| {
+            let groups = BTreeMap::from([(id, down(group)), (other, down(of_other))]);
+            limits.set(&RateLimits { all: down(RATE), groups });
+        };
+        set(4 * RATE, RATE);
+        let torrent = limits.of(id);
+        let mut all: Vec<Meter> = (0..64).map(|_| held(&torrent, now, 1)).collect();
+        assert_eq!(wait_ms(&torrent, now), 3_750);
+        // The same once more is no change at all.
+        set(4 * RATE, RATE);
+        all.iter_mut().for_each(Meter::notice_change);
+        assert_eq!(wait_ms(&torrent, now), 3_750);
+        assert!(all.iter().all(|meter| meter.credit > 0));
+        // What is reserved anew is all that is reserved.
+        set(2 * RATE, RATE);
+        all.iter_mut().for_each(Meter::notice_change);
+        assert!(all.iter().all(|meter| meter.credit == 0));
+        assert_eq!(wait_ms(&torrent, now), 0);
+        let again: Vec<Meter> = (0..64).map(|_| held(&torrent, now, 1)).collect();
+        assert_eq!(wait_ms(&torrent, now), 3_750);
+        drop((all, again));
+        assert_eq!(wait_ms(&torrent, now), 0);
+    }
+
+    #[test]
+    fn with_the_lowest_limit_many_are_still_read_from() {
+        let (limits, now) = (limited(Some(RATE_MIN), None), Time(60_000));
+        let mut meters: Vec<Meter> = (0..512).map(|_| Meter::new(&limits, Direction::Down)).collect();
+        let last = meters.iter_mut().map(|meter| meter.reserve(now, RATE_MIN).0).max().unwrap();
+        assert!(last.since(now) < Duration::from_secs(32), "{last:?}");
     }
 }

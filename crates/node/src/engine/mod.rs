@@ -325,6 +325,11 @@ impl Engine {
         self.registry.all().iter().map(|torrent| (*torrent.status()).clone()).collect()
     }
 
+    /// As [`Engine::status`], of one torrent.
+    pub fn torrent(&self, info_hash: &InfoHash) -> Option<Arc<TorrentStatus>> {
+        self.registry.get(info_hash).map(|torrent| torrent.status())
+    }
+
     /// Everything that happens from now on. A reader that falls far behind loses the oldest events.
     pub fn subscribe(&self) -> broadcast::Receiver<EngineEvent> {
         self.shared.events.subscribe()

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use peerage_swarm::Swarm;
+use peerage_swarm::{Bans, Swarm};
 use peerage_wire::BlockRef;
 
 use super::queue::Us;
@@ -113,7 +113,7 @@ pub(super) struct Peer {
     pub(super) links: Vec<u32>,
     /// Whom it is connected with or dialling.
     pub(super) met: BTreeSet<u32>,
-    pub(super) banned: BTreeSet<u32>,
+    pub(super) bans: Bans<u32>,
     /// The ends that have something to send and may, in turn.
     pub(super) uplink: VecDeque<u32>,
     pub(super) uplink_busy: bool,

@@ -31,11 +31,11 @@ impl World {
         if !self.peers[from as usize].role.fetches() {
             return;
         }
-        let now = self.now();
+        let (now, time) = (self.now(), self.time());
         for (at, &to) in known.iter().enumerate() {
             let state = &self.peers[from as usize];
             let pointless = state.finished.is_some() && self.peers[to as usize].finished.is_some();
-            if to == from || pointless || state.met.contains(&to) || state.banned.contains(&to) {
+            if to == from || pointless || state.met.contains(&to) || state.bans.is_banned(time, &to) {
                 continue;
             }
             let trip = 2 * (state.latency + self.peers[to as usize].latency);
@@ -51,8 +51,9 @@ impl World {
             state.online && (state.links.len() as u32) < self.options.connections
         };
         let met = self.peers[from as usize].met.contains(&to);
-        let banned =
-            self.peers[to as usize].banned.contains(&from) || self.peers[from as usize].banned.contains(&to);
+        let time = self.time();
+        let keeps_out = |peer: u32, other: u32| self.peers[peer as usize].bans.is_banned(time, &other);
+        let banned = keeps_out(to, from) || keeps_out(from, to);
         if met || banned || !room(from) || !room(to) {
             return;
         }
@@ -314,7 +315,9 @@ impl World {
 
     fn ban(&mut self, peer: u32, other: u32, link: u32, block: BlockRef) {
         self.input(peer, Input::BlockBad(PeerKey(link), block));
-        if self.peers[peer as usize].banned.insert(other) {
+        let (time, bans) = (self.time(), &mut self.peers[peer as usize].bans);
+        if !bans.is_banned(time, &other) {
+            bans.ban(time, other, time);
             self.counts.bans += 1;
             self.counts.banned.insert(other);
             self.trace.add("ban", &[self.queue.now(), peer.into(), other.into()]);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use peerage_swarm::{Config, Input, Layout, Limits, Output, PeerKey, Rank, Swarm};
+use peerage_swarm::{BAN_FIRST, Bans, Config, Input, Layout, Limits, Output, PeerKey, Rank, Swarm};
 use peerage_types::Time;
 use peerage_types::limits::BLOCK_BYTES;
 use peerage_wire::{Bitfield, BlockRef};
@@ -437,7 +437,7 @@ fn peer(options: &Options, layout: &Layout, index: u32, count: u32, role: Role, 
         online: false,
         links: Vec::new(),
         met: BTreeSet::new(),
-        banned: BTreeSet::new(),
+        bans: Bans::new(BAN_FIRST),
         uplink: VecDeque::new(),
         uplink_busy: false,
         up_free: 0,

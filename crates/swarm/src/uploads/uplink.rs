@@ -26,6 +26,8 @@ pub(crate) struct Uplink {
     second: u64,
     bytes: u64,
     best: u64,
+    /// What it may send.
+    limit: Option<u64>,
 }
 
 impl Uplink {
@@ -38,9 +40,14 @@ impl Uplink {
         self.bytes = self.bytes.saturating_add(bytes);
     }
 
+    /// What was sent before says nothing about what may be sent from now on.
+    pub(crate) fn set_limit(&mut self, limit: Option<u64>) {
+        self.limit = limit;
+    }
+
     /// Bytes per second; 0 before anything is known.
     fn rate(&self) -> u64 {
-        self.best
+        self.limit.map_or(self.best, |limit| self.best.min(limit))
     }
 }
 
@@ -92,5 +99,23 @@ impl Swarm {
     /// What a peer should get within its part of the time.
     fn share_bytes(&self) -> u64 {
         self.limits.upload_turn_bytes.max(u64::from(self.layout.piece_length())).min(1 << 40)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_uplink_can_do_is_what_it_did_but_not_more_than_it_may() {
+        let mut uplink = Uplink::default();
+        (0..=10).for_each(|second| uplink.sent(Time(second * 1_000), 1_000_000));
+        assert_eq!(uplink.rate(), 1_000_000);
+        uplink.set_limit(Some(50_000));
+        assert_eq!(uplink.rate(), 50_000, "at once, not when the best second has decayed");
+        (11..=13).for_each(|second| uplink.sent(Time(second * 1_000), 50_000));
+        assert_eq!(uplink.rate(), 50_000);
+        uplink.set_limit(None);
+        assert!(uplink.rate() > 900_000, "nor is the line forgotten");
     }
 }

@@ -63,6 +63,7 @@ fn input() -> impl Strategy<Value = Input> {
         1 => (peer(), any::<bool>()).prop_map(|(peer, interested)| Input::RemoteInterested(peer, interested)),
         2 => (peer(), piece()).prop_map(|(peer, piece)| Input::Asked(peer, piece)),
         1 => (peer(), any::<u64>()).prop_map(|(peer, bytes)| Input::Uploaded(peer, bytes)),
+        1 => any::<Option<u64>>().prop_map(Input::SendLimit),
         16 => (peer(), block()).prop_map(|(peer, block)| Input::BlockArrived(peer, block)),
         1 => (peer(), block()).prop_map(|(peer, block)| Input::BlockBad(peer, block)),
         1 => (0..PIECES).prop_map(Input::PieceDone),

@@ -35,6 +35,8 @@ pub struct DownloadOptions {
     pub into_existing: bool,
     /// Fetch the beginning and the end of each file first.
     pub preview: bool,
+    /// Do not share it on when it is complete, beyond what the others need to do without us.
+    pub leave: bool,
 }
 
 impl Node {
@@ -83,6 +85,7 @@ impl Node {
             into_existing: options.into_existing,
             levels: before.and_then(|before| before.levels),
             files: folder_files(&metainfo).unwrap_or(0),
+            leave: options.leave,
         };
         let peers = start(&session, file.info_hash, entry, metainfo).await?;
         Ok(Started { name: file.shown.clone(), size, path: place.path(), peers })

@@ -57,6 +57,9 @@ fn line(session: &Session, entry: &DownloadEntry, status: Option<&TorrentStatus>
         sources,
         files: entry.counts(),
         note: match status.map(|s| &s.state) {
+            Some(TorrentState::Seeding) if complete && entry.leave => {
+                Some("served until others can do without, as --leave asks".to_owned())
+            }
             None | Some(TorrentState::Checking | TorrentState::Seeding) if complete => None,
             _ => note(session, entry, status),
         },

@@ -17,7 +17,12 @@ impl Node {
         let own =
             view.map(|v| v.shares.iter().filter(|s| s.user == session.user && s.device == session.device));
         let shares: Vec<_> = own.into_iter().flatten().map(|share| share.share).collect();
-        if shares.is_empty() && kept.is_none() {
+        // What is to be left soon is served until then.
+        let leaving = view.is_some_and(|view| {
+            let entry = session.downloads.get(&view.info_hash);
+            entry.is_some_and(|entry| entry.leave) && session.is_seeding(&view.info_hash)
+        });
+        if shares.is_empty() && kept.is_none() && !leaving {
             // What nobody lists and this device does not have is an unknown file, not one that is not shared.
             return Err(if view.is_some() { Refusal::NotSharing } else { Refusal::FileUnknown });
         }

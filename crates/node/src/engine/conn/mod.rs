@@ -42,7 +42,7 @@ const CONTROL_WAITING_BYTES_MAX: usize = 4 * 1024 * 1024;
 const TICK: Duration = Duration::from_secs(5);
 /// Something is sent at least this often, so that a dead connection is noticed.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
-/// A peer of ours that says nothing for three of them is gone.
+/// A peer of ours that says nothing for three of them is gone: the usual `EngineConfig::silence_max`.
 pub(super) const SILENCE_MAX: Duration = Duration::from_secs(100);
 /// A socket that takes nothing for this long although something waits.
 const STUCK_MAX: Duration = Duration::from_secs(60);
@@ -170,7 +170,8 @@ impl Conn {
     /// An admitted connection; must be run.
     pub(super) fn new(stream: PeerStream, wiring: Wiring) -> Self {
         let Wiring { peer, shared, gate, cmds, events, permit } = wiring;
-        let mut tick = tokio::time::interval(TICK);
+        let least = shared.engine.config.silence_max / 4;
+        let mut tick = tokio::time::interval(TICK.min(least).max(Duration::from_millis(1)));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let now = shared.engine.now();
         gate.heard_ms.store(now.0, Ordering::Relaxed);
@@ -333,9 +334,13 @@ impl Conn {
     }
 
     fn on_tick(&mut self, now: Time) -> Result<(), Closed> {
+        if self.down.is_waiting() {
+            // Whatever it says waits for our own limit.
+            self.gate.heard_ms.store(now.0, Ordering::Relaxed);
+        }
         let heard = Time(self.gate.heard_ms.load(Ordering::Relaxed));
         let stuck = self.waiting_since.is_some_and(|since| now.since(since) >= STUCK_MAX);
-        if stuck || now.since(heard) >= SILENCE_MAX {
+        if stuck || now.since(heard) >= self.shared.engine.config.silence_max {
             return Err(Closed::Silent);
         }
         if self.out.is_empty() && now.since(self.wrote_at) >= KEEP_ALIVE {

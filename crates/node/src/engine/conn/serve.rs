@@ -121,10 +121,8 @@ impl Serve {
         if !inside || block.len == 0 || block.len > BLOCK_BYTES_WIRE_MAX {
             return Err(Closed::Fault("it asked for a block that does not exist"));
         }
-        let refused = !self.may_ask(block)
-            || self.requests.len() >= REQUESTS_REJECT
-            || self.shared.broken.load(Ordering::Relaxed)
-            || !self.shared.have.get(block.piece);
+        let refused =
+            !self.may_ask(block) || self.requests.len() >= REQUESTS_REJECT || !self.holds(block.piece);
         if refused {
             out.push(&Message::Reject(block));
             return Ok(None);
@@ -132,6 +130,11 @@ impl Serve {
         self.requests.push_back(block);
         let before = self.asked_piece.replace(block.piece);
         Ok((before != Some(block.piece)).then_some(block.piece))
+    }
+
+    /// Whether a piece may be served: it is here, and nothing is known to be wrong with it.
+    fn holds(&self, piece: u32) -> bool {
+        self.shared.have.get(piece) && !self.shared.broken.load(Ordering::Relaxed)
     }
 
     /// Whether a block is among what we serve this peer now; of allowed pieces only so much.
@@ -195,7 +198,7 @@ impl Serve {
     }
 
     /// Whether a read began.
-    fn start(&mut self, cx: &mut Context<'_>, out: &Outbox) -> bool {
+    fn start(&mut self, cx: &mut Context<'_>, out: &mut Outbox) -> bool {
         let engine = Arc::clone(&self.shared.engine);
         if self.up.is_waiting() && self.up.poll_allowed(cx, &engine).is_pending() || !self.can_start(out) {
             return false;
@@ -203,7 +206,11 @@ impl Serve {
         let Poll::Ready(allowed) = self.up.poll_allowed(cx, &engine) else { return false };
         let hash_requests: Vec<HashRange> = self.hash_requests.drain(..).collect();
         let runs_max = if allowed == usize::MAX { self.runs } else { 1 };
-        let runs: Vec<_> = (0..runs_max).map_while(|_| self.next_run(allowed.min(CHUNK_BYTES))).collect();
+        let runs: Vec<_> =
+            (0..runs_max).map_while(|_| self.next_run(allowed.min(CHUNK_BYTES), out)).collect();
+        if runs.is_empty() && hash_requests.is_empty() {
+            return false;
+        }
         self.up.spend(runs.iter().map(|(run, _)| run.len as usize).sum());
         let shared = Arc::clone(&self.shared);
         self.job = Some(Box::pin(async move {
@@ -216,16 +223,21 @@ impl Serve {
         true
     }
 
-    /// The next requests that follow one another in one file, at most so many bytes unless it is one.
-    fn next_run(&mut self, bytes_max: usize) -> Option<(Run, Vec<BlockRef>)> {
+    /// The next requests that follow one another in one file, at most so many bytes unless it is one. What was found
+    /// damaged since it was asked for is rejected: whoever got it would take us for a poisoner.
+    fn next_run(&mut self, bytes_max: usize, out: &mut Outbox) -> Option<(Run, Vec<BlockRef>)> {
+        let mut first = self.requests.pop_front()?;
+        while !self.holds(first.piece) {
+            out.push(&Message::Reject(first));
+            first = self.requests.pop_front()?;
+        }
         let storage = &self.shared.storage;
-        let first = self.requests.pop_front()?;
         let mut run = storage.run(first.piece, first.begin, first.len);
         let mut blocks = vec![first];
         while let Some(&next) = self.requests.front() {
             let at = storage.run(next.piece, next.begin, next.len);
             let follows = at.file == run.file && at.offset == run.offset + u64::from(run.len);
-            if !follows || (run.len + at.len) as usize > bytes_max {
+            if !follows || !self.holds(next.piece) || (run.len + at.len) as usize > bytes_max {
                 break;
             }
             self.requests.pop_front();
@@ -254,8 +266,10 @@ impl Serve {
             return;
         }
         for (blocks, data) in served.runs {
-            // A peer that was choked meanwhile has got its rejects for what was still queued, and gets this.
-            let Ok(data) = data else {
+            // A peer that was choked meanwhile has got its rejects for what was still queued, and gets this; but not what
+            // was found damaged while it was being read.
+            let data = data.ok().filter(|_| blocks.iter().all(|block| self.holds(block.piece)));
+            let Some(data) = data else {
                 blocks.into_iter().for_each(|block| out.push(&Message::Reject(block)));
                 continue;
             };

@@ -1,6 +1,7 @@
 //! Members who lie, and members who break the protocol.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use peerage_types::limits::BLOCK_BYTES;
@@ -8,6 +9,7 @@ use peerage_wire::{Bitfield, BlockRef, Message};
 
 use super::raw::{RawPeer, Shown, Tells, listener};
 use super::world::{World, soon};
+use crate::engine::{RATE_MIN, RateLimits, Rates};
 
 const MIB: usize = 1 << 20;
 
@@ -46,6 +48,68 @@ async fn check(len: usize, tells: Tells, bad: fn(BlockRef) -> bool) {
     let mut again = again.await.unwrap();
     again.is_admitted().await;
     assert!(!soon(again.drained()).await, "a banned device that comes again is thrown out again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ban_ends() {
+    let world = World::new();
+    let shared = world.share(MIB);
+    let peer = world.join(3);
+    let (listener, addr) = listener().await;
+    let person = world.join(2);
+    let mut leecher = world.node_with(person, |config| config.ban_first = Duration::from_millis(200)).await;
+    leecher.download(&shared).await;
+    leecher.engine.set_peers(shared.hash(), vec![peer.at(addr)]);
+    let all = Bitfield::full(shared.metainfo.piece_count());
+    let bad = soon(RawPeer::accept(&listener, Shown::honest(&peer, &shared))).await.unwrap();
+    soon(bad.serve(&shared, &all, Tells::Truth, |_, bytes| Some(vec![0; bytes.len()]))).await;
+    // Its disk was repaired meanwhile.
+    let good = soon(RawPeer::accept(&listener, Shown::honest(&peer, &shared))).await.unwrap();
+    tokio::select! {
+        _ = good.serve(&shared, &all, Tells::Truth, |_, bytes| Some(bytes.to_vec())) => panic!("it was dropped"),
+        _ = leecher.completed(&shared) => {}
+    }
+}
+
+/// What is asked for and waits in the queue is not sent any more when its piece turns out to be damaged.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_of_a_damaged_piece_is_sent_even_if_it_was_asked_for_before() {
+    const DAMAGED: u32 = 6;
+    let world = World::new();
+    // Pieces of one block.
+    let shared = world.share(MIB);
+    let seeder = world.member(1).await;
+    let all = Rates { up: Some(RATE_MIN), down: None };
+    seeder.engine.set_limits(&RateLimits { all, groups: BTreeMap::new() });
+    seeder.seed(&shared).await;
+    let member = world.join(2);
+    let mut peer =
+        RawPeer::admitted(seeder.engine.local_addr(), seeder.person.device, &member, &shared).await;
+    peer.expect(|message| (message == Message::Unchoke).then_some(())).await;
+    for piece in 0..10 {
+        peer.send(&Message::Request(BlockRef { piece, begin: 0, len: BLOCK_BYTES })).await.unwrap();
+    }
+    let (mut sent, mut refused) = (BTreeSet::new(), BTreeSet::new());
+    while sent.len() + refused.len() < 10 {
+        let answer = |message| match message {
+            Message::Piece { piece, .. } => Some((piece, true)),
+            Message::Reject(block) => Some((block.piece, false)),
+            _ => None,
+        };
+        let (piece, whole) = peer.expect(answer).await;
+        if whole {
+            sent.insert(piece)
+        } else {
+            refused.insert(piece)
+        };
+        if piece == 0 {
+            // Nine wait.
+            let torrent = seeder.engine.registry.get(&shared.hash()).unwrap();
+            torrent.have.clear(DAMAGED);
+            seeder.engine.set_limits(&RateLimits::default());
+        }
+    }
+    assert_eq!(refused, BTreeSet::from([DAMAGED]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,10 +1,14 @@
 //! Rates that are limited, measured by the bytes that came.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::world::{GROUP, Node, Shared, World};
-use crate::engine::{RateLimits, Rates};
+use peerage_wire::Bitfield;
+
+use super::raw::{RawPeer, Shown, Tells, listener};
+use super::world::{GROUP, Node, Shared, World, soon};
+use crate::engine::limits::Direction;
+use crate::engine::{RATE_MIN, RateLimits, Rates};
 
 const MIB: usize = 1 << 20;
 const RATE: u64 = 3 << 20;
@@ -27,7 +31,7 @@ async fn rate(leechers: &[&Node], shared: &Shared) -> f64 {
                 return (bytes - before) as f64 / since.elapsed().as_secs_f64();
             }
         }
-        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 
@@ -79,7 +83,7 @@ async fn the_lowest_limit_still_gets_there() {
     let world = World::new();
     let shared = world.share(400_000);
     let (seeder, mut leecher) = (world.member(1).await, world.member(2).await);
-    let all = Rates { down: Some(crate::engine::RATE_MIN), up: None };
+    let all = Rates { down: Some(RATE_MIN), up: None };
     seeder
         .engine
         .set_limits(&RateLimits { all: Rates { up: Some(65_536), down: None }, groups: BTreeMap::new() });
@@ -91,4 +95,32 @@ async fn the_lowest_limit_still_gets_there() {
     assert_eq!(leecher.status(&shared).peers.len(), 1, "nobody gave up");
     leecher.engine.set_limits(&RateLimits::default());
     leecher.completed(&shared).await;
+}
+
+/// Many connections that share a low limit are read from in turn, and each waits for long.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waiting_for_our_own_limit_is_nobodys_silence() {
+    let world = World::new();
+    let shared = world.share(400_000);
+    let (seeder, person) = (world.join(1), world.join(2));
+    let (listener, addr) = listener().await;
+    let mut leecher = world.node_with(person, |config| config.silence_max = Duration::from_secs(1)).await;
+    let all = Rates { down: Some(RATE_MIN), up: None };
+    leecher.engine.set_limits(&RateLimits { all, groups: BTreeMap::new() });
+    // What others have reserved takes three times as long as a peer may be silent.
+    let engine = &leecher.engine.shared;
+    engine.limits.of(GROUP).reserve(engine.now(), Direction::Down, 3 * RATE_MIN);
+    leecher.download(&shared).await;
+    leecher.engine.set_peers(shared.hash(), vec![seeder.at(addr)]);
+    let peer = soon(RawPeer::accept(&listener, Shown::honest(&seeder, &shared))).await.unwrap();
+    let full = Bitfield::full(shared.metainfo.piece_count());
+    let fetched = async {
+        leecher.until(&shared, |status| status.bytes_done > 0).await;
+        leecher.engine.set_limits(&RateLimits::default());
+        leecher.completed(&shared).await;
+    };
+    tokio::select! {
+        _ = peer.serve(&shared, &full, Tells::Truth, |_, bytes| Some(bytes.to_vec())) => panic!("it was dropped"),
+        () = fetched => {}
+    }
 }

@@ -209,3 +209,17 @@ async fn a_seeder_that_comes_later_is_found() {
     seeder.seed(&shared).await;
     leecher.completed(&shared).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_only_wanted_the_file_is_told_when_to_go() {
+    let world = World::new();
+    let shared = world.share(400_000);
+    let (seeder, mut leecher) = (world.member(1).await, world.member(2).await);
+    seeder.seed(&shared).await;
+    leecher.download(&shared).await;
+    assert!(!leecher.status(&shared).may_leave);
+    leecher.meets(&shared, &[&seeder]);
+    leecher.completed(&shared).await;
+    let left = leecher.until(&shared, |status| status.may_leave).await;
+    assert_eq!(left.state, TorrentState::Seeding);
+}

@@ -11,13 +11,13 @@ mod report;
 mod scrub;
 mod work;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
-use peerage_swarm::{Config, Input, Layout, Limits, Output, PeerKey, Priority, Rank, Swarm};
+use peerage_swarm::{Bans, Config, Input, Layout, Limits, Output, PeerKey, Priority, Rank, Swarm};
 use peerage_types::{DeviceId, Time, UserId};
 use peerage_wire::Bitfield;
 use tokio::sync::{mpsc, oneshot};
@@ -137,8 +137,8 @@ pub(super) struct Owner {
     peers: BTreeMap<PeerKey, Peer>,
     by_device: BTreeMap<DeviceId, PeerKey>,
     next_key: u32,
-    /// Sent us wrong blocks or hashes.
-    banned: BTreeSet<DeviceId>,
+    /// Who sent us wrong blocks or hashes.
+    bans: Bans<DeviceId>,
     candidates: Candidates,
     /// When to look for somebody to dial.
     dial_at: Option<Time>,
@@ -191,7 +191,7 @@ impl Owner {
             peers: BTreeMap::new(),
             by_device: BTreeMap::new(),
             next_key: 0,
-            banned: BTreeSet::new(),
+            bans: Bans::new(shared.engine.config.ban_first),
             candidates: Candidates::new(shared.engine.device_id),
             dial_at: None,
             pieces: Pieces::new(&shared.metainfo, partial_bytes_max),
@@ -295,8 +295,8 @@ impl Owner {
                     self.rename();
                     self.repaired(now);
                 }
-                // A download becomes a share and stays until it is stopped.
-                Output::MayLeave => {}
+                // Whoever asked for it looks at the status.
+                Output::MayLeave => self.publish(),
                 Output::WakeAt(at) => {
                     self.swarm_at = at;
                     break;

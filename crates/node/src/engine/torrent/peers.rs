@@ -18,6 +18,7 @@ use crate::engine::api::{EngineEvent, PeerAddr, TorrentState};
 use crate::engine::conn::{Cmd, Conn, Event, FromPeer, SILENCE_MAX, Wiring};
 use crate::engine::dial::{self, Dialled};
 use crate::engine::handshake::Admitted;
+use crate::engine::limits::Direction;
 use crate::engine::shared::Gate;
 
 /// A connection that was silent for this long does not stand in the way of a new one: peers say something three times
@@ -118,7 +119,7 @@ impl Owner {
         if !self.is_open() {
             return Err("the torrent is not running");
         }
-        if self.banned.contains(&new.device) {
+        if self.bans.is_banned(now, &new.device) {
             return Err("the device sent wrong data");
         }
         // The roster may have changed since the handshake looked at it.
@@ -160,10 +161,12 @@ impl Owner {
         keys.into_iter().for_each(|key| self.disconnect(now, key, why));
     }
 
-    /// This device is not dealt with any more.
-    pub(super) fn ban(&mut self, now: Time, device: DeviceId, why: &'static str) {
+    /// This device is not dealt with for a while, because of what it did at `done`.
+    pub(super) fn ban(&mut self, now: Time, device: DeviceId, done: Time, why: &'static str) {
+        if !self.bans.ban(now, device, done) {
+            return;
+        }
         tracing::warn!(device = %device.tag(), why, "banned from this torrent");
-        self.banned.insert(device);
         if let Some(key) = self.by_device.get(&device).copied() {
             self.disconnect(now, key, &why);
         }
@@ -214,10 +217,10 @@ impl Owner {
         }
         let room = self.shared.engine.config.torrent_connections_max.saturating_sub(self.peers.len());
         let complete = self.swarm.is_complete();
-        let (by_device, banned) = (&self.by_device, &self.banned);
+        let (by_device, bans) = (&self.by_device, &self.bans);
         let useful = |device: &DeviceId, is_complete: bool| {
             let pointless = complete && is_complete;
-            !(pointless || by_device.contains_key(device) || banned.contains(device))
+            !(pointless || by_device.contains_key(device) || bans.is_banned(now, device))
         };
         let due = self.candidates.due(now, room, useful);
         // A candidate that is due but not useful must not keep us awake; the tick looks again.
@@ -233,8 +236,10 @@ impl Owner {
         }
     }
 
-    /// Tells the swarm what was sent since the last time.
+    /// Tells the swarm what was sent since the last time, and what may be.
     pub(super) fn tell_uploads(&mut self, now: Time) {
+        let limit = self.shared.limits.rate(Direction::Up);
+        self.feed(now, Input::SendLimit(limit));
         for (key, peer) in &mut self.peers {
             let sent = peer.gate.bytes_to.load(Ordering::Relaxed);
             let before = std::mem::replace(&mut peer.told_bytes_to, sent);

@@ -80,6 +80,8 @@ struct Sender {
     peer: PeerKey,
     device: DeviceId,
     user: UserId,
+    /// When it came.
+    at: Time,
     leaf: Option<Sha256>,
 }
 
@@ -193,11 +195,13 @@ impl UnderWay {
         std::mem::replace(&mut self.arrived, none)
     }
 
-    /// The one device that sent all blocks, if it was one.
-    fn only_sender(&self) -> Option<DeviceId> {
-        let mut devices = self.arrived.iter().flatten().map(|sender| sender.device);
-        let first = devices.next()?;
-        devices.all(|device| device == first).then_some(first)
+    /// The one device that sent all blocks, if it was one, and when the last came.
+    fn only_sender(&self) -> Option<(DeviceId, Time)> {
+        let mut senders = self.arrived.iter().flatten();
+        let first = senders.next()?;
+        senders.try_fold((first.device, first.at), |(device, at), sender| {
+            (sender.device == device).then_some((device, at.max(sender.at)))
+        })
     }
 }
 
@@ -219,7 +223,7 @@ impl Owner {
         peer.bytes_from += u64::from(block.len);
         self.report.received(block.len);
         under_way.arrived[index] =
-            Some(Sender { peer: key, device: peer.device, user: peer.user, leaf: None });
+            Some(Sender { peer: key, device: peer.device, user: peer.user, at: now, leaf: None });
         under_way.arrived_count += 1;
         let full = under_way.is_full();
         self.feed_from(now, key, Input::BlockArrived(key, block));
@@ -256,9 +260,9 @@ impl Owner {
     /// The piece is wrong, and nobody has told its leaves yet.
     fn find_out(&mut self, now: Time, piece: u32) {
         let Some(under_way) = self.pieces.under_way.get_mut(&piece) else { return };
-        if let Some(device) = under_way.only_sender() {
+        if let Some((device, at)) = under_way.only_sender() {
             self.piece_failed(now, piece);
-            return self.ban(now, device, "all of a wrong piece came from it");
+            return self.ban(now, device, at, "all of a wrong piece came from it");
         }
         if under_way.asked.is_none() {
             self.ask_for_hashes(now, piece);
@@ -326,7 +330,7 @@ impl Owner {
             }
         }
         for (_, sender) in bad {
-            self.ban(now, sender.device, "it sent a wrong block");
+            self.ban(now, sender.device, sender.at, "it sent a wrong block");
         }
         self.drop_abandoned();
         if self.pieces.under_way.get(&piece).is_some_and(UnderWay::is_full) {
@@ -378,7 +382,7 @@ impl Owner {
 
     fn ban_peer(&mut self, now: Time, key: PeerKey, why: &'static str) {
         if let Some(device) = self.peers.get(&key).map(|peer| peer.device) {
-            self.ban(now, device, why);
+            self.ban(now, device, now, why);
         }
     }
 
@@ -437,7 +441,7 @@ impl Owner {
         let suspects = self.pieces.suspects.remove(&piece).unwrap_or_default();
         for (sender, leaf) in suspects.into_iter().zip(leaves) {
             if let Some(sender) = sender.filter(|sender| sender.leaf.is_some_and(|sent| sent != *leaf)) {
-                self.ban(now, sender.device, "it had sent a wrong block");
+                self.ban(now, sender.device, sender.at, "it had sent a wrong block");
             }
         }
     }

@@ -131,6 +131,7 @@ impl Owner {
             peers: self.peers.values().map(peer_status).collect(),
             pieces_done: have.count(),
             piece_map: have.clone(),
+            may_leave: self.state == TorrentState::Seeding && self.swarm.may_leave(),
         };
         *lock(&shared.status) = Arc::new(status);
     }
