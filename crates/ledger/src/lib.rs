@@ -21,6 +21,7 @@ mod names;
 mod receipt;
 mod record;
 mod refusal;
+mod seal;
 mod signature;
 mod view;
 
@@ -37,6 +38,7 @@ pub use names::{
 pub use receipt::{Order, Origin, Receipt};
 pub use record::{Draft, FOUNDING, Record, RecordFault, Unverified, VERSION};
 pub use refusal::Refusal;
+pub use seal::{SEALED_MAX, Seal, SealFault, Sealed};
 pub use signature::{CheckedKey, KeyCache, SignatureCheck};
 pub use view::{
     Admin, AuditEntry, FileView, GroupView, InviteState, InviteView, Member, Request, Role, ShareView,

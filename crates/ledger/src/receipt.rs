@@ -1,14 +1,11 @@
 //! A tracker's signed stamp on a record, and the order that follows from it.
 
-use ed25519_dalek::{Signer, SigningKey};
-use minicbor::{Decode, Encode, Encoder};
+use ed25519_dalek::SigningKey;
+use minicbor::{Decode, Encode};
 use peerage_types::{PublicKey, RecordId, Stamp, TrackerId};
 
-use crate::body::written;
-use crate::signature::{CheckedKey, SignatureCheck};
-
-/// First item of the signed array: the cluster key signs other things too.
-const DOMAIN: &str = "peerage receipt";
+use crate::seal::{Seal, Sealed, seal};
+use crate::signature::CheckedKey;
 
 /// One run of one tracker: sequence numbers have no gaps within it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
@@ -58,42 +55,48 @@ pub struct Receipt {
     /// The record.
     #[n(3)]
     pub record: RecordId,
-    /// ed25519 (RFC 8032) over the fields above, with a domain of its own.
-    #[cbor(n(4), with = "minicbor::bytes")]
-    pub signature: [u8; 64],
+    /// ed25519 (RFC 8032) over the fields above, alone or together with the rows that were written beside it.
+    #[n(4)]
+    pub seal: Seal,
 }
 
 impl Receipt {
     /// Signs with the cluster key.
     pub fn sign(origin: Origin, seq: u64, stamp: Stamp, record: RecordId, key: &SigningKey) -> Self {
-        let mut receipt = Self { origin, seq, stamp, record, signature: [0; 64] };
-        receipt.signature = key.sign(&receipt.signed_bytes()).to_bytes();
-        receipt
+        let mut seals = seal(&origin, seq, &[(stamp, record)], key);
+        let seal = seals.pop().unwrap_or(Seal::alone([0; 64]));
+        Self { origin, seq, stamp, record, seal }
+    }
+
+    /// Signs the receipts of rows that follow each other from number `first`, up to [`SEALED_MAX`](crate::SEALED_MAX) of
+    /// them with one signature.
+    pub fn sign_all(origin: Origin, first: u64, rows: &[(Stamp, RecordId)], key: &SigningKey) -> Vec<Self> {
+        let sealed = rows.iter().zip(seal(&origin, first, rows, key)).zip(first..);
+        sealed
+            .map(|(((stamp, record), seal), seq)| Self { origin, seq, stamp: *stamp, record: *record, seal })
+            .collect()
     }
 
     /// Did the holder of the cluster key sign exactly this?
     pub fn verify(&self, cluster_key: &PublicKey) -> bool {
-        let key = CheckedKey::new(cluster_key);
-        key.and_then(|key| self.check(&key)).is_some_and(|check| check.holds())
+        let check = CheckedKey::new(cluster_key).and_then(|key| self.sealed()?.check(&key));
+        check.is_some_and(|check| check.holds())
     }
 
-    /// The same question, to be asked of many together. None: no.
-    pub fn check(&self, cluster_key: &CheckedKey) -> Option<SignatureCheck> {
-        SignatureCheck::new(cluster_key, &self.signed_bytes(), &self.signature)
+    /// What the cluster key must have signed, to be asked of many together: those that were signed together ask for the
+    /// same. None: it cannot be right.
+    pub fn sealed(&self) -> Option<Sealed> {
+        Sealed::of(&self.origin, self.seq, self.stamp, &self.record, &self.seal)
+    }
+
+    /// Do both say the same? In whose company each was signed is beside the point.
+    pub fn says_same(&self, other: &Self) -> bool {
+        let said = |receipt: &Self| (receipt.origin, receipt.seq, receipt.stamp, receipt.record);
+        said(self) == said(other)
     }
 
     /// The record's place in time, as far as this receipt tells.
     pub fn order(&self) -> Order {
         Order { stamp: self.stamp, origin: self.origin }
-    }
-
-    fn signed_bytes(&self) -> Vec<u8> {
-        let mut e = Encoder::new(Vec::with_capacity(128));
-        let mut put = || {
-            e.array(5)?.str(DOMAIN)?.encode(self.origin)?.u64(self.seq)?;
-            e.encode(self.stamp)?.encode(self.record)?.ok()
-        };
-        written(put());
-        e.into_writer()
     }
 }

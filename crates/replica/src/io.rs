@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
-use peerage_ledger::{Origin, Receipt, Record};
+use peerage_ledger::{Origin, Receipt, Record, SEALED_MAX};
+use peerage_types::limits::BUNDLE_RECORDS_MAX;
 use peerage_types::{RecordId, Scope, Stamp, Time, TrackerId};
 
 use crate::exchange::{Ask, Told};
@@ -60,6 +61,11 @@ pub struct Limits {
     pub snapshot_rows_min_empty: u64,
     /// Any other one does when it lacks more rows than this.
     pub snapshot_rows_min: u64,
+    /// Commits of own rows that are at the disk at once; what is accepted meanwhile waits, is signed together and makes
+    /// the next one.
+    pub commits_under_way_max: usize,
+    /// Own rows in one of them, the last bundle's rest apart.
+    pub commit_rows_max: usize,
     /// From the start to the first comparison of digests.
     pub compare_first: Duration,
     /// Between two comparisons.
@@ -76,6 +82,11 @@ pub struct Limits {
     pub skew_interval: Duration,
 }
 
+/// See [`Limits::commit_rows_max`].
+const COMMIT_ROWS_MAX: usize = 64;
+// A commit's receipts are under one signature.
+const _: () = assert!(COMMIT_ROWS_MAX + BUNDLE_RECORDS_MAX <= SEALED_MAX);
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -91,6 +102,8 @@ impl Default for Limits {
             recent_rows_max: 8_192,
             snapshot_rows_min_empty: 2_000,
             snapshot_rows_min: 50_000,
+            commits_under_way_max: 2,
+            commit_rows_max: COMMIT_ROWS_MAX,
             compare_first: Duration::from_secs(300),
             compare_interval: Duration::from_secs(3_600),
             compare_pause: Duration::from_secs(600),

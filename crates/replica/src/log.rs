@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use peerage_ledger::{Origin, Receipt};
+use peerage_ledger::Origin;
 use peerage_types::RecordId;
 
 use crate::exchange::Place;
@@ -62,9 +62,9 @@ pub(crate) struct Recent {
 }
 
 impl Recent {
-    pub(crate) fn insert(&mut self, receipt: &Receipt, rows_max: usize) {
-        let Receipt { origin, seq, record, .. } = *receipt;
-        self.by_id.entry(record).or_insert(Place::of(receipt));
+    pub(crate) fn insert(&mut self, record: RecordId, place: Place, rows_max: usize) {
+        let Place { origin, seq, .. } = place;
+        self.by_id.entry(record).or_insert(place);
         self.by_place.insert((origin, seq), record);
         self.arrival.push_back((origin, seq));
         while self.arrival.len() > rows_max {
@@ -90,6 +90,7 @@ impl Recent {
 mod tests {
     use std::sync::Arc;
 
+    use peerage_ledger::{Receipt, Seal};
     use peerage_types::{Stamp, TrackerId};
 
     use super::*;
@@ -97,7 +98,7 @@ mod tests {
     fn receipt(seq: u64, record: u8) -> Receipt {
         let origin = Origin { tracker: TrackerId([1; 16]), incarnation: 1 };
         let record = RecordId([record; 32]);
-        Receipt { origin, seq, stamp: Stamp(seq), record, signature: [0; 64] }
+        Receipt { origin, seq, stamp: Stamp(seq), record, seal: Seal::alone([0; 64]) }
     }
 
     fn row(seq: u64) -> LogRow {
@@ -143,7 +144,7 @@ mod tests {
     fn recent_forgets_the_oldest() {
         let mut recent = Recent::default();
         for (seq, id) in [(1, 10), (2, 11), (3, 10), (4, 12)] {
-            recent.insert(&receipt(seq, id), 2);
+            recent.insert(RecordId([id; 32]), Place::of(&receipt(seq, id)), 2);
         }
         let origin = receipt(1, 0).origin;
         assert!(recent.at(origin, 1).is_none() && recent.at(origin, 2).is_none());

@@ -1,8 +1,9 @@
 //! The state machine of one tracker's log.
 //!
 //! Rows go one way: *staged* (numbered, on their way to the disk), *durable*, and only then applied,
-//! acknowledged and passed on. Two vectors say where those two steps stand. Everything that waits (submissions,
-//! answers to pushes) waits for a vector to be covered.
+//! acknowledged and passed on. Own rows are signed on their way to the disk, all that wait for it together. Two vectors
+//! say where the first two steps stand. Everything that waits (submissions, answers to pushes) waits for a vector to be
+//! covered.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -38,6 +39,8 @@ pub struct Replica {
     clock: Hlc,
     durable: Vector,
     staged: Vector,
+    /// The last own rows that are staged: they have their numbers, and get their signature when the disk can take them.
+    accepted: VecDeque<Accepted>,
     batches: VecDeque<(BatchId, Batch)>,
     batch_last: BatchId,
     peers: BTreeMap<PeerId, Peer>,
@@ -58,12 +61,23 @@ pub struct Replica {
 /// What is on its way to the disk.
 #[derive(Debug)]
 enum Batch {
-    /// Rows that continue their origins.
+    /// Own rows, and the numbers with which a bundle ends.
+    Own(Vec<VerifiedRow>, BTreeSet<u64>),
+    /// Rows that continue other origins.
     Append(Vec<VerifiedRow>),
     /// Rows wherever they stand.
     Keep(Vec<VerifiedRow>),
     /// A vector whose records have been kept.
     Adopt(Vector),
+}
+
+/// An own row without its signature.
+#[derive(Debug)]
+struct Accepted {
+    stamp: Stamp,
+    record: Arc<Record>,
+    /// A bundle ends with it.
+    ends: bool,
 }
 
 /// A submission without an answer.
@@ -87,7 +101,7 @@ struct Taken {
 impl Batch {
     fn rows(&self) -> usize {
         match self {
-            Self::Append(rows) | Self::Keep(rows) => rows.len(),
+            Self::Own(rows, _) | Self::Append(rows) | Self::Keep(rows) => rows.len(),
             Self::Adopt(_) => 0,
         }
     }
@@ -106,6 +120,7 @@ impl Replica {
             clock: Hlc::new(last_stamp),
             staged: vector.clone(),
             durable: vector,
+            accepted: VecDeque::new(),
             batches: VecDeque::new(),
             batch_last: BatchId(0),
             peers: peers.into_iter().map(|peer| (peer, Peer::new(now))).collect(),
@@ -161,14 +176,22 @@ impl Replica {
         self.advance(now, unix_ms);
     }
 
-    /// The next thing to do. Drain until [`Output::WakeAt`].
+    /// The next thing to do. Drain until [`Output::WakeAt`]: inputs between two drains share commits and signatures.
     pub fn poll(&mut self) -> Output {
+        if self.outputs.is_empty() {
+            self.commit();
+        }
         self.outputs.pop_front().unwrap_or_else(|| Output::WakeAt(self.wake_at()))
     }
 
     /// What the own disk holds.
     pub fn vector(&self) -> &Vector {
         &self.durable
+    }
+
+    /// Own rows that have their numbers and wait to be signed, because the disk has enough to do.
+    pub fn unsigned_rows(&self) -> usize {
+        self.accepted.len()
     }
 
     /// This run of this tracker.
@@ -192,7 +215,8 @@ impl Replica {
         });
         Status {
             origin: self.origin,
-            staged_rows: self.batches.iter().map(|(_, batch)| batch.rows()).sum(),
+            staged_rows: self.accepted.len()
+                + self.batches.iter().map(|(_, batch)| batch.rows()).sum::<usize>(),
             waiting: self.waiting.len(),
             peers: peers.collect(),
             equivocations: self.equivocations,
@@ -221,41 +245,62 @@ impl Replica {
             needs.raise(receipt.origin, receipt.seq);
             stamp = stamp.max(receipt.stamp);
         }
-        let mut rows = Vec::with_capacity(records.len());
+        let mut fresh = 0;
         for record in records {
             // The store may not know yet what was staged a moment ago.
             let place = self.recent.place_of(&record.id()).unwrap_or_else(|| {
-                let row = self.accept_own(record, unix_ms);
-                let place = Place::of(row.receipt());
-                rows.push(row);
-                place
+                fresh += 1;
+                self.accept_own(record, unix_ms)
             });
             needs.raise(place.origin, place.seq);
             stamp = stamp.max(place.stamp);
         }
-        self.persist(rows);
+        self.accepted.iter_mut().rev().take(fresh).skip(1).for_each(|row| row.ends = false);
         // What waits for the disk is looked at when the disk has something.
         self.unsettled |= self.durable.covers(&needs);
         let waiting = Waiting { needs, stamp, deadline: None, durable_on: BTreeSet::new() };
         self.waiting.insert(ticket, waiting);
     }
 
-    /// Stages a record as the next row of the own log.
-    fn accept_own(&mut self, record: Arc<Record>, unix_ms: u64) -> VerifiedRow {
+    /// Stages a record as the next row of the own log, and a bundle of its own.
+    fn accept_own(&mut self, record: Arc<Record>, unix_ms: u64) -> Place {
         let seq = self.staged.get(&self.origin) + 1;
         let stamp = self.clock.now(unix_ms);
-        let row = VerifiedRow::accept(record, self.origin, seq, stamp, &self.signing_key);
+        let place = Place { origin: self.origin, seq, stamp, ahead: false };
         self.staged.raise(self.origin, seq);
-        self.recent.insert(row.receipt(), self.limits.recent_rows_max);
-        row
+        self.recent.insert(record.id(), place, self.limits.recent_rows_max);
+        self.accepted.push_back(Accepted { stamp, record, ends: true });
+        place
+    }
+
+    /// Signs what waits and hands it to the disk, unless that has enough to do: more comes together until then.
+    fn commit(&mut self) {
+        let own = |(_, batch): &&(BatchId, Batch)| matches!(batch, Batch::Own(..));
+        let mut under_way = self.batches.iter().filter(own).count();
+        while !self.accepted.is_empty() && under_way < self.limits.commits_under_way_max {
+            let full =
+                |(index, row): (usize, &Accepted)| row.ends && index + 1 >= self.limits.commit_rows_max;
+            let last = self.accepted.iter().enumerate().position(full);
+            let count = last.map_or(self.accepted.len(), |last| last + 1);
+            let first = self.staged.get(&self.origin) + 1 - self.accepted.len() as u64;
+            let ends = self.accepted.iter().take(count).zip(first..).filter(|(row, _)| row.ends);
+            let ends = ends.map(|(_, seq)| seq).collect();
+            let accepted = self.accepted.drain(..count).map(|row| (row.stamp, row.record));
+            let rows = VerifiedRow::accept(accepted, self.origin, first, &self.signing_key);
+            self.write(rows.clone(), Batch::Own(rows, ends));
+            under_way += 1;
+        }
     }
 
     fn persist(&mut self, rows: Vec<VerifiedRow>) {
-        if rows.is_empty() {
-            return;
+        if !rows.is_empty() {
+            self.write(rows.clone(), Batch::Append(rows));
         }
+    }
+
+    fn write(&mut self, rows: Vec<VerifiedRow>, as_batch: Batch) {
         let batch = self.next_batch();
-        self.batches.push_back((batch, Batch::Append(rows.clone())));
+        self.batches.push_back((batch, as_batch));
         self.outputs.push_back(Output::Persist { batch, rows, last_stamp: self.clock.last() });
     }
 
@@ -268,8 +313,9 @@ impl Replica {
         let (mut applied, mut any) = (Vec::new(), false);
         while let Some((_, done)) = self.batches.pop_front_if(|(first, _)| *first <= batch) {
             any = true;
-            let rows = match done {
-                Batch::Append(rows) => rows,
+            let (rows, ends) = match done {
+                Batch::Own(rows, ends) => (rows, ends),
+                Batch::Append(rows) => (rows, BTreeSet::new()),
                 Batch::Keep(rows) => {
                     applied.extend(rows);
                     continue;
@@ -279,13 +325,13 @@ impl Replica {
                     continue;
                 }
             };
-            for (index, row) in rows.iter().enumerate() {
+            for row in &rows {
                 let Receipt { origin, seq, .. } = *row.receipt();
                 assert_eq!(self.durable.get(&origin) + 1, seq, "persisted with a gap in {origin:?}");
                 self.durable.raise(origin, seq);
                 if origin == self.origin {
-                    let ends = index + 1 == rows.len();
-                    self.tail.push(row.row(), ends, self.limits.tail_rows_max, self.limits.tail_bytes_max);
+                    let (rows_max, bytes_max) = (self.limits.tail_rows_max, self.limits.tail_bytes_max);
+                    self.tail.push(row.row(), ends.contains(&seq), rows_max, bytes_max);
                 }
             }
             applied.extend(rows);
@@ -306,47 +352,50 @@ impl Replica {
             let reached = self.staged.get(&origin);
             if seq <= reached || origin == self.origin {
                 taken.needs.raise(origin, seq.min(reached));
-                fresh.extend(self.keep_twin(&row, unix_ms));
+                taken.fresh |= self.keep_twin(&row, unix_ms);
             } else if seq == reached + 1 {
                 self.clock.observe(stamp, unix_ms);
                 self.staged.raise(origin, seq);
-                self.recent.insert(row.receipt(), self.limits.recent_rows_max);
+                let place = Place::of(row.receipt());
+                self.recent.insert(row.receipt().record, place, self.limits.recent_rows_max);
                 taken.needs.raise(origin, seq);
                 fresh.push(row);
             } else {
                 taken.gap = true;
             }
         }
-        taken.fresh = !fresh.is_empty();
+        taken.fresh |= !fresh.is_empty();
         self.persist(fresh);
         taken
     }
 
     /// If the row's number stands for another record here, raises the alarm and takes the record into the own
-    /// log, so that every tracker ends up with both. Looks no further back than the rows seen lately.
-    fn keep_twin(&mut self, row: &VerifiedRow, unix_ms: u64) -> Option<VerifiedRow> {
+    /// log, so that every tracker ends up with both. Looks no further back than the rows seen lately. Tells whether it was
+    /// taken.
+    fn keep_twin(&mut self, row: &VerifiedRow, unix_ms: u64) -> bool {
         let Receipt { origin, seq, record, .. } = *row.receipt();
         let ours = self.recent.at(origin, seq);
         let foreign = origin == self.origin && seq > self.staged.get(&origin);
         if !(foreign || ours.is_some_and(|ours| ours != record)) {
-            return None;
+            return false;
         }
         self.equivocations += 1;
         self.outputs.push_back(Output::Equivocation { origin, seq, ids: (ours, record) });
-        let known = self.recent.place_of(&record).is_some();
-        (!known).then(|| self.accept_own(Arc::clone(row.record()), unix_ms))
+        let fresh = self.recent.place_of(&record).is_none();
+        if fresh {
+            self.accept_own(Arc::clone(row.record()), unix_ms);
+        }
+        fresh
     }
 
     /// As [`Self::keep_twin`], for what only the disk could see.
     fn twins_kept(&mut self, unix_ms: u64, twins: Vec<(RecordId, VerifiedRow)>) {
-        let mut fresh = Vec::with_capacity(twins.len());
         for (ours, row) in twins {
             let Receipt { origin, seq, record, .. } = *row.receipt();
             self.equivocations += 1;
             self.outputs.push_back(Output::Equivocation { origin, seq, ids: (Some(ours), record) });
-            fresh.push(self.accept_own(Arc::clone(row.record()), unix_ms));
+            self.accept_own(Arc::clone(row.record()), unix_ms);
         }
-        self.persist(fresh);
     }
 
     /// Everything that follows from the new state and the time.

@@ -1,5 +1,7 @@
 //! Log rows: a record with the receipt of the tracker that accepted it.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use ed25519_dalek::SigningKey;
@@ -87,21 +89,33 @@ impl VerifiedRow {
         let Some(first) = rows.first() else { return Ok(Vec::new()) };
         let Receipt { origin, seq, .. } = first.receipt;
         let cluster_key = CheckedKey::new(cluster_key).ok_or(RowFault::Receipt { origin, seq })?;
-        let mut read = Vec::with_capacity(rows.len());
+        let mut records = Vec::with_capacity(rows.len());
+        // What was signed together is looked at once.
+        let (mut seals, mut checks) = (BTreeMap::new(), Vec::new());
+        let mut seal_of = Vec::with_capacity(rows.len());
         for row in rows {
-            read.push(Self::read(row, cluster, &cluster_key, &mut keys)?);
-        }
-        let checks: Vec<_> = read.iter().flat_map(|(record, receipt)| [record.check(), receipt]).collect();
-        let verdicts = SignatureCheck::all(&checks);
-        let mut verified = Vec::with_capacity(rows.len());
-        for (((record, _), row), verdicts) in read.into_iter().zip(rows).zip(verdicts.chunks(2)) {
             let Receipt { origin, seq, .. } = row.receipt;
-            let [record_right, receipt_right] = *verdicts else {
-                return Err(RowFault::Receipt { origin, seq });
+            let fault = RowFault::Receipt { origin, seq };
+            records.push(Self::read(row, cluster, &mut keys)?);
+            let sealed = row.receipt.sealed().ok_or(fault.clone())?;
+            let at = match seals.entry(sealed) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(fresh) => {
+                    checks.push(fresh.key().check(&cluster_key).ok_or(fault)?);
+                    *fresh.insert(checks.len() - 1)
+                }
             };
+            seal_of.push(at);
+        }
+        let all: Vec<_> = records.iter().map(Unverified::check).chain(&checks).collect();
+        let mut of_records = SignatureCheck::all(&all);
+        let of_seals = of_records.split_off(records.len());
+        let mut verified = Vec::with_capacity(rows.len());
+        for (((record, right), row), seal) in records.into_iter().zip(of_records).zip(rows).zip(seal_of) {
+            let Receipt { origin, seq, .. } = row.receipt;
             let fault = |source| RowFault::Record { origin, seq, source };
-            let record = record.judged(record_right).map_err(fault)?;
-            if !receipt_right {
+            let record = record.judged(right).map_err(fault)?;
+            if of_seals.get(seal) != Some(&true) {
                 return Err(RowFault::Receipt { origin, seq });
             }
             verified.push(Self { receipt: row.receipt.clone(), record: Arc::new(record) });
@@ -109,13 +123,12 @@ impl VerifiedRow {
         Ok(verified)
     }
 
-    /// Everything but the two equations.
+    /// Everything but the signatures.
     fn read(
         row: &LogRow,
         cluster: &ClusterId,
-        cluster_key: &CheckedKey,
         keys: impl FnOnce(&PublicKey) -> Option<CheckedKey>,
-    ) -> Result<(Unverified, SignatureCheck), RowFault> {
+    ) -> Result<Unverified, RowFault> {
         let Receipt { origin, seq, record: expected, .. } = row.receipt;
         if seq == 0 || i64::try_from(seq).is_err() {
             return Err(RowFault::Number { origin, seq });
@@ -125,20 +138,20 @@ impl VerifiedRow {
         if record.id() != expected {
             return Err(RowFault::OtherRecord { origin, seq, expected, got: record.id() });
         }
-        let receipt = row.receipt.check(cluster_key).ok_or(RowFault::Receipt { origin, seq })?;
-        Ok((record, receipt))
+        Ok(record)
     }
 
-    /// Accepts a verified record into the own log.
+    /// Accepts verified records into the own log, from row `first` on, each with its stamp.
     pub(crate) fn accept(
-        record: Arc<Record>,
+        records: impl Iterator<Item = (Stamp, Arc<Record>)>,
         origin: Origin,
-        seq: u64,
-        stamp: Stamp,
+        first: u64,
         key: &SigningKey,
-    ) -> Self {
-        let receipt = Receipt::sign(origin, seq, stamp, record.id(), key);
-        Self { receipt, record }
+    ) -> Vec<Self> {
+        let (stamped, records): (Vec<_>, Vec<_>) =
+            records.map(|(stamp, record)| ((stamp, record.id()), record)).unzip();
+        let receipts = Receipt::sign_all(origin, first, &stamped, key);
+        receipts.into_iter().zip(records).map(|(receipt, record)| Self { receipt, record }).collect()
     }
 
     /// Who accepted the record, when, and as which number.

@@ -86,6 +86,10 @@ fn seeds() -> Vec<(String, Vec<u8>)> {
     let origin = Origin { tracker: TrackerId([3; 16]), incarnation: 4 };
     let receipt = Receipt::sign(origin, 5, Stamp::new(6, 7), RecordId([8; 32]), &key("cluster"));
     seeds.push(("receipt".to_owned(), minicbor::to_vec(&receipt).unwrap()));
+    let rows: Vec<_> = (0..5).map(|n| (Stamp::new(6, n), RecordId([n as u8; 32]))).collect();
+    for (index, receipt) in Receipt::sign_all(origin, 5, &rows, &key("cluster")).iter().enumerate() {
+        seeds.push((format!("receipt-{index}-of-5"), minicbor::to_vec(receipt).unwrap()));
+    }
     seeds
 }
 

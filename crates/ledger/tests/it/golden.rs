@@ -65,9 +65,9 @@ fn one_receipt() {
     let bytes = minicbor::to_vec(&receipt).unwrap();
     expect![[r#"
         8582500303030303030303030303030303030304051a00060007582008080808
-        080808080808080808080808080808080808080808080808080808085840ccfc
-        eb8279a8616bc9d6f24d492593204927718660bd014e14888833b9e20bd98ff0
-        c61aa2c07243509fb181c7d48903cefcde9565eacf199039ed2aae01870d"#]]
+        0808080808080808080808080808080808080808080808080808080858401ee8
+        473d93b370b530707e4f41db0c0b1f2b036a9c174422a7b10b2aa67f02512f47
+        7c29fa84ce5fbe3eb8df046809a8be4e48c728c5104a63aaba2b7a5f330b"#]]
     .assert_eq(&hex(&bytes));
     let again: Receipt = minicbor::decode(&bytes).unwrap();
     assert_eq!(again, receipt);
@@ -75,6 +75,31 @@ fn one_receipt() {
     assert!(!again.verify(&public(&key("other"))));
     assert!(!Receipt { seq: 6, ..receipt.clone() }.verify(&public(&key("cluster"))));
     assert!(!Receipt { record: RecordId([9; 32]), ..receipt }.verify(&public(&key("cluster"))));
+}
+
+#[test]
+fn receipts_under_one_signature() {
+    let origin = Origin { tracker: TrackerId([3; 16]), incarnation: 4 };
+    let rows: Vec<_> = (0..3).map(|n| (Stamp::new(6, n), RecordId([n as u8; 32]))).collect();
+    let receipts = Receipt::sign_all(origin, 5, &rows, &key("cluster"));
+    expect![[r#"
+        d8287b14050f0b317d5e80b9e9ab295ae7a764906de4a917ca07d455473d795a
+        8f2b29c3672687f39b08922eac2d57d63f653a5e410a0a1744edb46a3073ac00
+        0003f1941011f1772fcbc8ff946951b86f9f206fae9e48ae060af7b90b34576b
+        06a75a43469e38e988d158fc65fcb3adeb86ca8f52045d8395f328a624f4b897
+        be21"#]]
+    .assert_eq(&hex(receipts[0].seal.as_bytes()));
+    expect![[r#"
+        d8287b14050f0b317d5e80b9e9ab295ae7a764906de4a917ca07d455473d795a
+        8f2b29c3672687f39b08922eac2d57d63f653a5e410a0a1744edb46a3073ac00
+        020300524cb80d7e42e76adc32cc690924893bab1aba9a6c8fd7f4d6f0815d2f
+        425c"#]]
+    .assert_eq(&hex(receipts[2].seal.as_bytes()));
+    let sealed: Vec<_> = receipts.iter().map(Receipt::sealed).collect();
+    assert!(sealed[0] == sealed[1] && sealed[1] == sealed[2]);
+    assert!(receipts.iter().all(|receipt| receipt.verify(&public(&key("cluster")))));
+    let alone = Receipt::sign(origin, 5, rows[0].0, rows[0].1, &key("cluster"));
+    assert!(alone != receipts[0] && alone.says_same(&receipts[0]) && !alone.says_same(&receipts[1]));
 }
 
 #[test]

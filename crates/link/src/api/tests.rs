@@ -3,7 +3,7 @@ use std::fmt::Debug;
 use data_encoding::HEXLOWER;
 use expect_test::{Expect, expect};
 use minicbor::{Decode, Encode};
-use peerage_ledger::{Origin, Receipt, Refusal};
+use peerage_ledger::{Origin, Receipt, Refusal, Seal};
 use peerage_replica::Vector;
 use peerage_types::*;
 
@@ -37,7 +37,7 @@ fn row() -> SignedRow {
         seq: 5,
         stamp: Stamp::new(6, 7),
         record: RecordId([0x44; 32]),
-        signature: [0x55; 64],
+        seal: Seal::alone([0x55; 64]),
     };
     SignedRow { record: b"rec".to_vec(), receipt }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use peerage_ledger::{AccountView, Facts, Receipt, Record};
+use peerage_ledger::{AccountView, CheckedKey, Facts, Receipt, Record, Sealed};
 use peerage_link::api::SignedRow;
 use peerage_types::{ClusterId, PublicKey, RecordId, Scope, UserId};
 
@@ -34,8 +34,17 @@ pub(super) struct Rows {
 impl Rows {
     /// Verifies and adds rows; known ones cost nothing.
     pub(super) fn add(&mut self, rows: &[SignedRow], scope: Scope, keys: &Keys) -> Result<(), SnapshotFault> {
+        let cluster_key = CheckedKey::new(&keys.cluster_key);
+        // What was signed together is looked at once.
+        let mut seals = BTreeMap::new();
+        let mut sealed = |receipt: &Receipt| {
+            let right = |sealed: &Sealed| Some(sealed.check(cluster_key.as_ref()?)?.holds());
+            let sealed = receipt.sealed()?;
+            Some(*seals.entry(sealed).or_insert_with_key(|sealed| right(sealed) == Some(true)))
+        };
         for SignedRow { record, receipt } in rows {
-            if self.receipts.get(&receipt.record) == Some(receipt) {
+            // Verified when it came first, whoever it was signed with.
+            if self.receipts.get(&receipt.record).is_some_and(|known| known.says_same(receipt)) {
                 continue;
             }
             let record = match self.facts.get(&receipt.record) {
@@ -49,7 +58,7 @@ impl Rows {
             if record.scope() != scope {
                 return Err(SnapshotFault::Scope(id));
             }
-            if receipt.record != id || !receipt.verify(&keys.cluster_key) {
+            if receipt.record != id || sealed(receipt) != Some(true) {
                 return Err(SnapshotFault::Receipt(id));
             }
             if self.facts.insert(record, receipt.order()) {

@@ -35,6 +35,39 @@ fn alone_it_answers_as_soon_as_the_disk_has_it() {
 }
 
 #[test]
+fn what_the_disk_cannot_take_yet_is_signed_together() {
+    check_from(
+        &Start { peers: 0, ..Start::default() },
+        "submit 7 a; submit 8 b; submit 9 c d; submit 10 e; submit 11 c; disk; disk",
+        expect![[r#"
+             sleep
+            submit 7 a → persist [A1a], sleep
+            submit 8 b → persist [A2b], sleep
+            submit 9 c d → sleep
+            submit 10 e → sleep
+            submit 11 c → sleep
+            disk → applied [A1a A2b], answer 7: 1/1, answer 8: 1/1, persist [A3c A4d A5e], sleep
+            disk → applied [A3c A4d A5e], answer 9: 1/1, answer 10: 1/1, answer 11: 1/1, sleep
+        "#]],
+    );
+    let limits = Limits { commits_under_way_max: 1, commit_rows_max: 2, ..Limits::default() };
+    check_from(
+        &Start { peers: 0, limits, ..Start::default() },
+        "submit 7 a; submit 8 b; submit 9 c d; submit 10 e; disk; disk; disk",
+        expect![[r#"
+             sleep
+            submit 7 a → persist [A1a], sleep
+            submit 8 b → sleep
+            submit 9 c d → sleep
+            submit 10 e → sleep
+            disk → applied [A1a], answer 7: 1/1, persist [A2b A3c A4d], sleep
+            disk → applied [A2b A3c A4d], answer 8: 1/1, answer 9: 1/1, persist [A5e], sleep
+            disk → applied [A5e], answer 10: 1/1, sleep
+        "#]],
+    );
+}
+
+#[test]
 fn a_silent_tracker_costs_one_second_once() {
     check(
         "submit 7 x; disk; acked 1 A1; +999; +1; submit 8 y; disk; acked 1 A2",

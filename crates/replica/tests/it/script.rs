@@ -288,6 +288,12 @@ impl World {
             let wish = match self.replica.poll() {
                 Output::Persist { batch, rows, .. } => {
                     self.staged = Some(batch);
+                    let own = rows.iter().map(VerifiedRow::receipt).filter(|r| r.origin == origin('A'));
+                    let sealed: Vec<_> = own.map(Receipt::sealed).collect();
+                    assert!(
+                        sealed.windows(2).all(|pair| pair[0] == pair[1]),
+                        "one commit, several signatures"
+                    );
                     for row in &rows {
                         self.disk.insert(self.letter(row.receipt()), row.receipt().clone());
                     }

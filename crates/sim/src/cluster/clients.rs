@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use peerage_ledger::{Record, Refusal};
-use peerage_replica::{Input, Ticket};
+use peerage_replica::{BatchId, Input, Ticket};
 
 use super::admission::{admit, lanes};
 use super::event::Event;
@@ -166,9 +166,11 @@ impl World {
         }
         self.waiting.insert(ticket, submission);
         self.handle(at, Input::Submit { ticket, records, known })?;
-        let (queued, idle) = (self.nodes[at].disk.last_queued, self.nodes[at].disk.idle());
+        let node = &self.nodes[at];
+        let unsigned = node.run.as_ref().is_some_and(|run| run.replica.unsigned_rows() > 0);
+        let (queued, idle) = (node.disk.last_queued, node.disk.idle());
         if let Some(submission) = self.waiting.get_mut(&ticket) {
-            submission.batch = queued;
+            submission.batch = if unsigned { BatchId(u64::MAX) } else { queued };
             submission.durable_at = idle.then_some(self.now);
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Batches on their way to a tracker's disk: handed over, written, synced, reported.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use peerage_ledger::Order;
 use peerage_replica::{BatchId, Input, VerifiedRow};
@@ -10,6 +10,7 @@ use super::checks::Checks;
 use super::disk::{Change, Commit};
 use super::event::Event;
 use super::image::Image;
+use super::submission::Submission;
 use super::world::World;
 use super::{Broken, Sabotage};
 
@@ -28,6 +29,13 @@ impl World {
         let own = |row: &&VerifiedRow| row.receipt().origin == run.replica.origin();
         for row in commit.rows().iter().filter(own) {
             self.verified.insert((row.receipt().origin, row.receipt().seq), row.clone());
+        }
+        let ids: BTreeSet<_> = commit.rows().iter().filter(own).map(|row| row.record().id()).collect();
+        let waits = |s: &&mut Submission| s.node == at && s.batch == BatchId(u64::MAX);
+        for submission in self.waiting.values_mut().filter(waits) {
+            if submission.records.iter().any(|record| ids.contains(&record.id())) {
+                submission.batch = batch;
+            }
         }
         let mut held_back = Vec::new();
         if self.options.sabotage == Some(Sabotage::EarlyAdopt) {

@@ -139,7 +139,7 @@ impl Image {
             // A snapshot may have brought the row before its turn.
             let held = self.log.entry(origin).or_default().rows.entry(seq);
             let held = held.or_insert_with(|| Row { row: row.clone(), number });
-            if held.row.receipt() != row.receipt() {
+            if !held.row.receipt().says_same(row.receipt()) {
                 return Err(format!("row {seq} of {origin:?} is there already, and another"));
             }
             held.number = number;
@@ -229,7 +229,7 @@ impl Image {
     pub(crate) fn ahead(&self) -> impl Iterator<Item = &VerifiedRow> {
         let rows = self.log.iter().flat_map(|(origin, log)| log.rows.range(self.vector.get(origin) + 1..));
         let lowest = rows.filter_map(|(_, row)| Some((row, self.get(&row.row.receipt().record)?)));
-        lowest.filter(|(row, lowest)| row.row.receipt() == lowest.receipt()).map(|(_, lowest)| lowest)
+        lowest.filter(|(row, lowest)| row.row.receipt().says_same(lowest.receipt())).map(|(_, lowest)| lowest)
     }
 
     /// Are there rows beyond the vector, of a snapshot that was not finished or that went on meanwhile?
@@ -304,7 +304,7 @@ impl Image {
 
     pub(crate) fn has_row(&self, receipt: &Receipt) -> bool {
         let row = self.log.get(&receipt.origin).and_then(|log| log.rows.get(&receipt.seq));
-        row.is_some_and(|held| held.row.receipt() == receipt)
+        row.is_some_and(|held| held.row.receipt().says_same(receipt))
     }
 
     /// Rows beyond a vector: of each origin as far as the log is whole, and nothing of one whose beginning the asker

@@ -26,7 +26,8 @@ pub(crate) struct Submission {
     pub(crate) node: usize,
     pub(crate) life: u64,
     pub(crate) records: Vec<Arc<Record>>,
-    /// The last batch that the tracker's disk was given when this was admitted.
+    /// The last batch that the tracker's disk was given when this was admitted, or the one with its records if they were
+    /// signed later; until then the highest.
     pub(crate) batch: BatchId,
     /// When that batch was durable.
     pub(crate) durable_at: Option<Time>,

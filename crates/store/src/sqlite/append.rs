@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use peerage_ledger::{Body, Order, Origin, Receipt, Record};
 use peerage_replica::{Digest, VerifiedRow};
 use peerage_types::{RecordId, Scope, Stamp};
+use rusqlite::types::ValueRef;
 use rusqlite::{OptionalExtension, Transaction};
 
 use super::digests;
@@ -57,7 +58,7 @@ impl<'a> Append<'a> {
 
     /// Tells whether the row was put with the twins.
     fn row(&mut self, row: &VerifiedRow) -> Result<bool, Fault> {
-        let Receipt { origin, seq, stamp, record: id, signature } = row.receipt();
+        let Receipt { origin, seq, stamp, record: id, seal } = row.receipt();
         let (origin, seq) = (*origin, *seq);
         let OriginRow { n: origin_n, last_seq, beyond } = *self.origin(origin)?;
         if seq <= last_seq {
@@ -72,25 +73,25 @@ impl<'a> Append<'a> {
             return Ok(true);
         }
         let order = row.receipt().order();
-        let record_n = match self.known(id)? {
-            Some(known) => {
-                match order < known.order {
+        let record_n = match self.find(id)? {
+            None => self.insert(row.record(), order, origin_n, seq)?,
+            Some((n, None)) => self.place(row.record(), n, origin_n, seq)?,
+            Some((n, Some(lowest))) => {
+                let known = Known { n, order: lowest };
+                match order < lowest {
                     true => self.lower(row.record(), &known, order, origin_n, seq)?,
-                    false => self.further(known.n, origin_n, seq)?,
+                    false => self.further(n, origin_n, seq)?,
                 }
-                known.n
+                n
             }
-            None => match self.place(row.record(), origin_n, seq)? {
-                Some(n) => n,
-                None => self.insert(row.record(), order, origin_n, seq)?,
-            },
         };
         let mut insert = self.db.prepare_cached(
-            "INSERT INTO log (origin, seq, stamp, record, signature) VALUES (?1, ?2, ?3, ?4, ?5)
+            "INSERT INTO log (origin, seq, stamp, record, seal) VALUES (?1, ?2, ?3, ?4, ?5)
              ON CONFLICT (origin, seq) DO NOTHING",
         )?;
         // A snapshot may have brought it before its turn.
-        if insert.execute((origin_n, seq.cast_signed(), stamp.0.cast_signed(), record_n, signature))? == 0 {
+        let stamp = stamp.0.cast_signed();
+        if insert.execute((origin_n, seq.cast_signed(), stamp, record_n, seal.as_bytes()))? == 0 {
             self.lead_to(origin_n, seq, record_n)?;
             self.repeated(origin, origin_n, seq, *id)?;
         }
@@ -111,12 +112,12 @@ impl<'a> Append<'a> {
     /// Keeps a row whose place another record holds: the log goes on behind the two, and the replica gives the record a
     /// place of its own.
     fn twin(&self, row: &VerifiedRow, origin_n: i64) -> Result<(), Fault> {
-        let Receipt { seq, stamp, record, signature, .. } = row.receipt();
+        let Receipt { seq, stamp, record, seal, .. } = row.receipt();
         let mut insert = self.db.prepare_cached(
-            "INSERT OR IGNORE INTO twins (origin, seq, record, stamp, signature, bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT OR IGNORE INTO twins (origin, seq, record, stamp, seal, bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?;
-        let bytes = row.record().bytes();
-        insert.execute((origin_n, seq.cast_signed(), &record.0, stamp.0.cast_signed(), signature, bytes))?;
+        let (stamp, bytes) = (stamp.0.cast_signed(), row.record().bytes());
+        insert.execute((origin_n, seq.cast_signed(), &record.0, stamp, seal.as_bytes(), bytes))?;
         Ok(())
     }
 
@@ -130,14 +131,10 @@ impl<'a> Append<'a> {
     }
 
     /// Gives a record that is there, but whose lowest receipt's row was lost, this row instead.
-    fn place(&mut self, record: &Record, origin_n: i64, seq: u64) -> Result<Option<i64>, Fault> {
-        let sql = "UPDATE records SET origin = ?2, seq = ?3 WHERE id = ?1 RETURNING n";
-        let mut update = self.db.prepare_cached(sql)?;
-        let n = update.query_row((&record.id().0, origin_n, seq.cast_signed()), |row| row.get(0));
-        let n = n.optional()?;
-        if n.is_some() {
-            self.damaged.insert(record.scope());
-        }
+    fn place(&mut self, record: &Record, n: i64, origin_n: i64, seq: u64) -> Result<i64, Fault> {
+        let mut update = self.db.prepare_cached("UPDATE records SET origin = ?2, seq = ?3 WHERE n = ?1")?;
+        update.execute((n, origin_n, seq.cast_signed()))?;
+        self.damaged.insert(record.scope());
         Ok(n)
     }
 
@@ -152,15 +149,26 @@ impl<'a> Append<'a> {
     }
 
     pub(crate) fn known(&self, id: &RecordId) -> Result<Option<Known>, Fault> {
+        Ok(self.find(id)?.and_then(|(n, order)| Some(Known { n, order: order? })))
+    }
+
+    /// A record that is there, and its lowest receipt if the log has its row.
+    fn find(&self, id: &RecordId) -> Result<Option<(i64, Option<Order>)>, Fault> {
         let mut select = self.db.prepare_cached(
             "SELECT records.n, log.stamp, origins.tracker, origins.incarnation
              FROM records
-             JOIN log ON log.origin = records.origin AND log.seq = records.seq
-             JOIN origins ON origins.n = records.origin
+             LEFT JOIN log ON log.origin = records.origin AND log.seq = records.seq
+             LEFT JOIN origins ON origins.n = log.origin
              WHERE records.id = ?1",
         )?;
-        let known = select.query_row([&id.0], |row| Ok(Known { n: row.get(0)?, order: read_order(row, 1)? }));
-        Ok(known.optional()?)
+        let found = select.query_row([&id.0], |row| {
+            let order = match row.get_ref(2)? {
+                ValueRef::Null => None,
+                _ => Some(read_order(row, 1)?),
+            };
+            Ok((row.get(0)?, order))
+        });
+        Ok(found.optional()?)
     }
 
     /// A lower receipt for a record that is there already.

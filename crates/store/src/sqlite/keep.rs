@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use peerage_ledger::{Receipt, Record};
 use peerage_replica::{Vector, VerifiedRow};
+use peerage_types::RecordId;
 use rusqlite::{OptionalExtension, Transaction};
 
 use super::append::Append;
@@ -31,21 +32,39 @@ pub(crate) fn keep(db: &Transaction<'_>, rows: &[VerifiedRow]) -> Result<(), Fau
 /// What the log has at a row's place.
 struct Held {
     record_n: i64,
-    signature: [u8; 64],
+    stamp: i64,
+    /// None: the table lost the record.
+    record: Option<RecordId>,
+    seal: Vec<u8>,
+}
+
+impl Held {
+    /// Is it this row? What its receipt says decides, not how that was signed: the same receipt may come under another
+    /// seal. If the record is lost the seal speaks for it: it fits no other receipt.
+    fn is(&self, receipt: &Receipt) -> bool {
+        let same_record = self.record == Some(receipt.record) || self.seal == receipt.seal.as_bytes();
+        same_record && self.stamp == receipt.stamp.0.cast_signed()
+    }
 }
 
 /// Tells whether more had to be done than to add what was not there.
 fn keep_row(append: &mut Append<'_>, row: &VerifiedRow) -> Result<bool, Fault> {
     let db = append.db;
     let (receipt, record) = (row.receipt(), row.record());
-    let Receipt { origin, seq, stamp, signature, .. } = receipt;
+    let Receipt { origin, seq, stamp, seal, .. } = receipt;
     let origin_n = append.origin(*origin)?.n;
     let place = (origin_n, seq.cast_signed());
     let held = db
-        .prepare_cached("SELECT record, signature FROM log WHERE origin = ?1 AND seq = ?2")?
-        .query_row(place, |row| Ok(Held { record_n: row.get(0)?, signature: row.get(1)? }))
+        .prepare_cached(
+            "SELECT log.record, log.stamp, records.id, log.seal FROM log LEFT JOIN records ON records.n = log.record
+             WHERE log.origin = ?1 AND log.seq = ?2",
+        )?
+        .query_row(place, |row| {
+            let record = row.get::<_, Option<[u8; 32]>>(2)?.map(RecordId);
+            Ok(Held { record_n: row.get(0)?, stamp: row.get(1)?, record, seal: row.get(3)? })
+        })
         .optional()?;
-    if held.as_ref().is_some_and(|held| held.signature != *signature) {
+    if held.as_ref().is_some_and(|held| !held.is(receipt)) {
         return Ok(false);
     }
     let found = db
@@ -75,9 +94,15 @@ fn keep_row(append: &mut Append<'_>, row: &VerifiedRow) -> Result<bool, Fault> {
     match &held {
         None => {
             db.prepare_cached(
-                "INSERT INTO log (origin, seq, stamp, record, signature) VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT INTO log (origin, seq, stamp, record, seal) VALUES (?1, ?2, ?3, ?4, ?5)",
             )?
-            .execute((origin_n, seq.cast_signed(), stamp.0.cast_signed(), n, signature))?;
+            .execute((
+                origin_n,
+                seq.cast_signed(),
+                stamp.0.cast_signed(),
+                n,
+                seal.as_bytes(),
+            ))?;
         }
         Some(held) if held.record_n != n => {
             db.prepare_cached("UPDATE log SET record = ?3 WHERE origin = ?1 AND seq = ?2")?.execute((

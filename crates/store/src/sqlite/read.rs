@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use peerage_ledger::{Claim, GroupClaim, Receipt};
+use peerage_ledger::{Claim, GroupClaim, Receipt, Seal};
 use peerage_replica::{Digest, LogRow, Vector};
 use peerage_types::{DeviceId, FoldedName, GroupId, Name, RecordId, Scope, Stamp, UserId};
+use rusqlite::types::Type;
 use rusqlite::{OptionalExtension, Row, Transaction};
 
 use super::append::{read_order, read_origin};
@@ -14,7 +15,7 @@ use crate::{Counts, LogPage, TWINS_MAX};
 
 /// The columns of [`read_row`], and how many they are; needs `log`, `origins` and `records` in its FROM clause.
 pub(crate) const ROW_COLUMNS: &str =
-    "origins.tracker, origins.incarnation, log.seq, log.stamp, log.signature, records.id, records.bytes";
+    "origins.tracker, origins.incarnation, log.seq, log.stamp, log.seal, records.id, records.bytes";
 pub(crate) const ROW_COLUMNS_COUNT: usize = 7;
 
 /// Adds to `records` the log row of each record's lowest receipt.
@@ -243,10 +244,16 @@ pub(crate) fn read_row(row: &Row<'_>) -> Result<LogRow, rusqlite::Error> {
         origin: read_origin(row, 0)?,
         seq: row.get::<_, i64>(2)?.cast_unsigned(),
         stamp: Stamp(row.get::<_, i64>(3)?.cast_unsigned()),
-        signature: row.get(4)?,
+        seal: read_seal(row, 4)?,
         record: RecordId(row.get(5)?),
     };
     Ok(LogRow { receipt, record: Arc::from(row.get_ref(6)?.as_blob()?) })
+}
+
+fn read_seal(row: &Row<'_>, column: usize) -> Result<Seal, rusqlite::Error> {
+    let bytes = row.get_ref(column)?.as_blob()?;
+    Seal::from_bytes(bytes)
+        .map_err(|fault| rusqlite::Error::FromSqlConversionFailure(column, Type::Blob, Box::new(fault)))
 }
 
 fn read_group_claim(row: &Row<'_>) -> Result<GroupClaim, rusqlite::Error> {
@@ -286,7 +293,7 @@ fn limit_sql(limit: usize) -> i64 {
 /// Rows that found another record at their place, each with that one, and whose record has no place yet.
 pub(crate) fn twins(db: &Transaction<'_>) -> Result<Vec<(RecordId, LogRow)>, Fault> {
     let mut select = db.prepare_cached(
-        "SELECT origins.tracker, origins.incarnation, twins.seq, twins.stamp, twins.record, twins.signature,
+        "SELECT origins.tracker, origins.incarnation, twins.seq, twins.stamp, twins.record, twins.seal,
                 twins.bytes, records.id
          FROM twins
          JOIN origins ON origins.n = twins.origin
@@ -302,7 +309,7 @@ pub(crate) fn twins(db: &Transaction<'_>) -> Result<Vec<(RecordId, LogRow)>, Fau
             seq: row.get::<_, i64>(2)?.cast_unsigned(),
             stamp: Stamp(row.get::<_, i64>(3)?.cast_unsigned()),
             record: RecordId(row.get(4)?),
-            signature: row.get(5)?,
+            seal: read_seal(row, 5)?,
         };
         let bytes: Vec<u8> = row.get(6)?;
         Ok((RecordId(row.get(7)?), LogRow { receipt, record: bytes.into() }))

@@ -18,7 +18,7 @@ pub(crate) struct Schema {
 /// lie that a snapshot brought before its vector.
 pub(crate) const LOG: Schema = Schema {
     application_id: 0x5045_4552,
-    version: 3,
+    version: 4,
     create: "
         CREATE TABLE meta (
             key TEXT PRIMARY KEY NOT NULL,
@@ -62,7 +62,7 @@ pub(crate) const LOG: Schema = Schema {
             seq INTEGER NOT NULL,
             stamp INTEGER NOT NULL,
             record INTEGER NOT NULL REFERENCES records (n),
-            signature BLOB NOT NULL,
+            seal BLOB NOT NULL,
             PRIMARY KEY (origin, seq)
         ) STRICT, WITHOUT ROWID;
 
@@ -80,7 +80,7 @@ pub(crate) const LOG: Schema = Schema {
             seq INTEGER NOT NULL,
             record BLOB NOT NULL,
             stamp INTEGER NOT NULL,
-            signature BLOB NOT NULL,
+            seal BLOB NOT NULL,
             bytes BLOB NOT NULL,
             PRIMARY KEY (origin, seq, record)
         ) STRICT, WITHOUT ROWID;

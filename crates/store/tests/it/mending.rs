@@ -7,7 +7,7 @@ use peerage_types::{RecordId, Scope, Stamp};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use crate::rows::{genesis, origin, row, user, user_name};
+use crate::rows::{genesis, origin, resealed, row, user, user_name};
 
 struct Two {
     folder: TempDir,
@@ -196,6 +196,30 @@ fn a_twin_keeps_its_place_and_the_other_stays_out() {
     store.keep(&[row(origin(1), 2, 2, &genesis(5))]).unwrap();
     assert_eq!(told(&store), before);
     assert_eq!(store.has_records(&[genesis(5).id()]).unwrap(), [false]);
+}
+
+#[test]
+fn a_row_under_another_seal_is_the_same_row() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("tracker.db");
+    let store = SqliteStore::open(&path).unwrap();
+    store.append(&rows(), Stamp(9)).unwrap();
+    let before = told(&store);
+    let other: Vec<_> = rows().iter().map(resealed).collect();
+    // It is damaged, and what comes under another seal mends it.
+    let id = other[1].record().id();
+    let db = Connection::open(&path).unwrap();
+    db.execute("UPDATE records SET bytes = x'00' WHERE id = ?1", [&id.0]).unwrap();
+    assert_ne!(told(&store), before);
+    store.keep(&other).unwrap();
+    assert_eq!(told(&store), before);
+    // Once the table has lost the record, only the seal tells which one the log had.
+    db.pragma_update(None, "foreign_keys", false).unwrap();
+    db.execute("DELETE FROM records WHERE id = ?1", [&id.0]).unwrap();
+    store.keep(&other).unwrap();
+    assert_eq!(store.has_records(&[id]).unwrap(), [false]);
+    store.keep(&rows()).unwrap();
+    assert_eq!(told(&store), before);
 }
 
 #[test]

@@ -68,6 +68,17 @@ pub fn join(n: u8, group: GroupId, incarnation: u32) -> Arc<Record> {
     group_record(n, Scope::Group(group), Body::JoinRequest { incarnation })
 }
 
+/// The same row, signed beside another one.
+pub fn resealed(row: &VerifiedRow) -> VerifiedRow {
+    let key = key(200);
+    let Receipt { origin, seq, stamp, record, .. } = *row.receipt();
+    let beside = [(stamp, record), (stamp, RecordId([7; 32]))];
+    let receipt = Receipt::sign_all(origin, seq, &beside, &key).swap_remove(0);
+    assert!(receipt != *row.receipt() && receipt.says_same(row.receipt()));
+    let row = LogRow { receipt, ..row.row() };
+    VerifiedRow::verify(&row, &CLUSTER, &public(&key)).unwrap()
+}
+
 /// Row `seq` of an origin.
 pub fn row(from: Origin, seq: u64, stamp: u64, record: &Arc<Record>) -> VerifiedRow {
     let key = key(200);

@@ -24,7 +24,7 @@ impl Image {
         let Receipt { origin, seq, .. } = *row.receipt();
         let id = row.record().id();
         let held = self.log.get(&origin).and_then(|log| log.rows.get(&seq));
-        if held.is_some_and(|held| held.row.receipt() != row.receipt()) {
+        if held.is_some_and(|held| !held.row.receipt().says_same(row.receipt())) {
             return false;
         }
         let held = held.map(|held| held.number);
