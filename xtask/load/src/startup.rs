@@ -28,6 +28,7 @@ const FORMAT: &[&str] = &[
     include_str!("../../../crates/store/src/sqlite/append.rs"),
     include_str!("../../../crates/ledger/src/record.rs"),
     include_str!("../../../crates/ledger/src/receipt.rs"),
+    include_str!("../../../crates/ledger/src/seal.rs"),
     include_str!("../../../crates/ledger/src/body.rs"),
 ];
 const END_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
