@@ -39,7 +39,7 @@ pub use presence::{
     AnnounceAnswer, AnnounceItem, AnnounceRequest, AnnounceResponse, DialBackRequest, FilePresence,
     GroupPresenceRequest, GroupPresenceResponse, PeerEntry, SwarmState, WithdrawRequest,
 };
-pub use tracker::{BundleRequest, BundleResponse, Empty, HelloResponse, SignedRow};
+pub use tracker::{BundleRequest, BundleResponse, Empty, HelloResponse, SignedRow, TrackersResponse};
 
 /// Names in one [`UserNamesRequest`].
 pub const NAMES_MAX: usize = 256;
@@ -67,6 +67,8 @@ pub mod path {
 
     /// Who is this tracker? No session. [`Empty`](super::Empty) → [`HelloResponse`](super::HelloResponse)
     pub const HELLO: &str = "/v1/hello";
+    /// Which trackers are there? [`Empty`](super::Empty) → [`TrackersResponse`](super::TrackersResponse)
+    pub const TRACKERS: &str = "/v1/trackers";
     /// First half of a registration. No session. [`RegisterRequest`](super::RegisterRequest) →
     /// [`RegisterResponse`](super::RegisterResponse)
     pub const OPAQUE_REGISTER: &str = "/v1/opaque/register";

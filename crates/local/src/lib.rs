@@ -17,4 +17,4 @@ pub mod http;
 pub mod reply;
 mod run;
 
-pub use run::{list_part, run};
+pub use run::{IN_GROUP, list_part, run};

@@ -151,6 +151,7 @@ impl Ground {
             list: self.list.path.display().to_string(),
             identities: Identities::default(),
         });
+        neighbours.set_listed(&self.list);
         for entry in self.list.entries.iter().filter(|entry| **entry != self.own) {
             neighbours.add(entry);
         }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use peerage_link::list::TrackerEntry;
+use peerage_link::list::{TrackerEntry, TrackerList};
 use peerage_replica::PeerId;
 use peerage_types::{ClusterId, TrackerId};
 
@@ -65,6 +65,8 @@ pub(crate) struct Neighbours {
 
 #[derive(Default)]
 struct Inner {
+    /// The list in use, one `HOST:PORT` a line.
+    listed: String,
     /// Every entry that was ever seen; its index is its slot.
     slots: Vec<TrackerEntry>,
     current: BTreeMap<PeerId, Arc<Neighbour>>,
@@ -73,6 +75,16 @@ struct Inner {
 impl Neighbours {
     pub(crate) fn new(config: NeighbourConfig) -> Self {
         Self { config: Arc::new(config), inner: Mutex::default() }
+    }
+
+    /// What members are told when they ask which trackers there are.
+    pub(crate) fn listed(&self) -> String {
+        self.lock().listed.clone()
+    }
+
+    /// This list is in use from now on.
+    pub(crate) fn set_listed(&self, list: &TrackerList) {
+        self.lock().listed = list.entries.iter().map(|entry| format!("{entry}\n")).collect();
     }
 
     /// Every other tracker of the list as it is now.

@@ -162,6 +162,7 @@ impl Follower {
         let gone = self.state.neighbours.all().into_iter();
         let gone: Vec<_> = gone.filter(|known| !others().any(|entry| entry == known.entry())).collect();
         let named: Vec<_> = others().cloned().collect();
+        self.state.neighbours.set_listed(list);
         let mut reloaded = self.nothing_new();
         for neighbour in gone {
             self.state.replica.remove_peer(neighbour.peer()).await;

@@ -70,6 +70,12 @@ fn first_list(list: &std::path::Path, listen: SocketAddr) -> anyhow::Result<()> 
     if listen.ip().is_unspecified() || listen.port() == 0 {
         return Ok(());
     }
+    // A list that names an address at which nobody can listen would be in the way of the next try.
+    if !list.exists()
+        && let Err(error) = std::net::TcpListener::bind(listen)
+    {
+        anyhow::bail!("cannot listen on {listen}: {error}; no list was made");
+    }
     match std::fs::File::create_new(list) {
         Ok(mut file) => {
             writeln!(file, "{listen}")?;

@@ -9,7 +9,7 @@ use rustyline::hint::Hinter;
 use rustyline::validate::Validator;
 use rustyline::{Context, Helper};
 
-use peerage_local::command::{Kind, SPECS, Spec, quote, split};
+use peerage_local::command::{Kind, SHORT_NAMES, SPECS, Spec, quote, split};
 
 /// What the line editor asks while somebody types.
 pub struct ShellHelper {
@@ -93,9 +93,12 @@ fn candidates(names: &dyn Names, typed: &str) -> Candidates {
     let before = split(&typed[..start]).unwrap_or_default();
     let partial = typed[start..].trim_start_matches(['"', '\'']).replace('\\', "");
     let all = match before.split_first() {
-        None => SPECS.iter().map(|s| s.name.to_owned()).collect(),
+        None => {
+            let short = SHORT_NAMES.iter().map(|(short, _)| *short);
+            SPECS.iter().map(|s| s.name).chain(short).map(str::to_owned).collect()
+        }
         Some((command, args)) => {
-            match Spec::find(command).and_then(|s| s.args.get(args.len())).map(|a| a.kind) {
+            match Spec::of_word(command).and_then(|s| s.args.get(args.len())).map(|a| a.kind) {
                 Some(Kind::Path) => return Candidates::Path,
                 Some(Kind::Group) => names.groups(),
                 Some(Kind::Device) => names.devices(),

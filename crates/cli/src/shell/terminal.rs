@@ -178,7 +178,7 @@ fn remember<H: History>(editor: &mut Editor<ShellHelper, H>, history: &Path, lin
 fn may_be_kept(line: &str) -> bool {
     let word = command_word(line);
     let plain = !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
-    plain && Spec::find(&word).is_some_and(|spec| !spec.is_secret())
+    plain && Spec::of_word(&word).is_some_and(|spec| !spec.is_secret())
 }
 
 #[cfg(test)]

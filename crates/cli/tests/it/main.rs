@@ -16,6 +16,7 @@ mod guide;
 mod hostile;
 mod invites;
 mod last_holder;
+mod learn;
 mod limits;
 mod membership;
 mod node;

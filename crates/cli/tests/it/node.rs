@@ -46,7 +46,8 @@ impl Node {
         possible.then(|| Self::run(inside(PROGRAM), &world.path(""), name, &args))
     }
 
-    fn start(world: &World, name: &str, args: &[&str]) -> Self {
+    /// With these arguments, and the same data folder each time.
+    pub fn start(world: &World, name: &str, args: &[&str]) -> Self {
         Self::run(Command::new(PROGRAM), &world.path(""), name, args)
     }
 

@@ -61,6 +61,7 @@ fn wire_forms_of_sessions() {
             "8750010101010101010101010101010101015002020202020202020202020202020202030405806e3139322e302e322e313a35303030"
         ],
     );
+    check(TrackersResponse { list: "a:1\n".to_owned() }, expect!["8164613a310a"]);
     check(
         RegisterRequest { user: user(), request: vec![1, 2], code: Some("c".to_owned()) },
         expect!["83582022222222222222222222222222222222222222222222222222222222222222224201026163"],

@@ -38,6 +38,16 @@ pub struct HelloResponse {
     pub observed: String,
 }
 
+/// The trackers of the cluster as one of them knows them.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct TrackersResponse {
+    /// A tracker list without a pin, one `HOST:PORT` a line: see [`crate::list::TrackerList::parse`]. It proves nothing:
+    /// each address has to show the cluster's key itself.
+    #[n(0)]
+    pub list: String,
+}
+
 /// A record and the receipt that dates it: of several receipts the lowest.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]

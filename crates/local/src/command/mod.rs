@@ -1,5 +1,6 @@
 //! Commands: which there are, and how words become one of them.
 
+mod about;
 mod parse;
 mod rate;
 mod spec;
@@ -13,8 +14,8 @@ use peerage_node::client::{
 };
 use peerage_types::Name;
 
-pub use parse::{ParseError, command_word, from_object, parse};
-pub use spec::{Arg, Kind, Opt, SPECS, Spec, help_lines};
+pub use parse::{HERE, ParseError, command_word, from_object, parse};
+pub use spec::{Arg, Kind, Opt, SHORT_NAMES, SPECS, Spec, help_lines};
 pub use split::{quote, split};
 
 /// A parsed command line. [`SPECS`] says of each what it does.

@@ -43,6 +43,13 @@ pub struct Opt {
     pub value: Option<&'static str>,
 }
 
+/// Shorter names of the two longest commands, in the shell and as subcommands; `get` downloads to where one is.
+pub const SHORT_NAMES: [(&str, &str); 2] = [("get", "download_file"), ("share", "upload_file")];
+/// How near a mistyped word must be to a command to be taken for it, from 0 to 1.
+const CLOSE_MIN: f64 = 0.6;
+/// What is shorter is not looked for within names.
+const PART_CHARS_MIN: usize = 4;
+
 /// One command.
 #[derive(Debug)]
 pub struct Spec {
@@ -63,6 +70,24 @@ impl Spec {
     pub fn find(name: &str) -> Option<&'static Self> {
         let name = if name == "quit" { "exit" } else { name };
         SPECS.iter().find(|s| s.name == name)
+    }
+
+    /// The command that a word of the shell calls: its name, or a shorter one of two.
+    pub fn of_word(word: &str) -> Option<&'static Self> {
+        Self::find(SHORT_NAMES.iter().find(|(short, _)| *short == word).map_or(word, |(_, name)| name))
+    }
+
+    /// The word that somebody may have meant.
+    pub fn close_to(word: &str) -> Option<&'static str> {
+        let word = word.to_ascii_lowercase().replace('-', "_");
+        let words = SPECS.iter().map(|spec| spec.name).chain(SHORT_NAMES.iter().map(|(short, _)| *short));
+        let score = |name: &str| match word.len() >= PART_CHARS_MIN {
+            true if name.starts_with(&word) => 2.0,
+            true if name.split('_').any(|part| part.starts_with(&word)) => 1.0,
+            _ => strsim::normalized_damerau_levenshtein(name, &word),
+        };
+        let scored = words.map(|name| (score(name), name)).filter(|(score, _)| *score >= CLOSE_MIN);
+        scored.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name)
     }
 
     /// The line that wrong arguments are answered with.
@@ -177,6 +202,26 @@ mod tests {
             assert!(Spec::find(secret).unwrap().is_secret(), "{secret}");
         }
         assert!(Spec::find("login").unwrap().is_secret() && !Spec::find("kick").unwrap().is_secret());
-        assert!(Spec::find("nonsense").is_none());
+        assert!(Spec::find("nonsense").is_none() && Spec::find("get").is_none());
+        assert_eq!(Spec::of_word("get").unwrap().name, "download_file");
+    }
+
+    #[test]
+    fn mistyped_words_lead_somewhere() {
+        for (word, meant) in [
+            ("list_group", "list_groups"),
+            ("lgoin", "login"),
+            ("Login", "login"),
+            ("download", "download_file"),
+            ("members", "list_members"),
+            ("show-downloads", "show_downloads"),
+            ("shrae", "share"),
+            ("exti", "exit"),
+        ] {
+            assert_eq!(Spec::close_to(word), Some(meant), "{word}");
+        }
+        for word in ["frobnicate", "nonsense", "ls", "", "x"] {
+            assert_eq!(Spec::close_to(word), None, "{word}");
+        }
     }
 }

@@ -126,6 +126,12 @@ impl From<ParseError> for Failed {
     fn from(error: ParseError) -> Self {
         match error {
             ParseError::Refused(refusal) => refusal.into(),
+            ParseError::Unknown { close: Some(close) } => Self {
+                error: error.to_string(),
+                hint: Some(format!("did you mean `{close}`?")),
+                stale: false,
+                exit_code: 2,
+            },
             error => Self { error: error.to_string(), hint: None, stale: false, exit_code: 2 },
         }
     }
@@ -309,10 +315,18 @@ mod tests {
         );
         check(
             "nonsense",
-            &Err(ParseError::Unknown.into()),
+            &Err(ParseError::Unknown { close: None }.into()),
             expect![[r#"
                 Unknown command (try help)
                 {"command":"nonsense","ok":false,"error":"Unknown command (try help)"}"#]],
+        );
+        check(
+            "logn",
+            &Err(ParseError::Unknown { close: Some("login") }.into()),
+            expect![[r#"
+                Unknown command (try help)
+                hint: did you mean `login`?
+                {"command":"logn","ok":false,"error":"Unknown command (try help)","hint":"did you mean `login`?"}"#]],
         );
     }
 }

@@ -80,7 +80,7 @@ pub(super) async fn revoke_device(
 ) -> Result<Done, Refusal> {
     node.revoke_device(device, &password.0, unsure).await?;
     Ok(Done::say("Device removed")
-        .next("what it did stays valid; whoever has it and the password: change_password"))
+        .next("what it did stays valid; whoever has it and the password: `change_password <old_passwd> <new_passwd>`"))
 }
 
 pub(super) async fn recovery_code(node: &Node, password: &Password) -> Result<Done, Refusal> {

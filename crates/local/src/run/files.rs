@@ -93,7 +93,7 @@ pub(super) async fn upload(
     let reply = node.upload_file(path, group, hashed).await?;
     let again = if reply.joined_existing { "; you are one more sharer of it" } else { "" };
     Ok(Done::say("File shared successfully").note(reply.skipped).next(format!(
-        "invite {group}; who is in: download_file {group} {} <destination_path>{again}",
+        "invite {group}; who is in: `download_file {group} {} <destination_path>`{again}",
         quote(&reply.name)
     )))
 }

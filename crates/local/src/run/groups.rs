@@ -100,8 +100,11 @@ pub(super) async fn join_and_wait(
     Ok(inside(&invite.name))
 }
 
+/// The reply to who has come into a group.
+pub const IN_GROUP: &str = "You are in the group now";
+
 fn inside(group: &Name) -> Done {
-    Done::say("You are in the group now").next(format!("list_files {group}"))
+    Done::say(IN_GROUP).next(format!("list_files {group}"))
 }
 
 pub(super) async fn leave(node: &Node, group: &GroupRef) -> Result<Done, Refusal> {
@@ -144,7 +147,7 @@ pub(super) async fn list_requests(node: &Node, group: &GroupRef) -> Result<Done,
 pub(super) async fn accept(node: &Node, group: &GroupRef, user: &UserRef) -> Result<Done, Refusal> {
     node.accept_request(group, user).await?;
     Ok(Done::say("User accepted")
-        .next(format!("download_file {group} <file_name> <destination_path> works for {user} now")))
+        .next(format!("`download_file {group} <file_name> <destination_path>` works for {user} now")))
 }
 
 pub(super) async fn reject(node: &Node, group: &GroupRef, user: &UserRef) -> Result<Done, Refusal> {

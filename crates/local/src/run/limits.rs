@@ -6,10 +6,8 @@ use crate::reply::{Done, Item, human, model};
 
 pub(super) async fn set(node: &Node, group: Option<&GroupRef>, change: LimitChange) -> Result<Done, Refusal> {
     let line = node.set_limits(group, change).await?;
-    let limits = words(&line.rates);
-    let whose = line.group.as_deref().unwrap_or("everything together");
     let done = Done { items: Some(vec![item(&line)]), ..Done::say("Limits set") };
-    Ok(done.next(format!("{whose}: {limits}; `show_limits` lists all")))
+    Ok(done.next("`show_limits` lists all"))
 }
 
 pub(super) async fn show(node: &Node) -> Result<Done, Refusal> {

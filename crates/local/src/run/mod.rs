@@ -8,12 +8,13 @@ mod limits;
 mod roles;
 
 pub use self::files::list_part;
+pub use self::groups::IN_GROUP;
 
 use peerage_node::client::{HashReport, Node, Refusal};
 
 use crate::command::{Command, ParseError, SPECS, help_lines};
 use crate::reply::model::CommandHelp;
-use crate::reply::{Done, Item, Outcome, note_stale};
+use crate::reply::{Done, Item, Known, Outcome, note_stale};
 
 /// Runs what was parsed. `None` when there was nothing to do (blank line, comment). `hashed` hears how many bytes of a
 /// file that is to be shared are hashed.
@@ -26,7 +27,9 @@ pub async fn run(
         Ok(None) => None,
         Ok(Some(command)) => {
             let started = std::time::Instant::now();
+            let known = Known::of(&command);
             let mut outcome = apply(node, command, hashed).await.map_err(Into::into);
+            known.fill(&mut outcome);
             note_stale(&mut outcome, node.stale_since(started));
             Some(outcome)
         }

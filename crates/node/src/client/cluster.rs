@@ -13,6 +13,7 @@ use peerage_types::{ClusterId, PublicKey};
 use super::Refusal;
 use super::folder::{DataRoot, FolderError};
 use super::format::{FormatError, settle_format};
+use super::own_list;
 use super::pin::KnownClusters;
 use super::trackers::{Trackers, TrackersError};
 
@@ -24,6 +25,8 @@ pub(crate) struct Cluster {
     pub(crate) id: ClusterId,
     pub(crate) key: PublicKey,
     pub(crate) list: TrackerList,
+    /// The list is the one in the data folder, made of an invite: it is ours to complete.
+    pub(crate) own_list: bool,
     /// Connections without a device key: registration, login, bundles.
     pub(crate) trackers: Arc<Trackers>,
 }
@@ -47,7 +50,8 @@ impl Cluster {
         let trackers = Arc::new(trackers(&list, ExpectedKey::Exactly(key), 0));
         let hello: api::HelloResponse =
             trackers.call(api::path::HELLO, &api::Empty {}).await.map_err(refuse)?;
-        Ok(Self { id: hello.cluster, key, list, trackers })
+        let own_list = own_list::is_own(&list.path, root.path());
+        Ok(Self { id: hello.cluster, key, list, own_list, trackers })
     }
 
     /// What a failed call means to a command.

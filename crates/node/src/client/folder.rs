@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! ROOT/format                        which format all this has (see `format`)
+//! ROOT/format.copy                   which copy there is of before a change that has not come to its end
 //! ROOT/backups/                      what it was before a newer program changed it
 //! ROOT/known_clusters                trusted cluster keys (see `pin`)
 //! ROOT/CLUSTER/USER/lock             held by the process that is logged in

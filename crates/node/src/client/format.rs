@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use peerage_types::{ClusterId, UserId};
 
-use super::folder::{AccountFolder, FolderError, create_private, read_file, write_atomic};
+use super::folder::{AccountFolder, FolderError, create_private, read_file, remove_file, write_atomic};
 
 /// The format that this program reads and writes.
 pub const FORMAT: u32 = 1;
@@ -30,6 +30,8 @@ const HEAD: &str = "peerage data ";
 const LOCK: &str = "format.lock";
 /// Where copies are kept.
 const BACKUPS: &str = "backups";
+/// Which copy was made for a change that has not come to its end: one is enough, however often it is tried.
+const MARK: &str = "format.copy";
 /// Copies of folders of one format.
 const COPIES_MAX: usize = 16;
 /// What is copied from the folder itself. The rest is either nobody's or of a process that runs.
@@ -149,7 +151,15 @@ fn bring_up(root: &Path, found: u32, known: u32, steps: &[Step]) -> Result<(), F
         let copy = copy(root, found, &accounts, Again::Keep)?;
         return Err(FormatError::Older { path: root.to_owned(), found, known, copy });
     };
-    let copy = copy(root, found, &accounts, Again::Another)?;
+    let copy = match kept(root)? {
+        Some(copy) => copy,
+        None => {
+            let copy = copy(root, found, &accounts, Again::Another)?;
+            let name = copy.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            write_atomic(&root.join(MARK), name.as_bytes())?;
+            copy
+        }
+    };
     for (step, now) in steps[first..].iter().zip(found..) {
         let stepped = step(root).and_then(|()| write(root, now + 1));
         stepped.map_err(|source| {
@@ -157,8 +167,16 @@ fn bring_up(root: &Path, found: u32, known: u32, steps: &[Step]) -> Result<(), F
             FormatError::Stuck { path, found: now, known, copy, source }
         })?;
     }
+    remove_file(&root.join(MARK))?;
     tracing::warn!(from = found, to = known, copy = %copy.display(), "the data folder was brought to this program's format");
     Ok(())
+}
+
+/// The copy of an earlier try, which has what there was before anything was changed.
+fn kept(root: &Path) -> Result<Option<PathBuf>, FolderError> {
+    let name = read_file(&root.join(MARK))?.and_then(|name| String::from_utf8(name).ok());
+    let plain = name.filter(|name| name.starts_with("format-") && !name.contains(['/', '\\']));
+    Ok(plain.map(|name| root.join(BACKUPS).join(name)).filter(|copy| copy.is_dir()))
 }
 
 /// The folders of all accounts, of whichever cluster.
@@ -306,7 +324,26 @@ mod tests {
         assert_eq!(read("backups/format-1/node.toml").as_deref(), Some(""), "the copy is of before");
         assert_eq!(copied("device").as_deref(), Some("key"));
         assert_eq!((copied("groups/a").as_deref(), copied("metainfo/a")), (Some("groups"), None));
-        assert_eq!(read("backups/format-2/node.toml").as_deref(), Some("second"));
+        assert_eq!(entries(&dir.path().join(BACKUPS)).unwrap().len(), 1, "one copy for one change");
+        assert!(!dir.path().join(MARK).exists());
+    }
+
+    #[test]
+    fn trying_again_copies_nothing() {
+        let (dir, _) = folder(1);
+        for _ in 0..COPIES_MAX + 2 {
+            let stuck = settle(dir.path(), 2, &[failing]).unwrap_err();
+            assert!(
+                matches!(&stuck, FormatError::Stuck { copy, .. } if copy.ends_with("format-1")),
+                "{stuck}"
+            );
+        }
+        assert_eq!(entries(&dir.path().join(BACKUPS)).unwrap().len(), 1);
+        settle(dir.path(), 2, &[second]).unwrap();
+        // The next change is another one.
+        write(dir.path(), 1).unwrap();
+        settle(dir.path(), 2, &[second]).unwrap();
+        assert_eq!(entries(&dir.path().join(BACKUPS)).unwrap().len(), 2);
     }
 
     #[test]

@@ -18,10 +18,9 @@ use minicbor::{Decode, Encode};
 use peerage_link::list::{TrackerEntry, TrackerList};
 use peerage_types::{GroupId, Name, PublicKey};
 
-use super::folder::{FolderError, write_atomic};
+use super::folder::FolderError;
+use super::own_list;
 
-/// The list that is made of an invite, in the data folder.
-pub const INVITE_LIST: &str = "trackers.txt";
 /// Before the coded part, so that nobody takes it for anything else.
 const SCHEME: &str = "peerage:";
 /// Longest invite that is looked at; seven trackers with long names fit.
@@ -141,23 +140,10 @@ impl Invite {
     /// # Errors
     /// When the list cannot be written.
     pub fn complete(&self, list: &Path, data: &Path) -> Result<(), FolderError> {
-        let own = data.join(INVITE_LIST);
-        let same =
-            |a: &Path, b: &Path| matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b);
-        let Some(known) = TrackerList::load(&own).ok().filter(|known| known.pin == Some(self.key)) else {
-            return Ok(());
-        };
-        let mut trackers = known.entries;
-        let before = trackers.len();
-        for tracker in &self.trackers {
-            if !trackers.contains(tracker) {
-                trackers.push(tracker.clone());
-            }
+        match own_list::is_own(list, data) {
+            true => own_list::edit(list, self.key, |text| own_list::with(text, &self.trackers, "")).map(drop),
+            false => Ok(()),
         }
-        if trackers.len() == before || !same(list, &own) {
-            return Ok(());
-        }
-        write_atomic(&own, Self { trackers, ..self.clone() }.list().as_bytes())
     }
 }
 
@@ -240,7 +226,7 @@ mod tests {
     #[test]
     fn trackers_that_came_since_are_added_to_a_list_of_its_own() {
         let dir = tempfile::tempdir().unwrap();
-        let (own, other) = (dir.path().join(INVITE_LIST), dir.path().join("other"));
+        let (own, other) = (dir.path().join(own_list::INVITE_LIST), dir.path().join("other"));
         let mut first = invite();
         let second = first.trackers.pop().unwrap();
         for list in [&own, &other] {

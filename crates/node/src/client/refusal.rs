@@ -96,6 +96,9 @@ pub enum Refusal {
     /// The caller is no member.
     #[error("You are not in this group")]
     NotMember,
+    /// The caller has asked to join, and nobody has answered.
+    #[error("You are not in this group")]
+    NotMemberYet,
     /// The caller may not decide about members.
     #[error("You are not the owner of this group")]
     NotOwner,
@@ -368,9 +371,11 @@ impl Refusal {
             Self::GroupExists => "ask to join it: `join_group <group_id>`",
             Self::GroupUnknown => "`list_groups` shows the groups there are",
             Self::NotMember => "ask to join: `join_group <group_id>`, its owner then accepts you",
-            Self::AlreadyRequested => {
-                "the owner of the group has to accept: `accept_request <group_id> <user_id>`"
+            Self::NotMemberYet | Self::AlreadyRequested => {
+                "your request waits for the owner or an admin, who runs `accept_request <group_id> <user_id>`; \
+                 `list_groups` shows what has become of it"
             }
+            Self::AlreadyMember => "`list_files <group_id>` shows what there is",
             Self::SeveralUsers { .. } => "name the one you mean with the tag that they tell you",
             Self::OtherCluster { .. } => {
                 "each data folder belongs to one set of trackers: `peerage up --data DIR <invite>` with another folder"
@@ -423,11 +428,11 @@ impl Refusal {
                 "start one with `peerage tracker TRACKER_INFO 1`, or check the addresses in the list"
             }
             Self::OutcomeOpen { .. } => {
-                "when a tracker is back, look before you repeat it: list_groups, list_members, list_files or audit"
+                "when a tracker is back, look before you repeat it: `list_groups`, `list_members`, `list_files` or `audit`"
             }
             Self::HeadsUnknown { .. } => {
                 "try again when they answer; if the device is in wrong hands: \
-                 revoke_device <device_id> <passwd> --force"
+                 `revoke_device <device_id> <passwd> --force`"
             }
             Self::WrongKey { list, .. } => {
                 return Some(format!(
@@ -454,6 +459,7 @@ impl Refusal {
             | Self::NotLoggedIn
             | Self::WrongPassword
             | Self::NotMember
+            | Self::NotMemberYet
             | Self::NotOwner
             | Self::InviteOver { .. }
             | Self::JoinRejected { .. }

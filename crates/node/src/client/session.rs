@@ -141,7 +141,11 @@ impl Session {
     /// As [`Self::group`], for what only members may do.
     pub(super) async fn my_group(self: &Arc<Self>, name: &GroupRef) -> Result<Arc<GroupState>, Refusal> {
         let state = self.group(name).await?;
-        if state.view.is_member(&self.user) { Ok(state) } else { Err(Refusal::NotMember) }
+        match state.view.standing(&self.user) {
+            _ if state.view.is_member(&self.user) => Ok(state),
+            Standing::Requested { .. } => Err(Refusal::NotMemberYet),
+            _ => Err(Refusal::NotMember),
+        }
     }
 
     /// As [`Self::group`], for what only the owner may do.

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use super::reply::{Changed, Notice};
 use super::session::Session;
-use super::{Refusal, catch_up, dial_back};
+use super::{Refusal, catch_up, dial_back, learn};
 use crate::engine::EngineEvent;
 
 /// Between two looks at the tracker in use, the outbox and the snapshots on disk.
@@ -41,6 +41,7 @@ impl Session {
         self.spawn(refresh_wanted(Arc::clone(self), wanted));
         self.spawn(housekeeping(Arc::clone(self)));
         self.spawn(catch_up::run(Arc::clone(self)));
+        self.spawn(learn::run(Arc::clone(self)));
     }
 }
 

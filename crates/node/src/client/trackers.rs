@@ -308,6 +308,11 @@ impl Trackers {
         futures_util::future::join_all(entries.iter().map(one)).await
     }
 
+    /// A connection to an address that is not of the list, or not yet; with the pinned key like every other.
+    pub(super) async fn reach(&self, entry: &TrackerEntry) -> Result<TrackerConn, ConnectError> {
+        TrackerConn::connect(entry, Arc::clone(&self.config), CONNECT_MAX_PATIENT).await
+    }
+
     async fn current(&self) -> Result<TrackerConn, TrackersError> {
         if let Some(current) = self.living() {
             return Ok(current);

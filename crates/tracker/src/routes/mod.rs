@@ -32,6 +32,7 @@ pub(crate) fn router(state: Shared) -> Router {
     let metrics = state.metrics.is_on().then(|| Arc::clone(&state.metrics));
     let router = Router::new()
         .route(path::HELLO, post(hello::hello))
+        .route(path::TRACKERS, post(hello::trackers))
         .route(path::OPAQUE_REGISTER, post(account::register))
         .route(path::OPAQUE_LOGIN, post(account::login))
         .route(path::RECOVERY, post(account::recovery))

@@ -6,12 +6,13 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use peerage_local::client::{Progress, Remote, Reply};
 use peerage_local::command::{Kind, Spec};
+use peerage_local::reply::as_subcommands;
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 use serde_json::{Map, Value};
 
 use super::remote;
-use super::secrets::Secrets;
+use super::secrets::{self, Secrets};
 pub use super::subcommands::{Call, subcommands};
 use crate::progress::{Bars, WAITS_FOR_ANSWER, say_if_slow};
 
@@ -22,7 +23,12 @@ pub async fn run(call: Call) -> anyhow::Result<ExitCode> {
         Err(code) => return Ok(code),
     };
     let mut args = call.args.clone();
-    secrets(&call, &mut args)?;
+    for arg in call.spec.args.iter().filter(|arg| arg.kind == Kind::Invite) {
+        if args.get(arg.name).is_some_and(|given| given == "-") {
+            args.insert(arg.name.to_owned(), secrets::line("Invite")?.into());
+        }
+    }
+    ask_for_secrets(&call, &mut args)?;
     let reply = ask(&remote, call.spec, &args, call.json).await?;
     print(&reply, call.json);
     if call.spec.name == "invite" && !call.json && io::stdout().is_terminal() {
@@ -92,18 +98,8 @@ fn print(reply: &Reply, json: bool) {
         }
         (None, _) => println!("{}", reply.message),
     }
-    let next = reply.next.as_deref().map(as_subcommand);
-    for hint in [&reply.hint, &next].into_iter().flatten() {
-        eprintln!("hint: {hint}");
-    }
-}
-
-/// A next step that begins with a command, as it is typed outside the shell: passwords are asked for there.
-fn as_subcommand(next: &str) -> String {
-    let word = next.split_whitespace().next().unwrap_or_default();
-    match Spec::find(word) {
-        Some(spec) if spec.is_remote() => format!("peerage {}", next.replace(" <passwd>", "")),
-        _ => next.to_owned(),
+    for hint in [&reply.hint, &reply.next].into_iter().flatten() {
+        eprintln!("hint: {}", as_subcommands(hint));
     }
 }
 
@@ -113,7 +109,7 @@ fn is_new(spec: &Spec, name: &str) -> bool {
 }
 
 /// Adds what must not stand on the command line.
-fn secrets(call: &Call, args: &mut Map<String, Value>) -> anyhow::Result<()> {
+fn ask_for_secrets(call: &Call, args: &mut Map<String, Value>) -> anyhow::Result<()> {
     let secret = |optional: bool| {
         let args = call.spec.args.iter();
         args.filter(move |arg| arg.kind == Kind::Password && arg.optional == optional)

@@ -1,7 +1,7 @@
 //! What must not stand on the command line, where others can read it.
 
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, IsTerminal as _};
+use std::io::{self, BufRead as _, BufReader, IsTerminal as _, Write as _};
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -55,4 +55,19 @@ impl Secrets {
             || format!("{label}: a line with it was expected on standard input or in --password-file");
         Ok(line.with_context(missing)??)
     }
+}
+
+/// One line of standard input, before any secrets; asked for on a terminal.
+///
+/// # Errors
+/// When there is none.
+pub fn line(label: &str) -> anyhow::Result<String> {
+    if io::stdin().is_terminal() {
+        eprint!("{label}: ");
+        io::stderr().flush()?;
+    }
+    let mut line = String::new();
+    let read = io::stdin().read_line(&mut line)?;
+    anyhow::ensure!(read > 0, "{label}: a line with it was expected on standard input");
+    Ok(line)
 }

@@ -4,11 +4,8 @@ use std::path::PathBuf;
 
 use clap::builder::PathBufValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use peerage_local::command::{Kind, SPECS, Spec};
+use peerage_local::command::{HERE, Kind, SPECS, Spec};
 use serde_json::{Map, Value};
-
-/// Where downloads go when `get` is not told.
-const HERE: &str = ".";
 
 /// A subcommand that was called.
 #[derive(Debug)]
@@ -48,12 +45,7 @@ pub fn subcommands() -> Vec<Command> {
 }
 
 fn spec_of(name: &str) -> Option<&'static Spec> {
-    let name = match name {
-        "get" => "download_file",
-        "share" => "upload_file",
-        name => name,
-    };
-    Spec::find(name).filter(|spec| spec.is_remote())
+    Spec::of_word(name).filter(|spec| spec.is_remote())
 }
 
 /// With the command's arguments, but for secrets: those are not for the command line, where others can read them.
@@ -63,7 +55,20 @@ fn with_args(command: Command, spec: &'static Spec, here: bool) -> Command {
         let required = !(arg.optional || here && arg.kind == Kind::Path);
         Arg::new(arg.name).value_name(arg.name.to_uppercase()).required(required)
     });
-    with_options(positional.fold(command, Command::arg), spec)
+    // clap would show an option that is set by a variable as if it had to be given.
+    let words = seen_words(spec, here);
+    let usage = format!("peerage {}{words} [OPTIONS]", command.get_name());
+    with_options(positional.fold(command, Command::arg), spec).override_usage(usage)
+}
+
+/// What stands behind the name of a subcommand.
+fn seen_words(spec: &Spec, here: bool) -> String {
+    let seen = spec.args.iter().filter(|arg| arg.kind != Kind::Password);
+    let words = seen.map(|arg| match arg.optional || here && arg.kind == Kind::Path {
+        true => format!(" [{}]", arg.name.to_uppercase()),
+        false => format!(" <{}>", arg.name.to_uppercase()),
+    });
+    words.collect()
 }
 
 fn with_options(mut command: Command, spec: &'static Spec) -> Command {

@@ -9,16 +9,17 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use peerage_link::list::TrackerList;
+use peerage_local::IN_GROUP;
 use peerage_local::command::{Spec, from_object};
 use peerage_local::desktop;
 use peerage_local::home::{Home, HomeError};
 use peerage_local::http::Server;
-use peerage_local::reply::{close_lines, notice_line, plain};
-use peerage_node::client::{INVITE_LIST, Invite, Node, NodeConfig, data_folder, settle_format};
+use peerage_local::reply::{Done, close_lines, notice_line, outside_shell, plain};
+use peerage_node::client::{INVITE_LIST, Invite, Node, NodeConfig, Refusal, data_folder, settle_format};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::refuse;
-use super::secrets::Secrets;
+use super::secrets::{self, Secrets};
 use super::settings::Settings;
 use crate::commands::{no_start, start_node};
 use crate::signals;
@@ -34,9 +35,10 @@ const PAGE_PORT: u16 = 7610;
 /// Arguments of `peerage up`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// An invite: its trackers are used, and its group is asked for once somebody is logged in
+    /// An invite: its trackers are used, and its group is asked for once somebody is logged in. `-`: asked for, or the
+    /// first line of standard input, so that nobody reads it in the list of processes
     #[arg(value_name = "INVITE")]
-    invite: Option<Invite>,
+    invite: Option<String>,
     /// Log in to this account at the start; its password is asked for
     #[arg(long, value_name = "USER")]
     user: Option<String>,
@@ -76,7 +78,15 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Ok(home) => home,
         Err(error) => return Ok(refuse(&error)),
     };
-    let settings = settings(&args, &folder)?;
+    let invite = match invite(args.invite.as_deref())? {
+        Ok(invite) => invite,
+        Err(refusal) => {
+            eprintln!("error: {refusal}");
+            refusal.hint().inspect(|hint| eprintln!("hint: {hint}"));
+            return Ok(ExitCode::from(refusal.exit_code()));
+        }
+    };
+    let settings = settings(&args, invite.as_ref(), &folder)?;
     let login = Login::of(&args)?;
     let Some(list) = settings.trackers.clone() else {
         eprintln!("error: no trackers are known yet");
@@ -109,9 +119,10 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     match login {
         Some(login) => {
             let (user, new) = (login.user.clone(), login.new);
-            let group = args.invite.as_ref().map(|invite| invite.name.to_string());
-            if login.run(&node, args.invite).await && (new || group.is_some()) {
-                say_next(&user, group.as_deref());
+            let group = invite.as_ref().map(|invite| invite.name.to_string());
+            let last = login.run(&node, invite).await;
+            if let Some(last) = last.filter(|_| new || group.is_some()) {
+                say_next(&user, group.as_deref(), last.message == IN_GROUP);
             }
         }
         None => {
@@ -154,8 +165,8 @@ impl Login {
         Ok(Some(Self { user: user.clone(), password, new }))
     }
 
-    /// As if the commands had been typed; each says what came of it, and the node goes on. Whether all worked.
-    async fn run(self, node: &Arc<Node>, invite: Option<Invite>) -> bool {
+    /// As if the commands had been typed; each says what came of it, and the node goes on. The last reply, if all worked.
+    async fn run(self, node: &Arc<Node>, invite: Option<Invite>) -> Option<Done> {
         let code = std::env::var("PEERAGE_REGISTRATION_CODE").ok();
         let account = [("user", Some(self.user)), ("password", Some(self.password))];
         let create = account.clone().into_iter().chain([("code", code)]).collect::<Vec<_>>();
@@ -164,28 +175,28 @@ impl Login {
             steps.insert(0, ("create_user", create));
         }
         steps.extend(invite.map(|invite| ("join", vec![("invite", Some(invite.to_string()))])));
+        let mut last = None;
         for (name, args) in steps {
-            let Some(spec) = Spec::find(name) else { return false };
+            let spec = Spec::find(name)?;
             let args = args.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.into())));
             let parsed = from_object(spec, &args.collect()).map(Some);
-            match peerage_local::run(node, parsed, Arc::new(|_| {})).await {
-                Some(outcome @ Ok(_)) => eprintln!("{name}: {}", plain(&outcome)),
-                Some(outcome @ Err(_)) => {
-                    eprintln!("error: {name}: {}", plain(&outcome));
-                    return false;
-                }
-                None => return false,
+            let outcome = peerage_local::run(node, parsed, Arc::new(|_| {})).await.map(outside_shell)?;
+            match &outcome {
+                Ok(_) => eprintln!("{name}: {}", plain(&outcome)),
+                Err(_) => eprintln!("error: {name}: {}", plain(&outcome)),
             }
+            last = Some(outcome.ok()?);
         }
-        true
+        last
     }
 }
 
 /// What people usually do next, in another terminal: this one belongs to the node.
-fn say_next(user: &str, asked: Option<&str>) {
-    match asked {
+fn say_next(user: &str, group: Option<&str>, is_in: bool) {
+    match group {
+        Some(group) if is_in => eprintln!("hint: in another terminal: peerage list_files {group}"),
         Some(group) => eprintln!(
-            "hint: in another terminal: peerage list_files {group}; if the request waits, its owner runs: peerage accept_request {group} {user}"
+            "hint: the request waits for the owner, who runs: peerage accept_request {group} {user}; then, in another terminal: peerage list_files {group}"
         ),
         None => {
             eprintln!("hint: in another terminal: peerage create_group <group_id>, or peerage join <invite>");
@@ -193,10 +204,17 @@ fn say_next(user: &str, asked: Option<&str>) {
     }
 }
 
+/// The invite that was given, or is given now.
+fn invite(given: Option<&str>) -> anyhow::Result<Result<Option<Invite>, Refusal>> {
+    let Some(given) = given else { return Ok(Ok(None)) };
+    let text = if given == "-" { secrets::line("Invite")? } else { given.to_owned() };
+    Ok(text.parse().map(Some).map_err(Refusal::NoInvite))
+}
+
 /// What was given now, else what was given before.
-fn settings(args: &Args, folder: &Path) -> anyhow::Result<Settings> {
+fn settings(args: &Args, invite: Option<&Invite>, folder: &Path) -> anyhow::Result<Settings> {
     let kept = Settings::load(folder)?;
-    let trackers = match (&args.trackers, &args.invite) {
+    let trackers = match (&args.trackers, invite) {
         (Some(path), _) => {
             Some(std::path::absolute(path).with_context(|| format!("tracker list `{}`", path.display()))?)
         }
