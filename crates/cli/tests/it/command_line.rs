@@ -60,13 +60,13 @@ fn plain_lines_from_a_pipe() {
         "ben",
         "create_user ben long-enough\nlogin ben long-enough\njoin_group lab\nlist_files lab\n",
         expect![[r#"
-        User created!
-        Logged in successfully
-        Join request sent
-        You are not in this group
-        hint: ask to join: `join_group <group_id>`, its owner then accepts you
-        exit 1
-    "#]],
+            User created!
+            Logged in successfully
+            Join request sent
+            You are not in this group
+            hint: your request waits for the owner or an admin, who runs `accept_request lab <user_id>`; `list_groups` shows what has become of it
+            exit 1
+        "#]],
     );
     check(
         &world,
@@ -97,7 +97,7 @@ fn refusals_in_plain_lines() {
             Please login first
             hint: `login <user_id> <passwd>`
             User does not exist
-            hint: create the account first: `create_user <user_id> <passwd>`
+            hint: create the account first: `create_user ada <passwd>`
             User created!
             Logged in successfully
             No such group

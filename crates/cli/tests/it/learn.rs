@@ -93,6 +93,8 @@ fn a_tracker_that_came_later_is_enough() {
     // Once it has what the others have, it is left alone.
     ben.node.must(&["create_group", "before"], "");
     let cat = Node::start(&world, "cat", &["--trackers", world.list_of(3).to_str().unwrap()]);
+    until("the third takes accounts", || cat.call(&["create_user", "cat"], "pw-of-cat\n").status.success());
+    cat.must(&["login", "cat"], "pw-of-cat\n");
     until("the third has caught up", || cat.call(&["list_groups"], "").stdout == b"before\nlab\n");
     drop(cat);
     world.trackers.clear();

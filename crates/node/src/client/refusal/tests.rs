@@ -48,7 +48,12 @@ fn classroom_words() {
         1 Nobody is sharing this file right now
         hint: try again when a sharer is online; `list_files <group_id>` shows how many are"#]],
     );
-    check(&Refusal::AlreadyMember, expect!["1 You are already in this group!"]);
+    check(
+        &Refusal::AlreadyMember,
+        expect![[r#"
+        1 You are already in this group!
+        hint: `list_files <group_id>` shows what there is"#]],
+    );
     check(&Refusal::NotSharing, expect!["1 You do not share this file"]);
 }
 
@@ -72,13 +77,13 @@ fn both_hashes_and_all_addresses() {
         &Refusal::OutcomeOpen { tried: vec!["a:1 (no answer)".into()] },
         expect![[r#"
             4 No tracker answered any more: whether this took effect is open, tried a:1 (no answer)
-            hint: when a tracker is back, look before you repeat it: list_groups, list_members, list_files or audit"#]],
+            hint: when a tracker is back, look before you repeat it: `list_groups`, `list_members`, `list_files` or `audit`"#]],
     );
     check(
         &Refusal::HeadsUnknown { trackers: vec!["a:1 (no answer)".into()] },
         expect![[r#"
             4 Cannot see all that this device wrote: what only these trackers have would become void: a:1 (no answer)
-            hint: try again when they answer; if the device is in wrong hands: revoke_device <device_id> <passwd> --force"#]],
+            hint: try again when they answer; if the device is in wrong hands: `revoke_device <device_id> <passwd> --force`"#]],
     );
     check(
         &Refusal::WrongKey {
