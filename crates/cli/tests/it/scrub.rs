@@ -16,11 +16,14 @@ fn flip(path: &Path, at: u64) {
     file.set_times(FileTimes::new().set_modified(modified)).unwrap();
 }
 
-/// When the system last noticed a change, as the node keeps it (CBOR).
-fn change_time(path: &Path) -> Vec<u8> {
+/// Modification and change time, as the node keeps them one behind the other (CBOR): they may be one and the same.
+fn times(path: &Path) -> Vec<u8> {
     let meta = fs::metadata(path).unwrap();
-    let ns = u64::try_from(meta.ctime() * 1_000_000_000 + meta.ctime_nsec()).unwrap();
-    [&[0x1b][..], &ns.to_be_bytes()].concat()
+    let coded = |seconds: i64, ns: i64| {
+        let ns = u64::try_from(seconds * 1_000_000_000 + ns).unwrap();
+        [&[0x1b][..], &ns.to_be_bytes()].concat()
+    };
+    [coded(meta.mtime(), meta.mtime_nsec()), coded(meta.ctime(), meta.ctime_nsec())].concat()
 }
 
 /// A disk loses bytes without a word, which no program can do to it: has the node that keeps its data below `folder`, and
@@ -65,9 +68,9 @@ fn bit_rot_is_found_and_repaired_from_another_holder() {
     assert_eq!(clean.items()[0]["damaged"], 0, "{}", clean.json);
     let modified = fs::metadata(&song).unwrap().modified().unwrap();
     ada.must("logout").unwrap();
-    let before = change_time(&song);
+    let before = times(&song);
     flip(&song, 400_000);
-    assert_eq!(forget_change(&world.path("ada-data"), &before, &change_time(&song)), 1);
+    assert_eq!(forget_change(&world.path("ada-data"), &before, &times(&song)), 1);
     say(&mut ada, "login ada pw-ada", "Logged in successfully");
     let pieces = clean.items()[0]["pieces"].as_u64().unwrap();
     let found = say(&mut ada, "scrub lab album", &format!("1 of {pieces} pieces is damaged"));
