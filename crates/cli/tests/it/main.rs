@@ -29,6 +29,7 @@ mod refusals;
 mod registration;
 mod resume;
 mod roles;
+mod rot;
 mod scrub;
 mod sparse;
 mod stranger;

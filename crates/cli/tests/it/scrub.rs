@@ -1,50 +1,9 @@
 //! What a disk loses without a word.
 
-use std::fs::{self, File, FileTimes};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
-use std::path::Path;
+use std::fs;
 
+use crate::rot::{flip, rot};
 use crate::world::{World, arg, assert_same, say, until};
-
-/// Changes a byte; size and time stay.
-fn flip(path: &Path, at: u64) {
-    let file = File::options().read(true).write(true).open(path).unwrap();
-    let modified = file.metadata().unwrap().modified().unwrap();
-    let mut byte = [0];
-    file.read_exact_at(&mut byte, at).unwrap();
-    file.write_all_at(&[!byte[0]], at).unwrap();
-    file.set_times(FileTimes::new().set_modified(modified)).unwrap();
-}
-
-/// Modification and change time, as the node keeps them one behind the other (CBOR): they may be one and the same.
-fn times(path: &Path) -> Vec<u8> {
-    let meta = fs::metadata(path).unwrap();
-    let coded = |seconds: i64, ns: i64| {
-        let ns = u64::try_from(seconds * 1_000_000_000 + ns).unwrap();
-        [&[0x1b][..], &ns.to_be_bytes()].concat()
-    };
-    [coded(meta.mtime(), meta.mtime_nsec()), coded(meta.ctime(), meta.ctime_nsec())].concat()
-}
-
-/// A disk loses bytes without a word, which no program can do to it: has the node that keeps its data below `folder`, and
-/// does not run, know of no change.
-fn forget_change(folder: &Path, before: &[u8], now: &[u8]) -> usize {
-    let mut changed = 0;
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            changed += forget_change(&path, before, now);
-        } else if path.extension().is_some_and(|extension| extension == "state") {
-            let mut state = fs::read(&path).unwrap();
-            if let Some(at) = state.windows(before.len()).position(|window| window == before) {
-                state[at..at + now.len()].copy_from_slice(now);
-                fs::write(&path, state).unwrap();
-                changed += 1;
-            }
-        }
-    }
-    changed
-}
 
 /// A bit flips on ada's disk; ben, who has a copy, repairs it.
 #[test]
@@ -68,9 +27,7 @@ fn bit_rot_is_found_and_repaired_from_another_holder() {
     assert_eq!(clean.items()[0]["damaged"], 0, "{}", clean.json);
     let modified = fs::metadata(&song).unwrap().modified().unwrap();
     ada.must("logout").unwrap();
-    let before = times(&song);
-    flip(&song, 400_000);
-    assert_eq!(forget_change(&world.path("ada-data"), &before, &times(&song)), 1);
+    rot(&song, 400_000, &world.path("ada-data"));
     say(&mut ada, "login ada pw-ada", "Logged in successfully");
     let pieces = clean.items()[0]["pieces"].as_u64().unwrap();
     let found = say(&mut ada, "scrub lab album", &format!("1 of {pieces} pieces is damaged"));

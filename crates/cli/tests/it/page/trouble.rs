@@ -1,13 +1,11 @@
 //! What goes wrong by itself is seen: a damaged disk, a full one, a name that somebody else has, a tracker or a node that is
 //! gone, and going as the last one who has something.
 
-use std::fs::{File, FileTimes};
-use std::os::unix::fs::FileExt as _;
-
 use super::person::{Person, until};
 use super::{no_browser, two_people};
 use crate::node::Node;
 use crate::partition::Parted;
+use crate::rot::rot;
 use crate::world::{World, assert_same};
 
 /// Ana owns `lab`, Ben is in it.
@@ -17,6 +15,13 @@ fn two_in_a_group(world: &World) -> (Person, Person) {
     ben.node.must(&["join_group", "lab"], "");
     ana.node.must(&["accept_request", "lab", "ben"], "");
     (ana, ben)
+}
+
+fn log_in(person: &Person, name: &str) {
+    person.fill("User name", name);
+    person.fill("Password", &format!("long-password-of-{name}"));
+    person.press("Log in");
+    person.see("Groups");
 }
 
 /// A bit rots on Ana's disk while Ben, who has a copy, is away.
@@ -33,13 +38,10 @@ fn damage_is_found_and_seen_until_it_is_repaired() {
     ben.press("Log out");
     ben.see("Welcome");
 
-    let file = File::options().read(true).write(true).open(&song).unwrap();
-    let modified = file.metadata().unwrap().modified().unwrap();
-    let mut byte = [0];
-    file.read_exact_at(&mut byte, 1_000_000).unwrap();
-    file.write_all_at(&[!byte[0]], 1_000_000).unwrap();
-    file.set_times(FileTimes::new().set_modified(modified)).unwrap();
-    drop(file);
+    ana.press("Log out");
+    ana.see("Welcome");
+    rot(&song, 1_000_000, &world.path("ana-data"));
+    log_in(&ana, "ana");
     ana.go("#/group/lab/files");
     ana.press("Manage song.flac");
     ana.press("Check it");
@@ -50,9 +52,7 @@ fn damage_is_found_and_seen_until_it_is_repaired() {
     ana.see("damaged, being repaired");
     ana.pictures("damaged");
 
-    ben.fill("User name", "ben");
-    ben.fill("Password", "long-password-of-ben");
-    ben.press("Log in");
+    log_in(&ben, "ben");
     ana.see("song.flac is repaired");
     assert!(until(|| !ana.text().contains("damaged, being repaired")), "{}", ana.text());
     assert_same(&song, &got.join("song.flac"));
