@@ -17,6 +17,7 @@ mod hostile;
 mod invites;
 mod last_holder;
 mod learn;
+mod leave;
 mod limits;
 mod membership;
 mod node;

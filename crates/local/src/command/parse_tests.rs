@@ -45,7 +45,7 @@ fn lines() {
     check(
         "get g f --preview",
         expect![[
-            r#"DownloadFile { group: GroupRef("g"), file: "f", destination: ".", options: DownloadOptions { only: [], into_existing: false, preview: true, leave: true } }"#
+            r#"DownloadFile { group: GroupRef("g"), file: "f", destination: ".", options: DownloadOptions { only: [], into_existing: false, preview: true, leave: false } }"#
         ]],
     );
     check("join_group a/b", expect!["error: No such group"]);
