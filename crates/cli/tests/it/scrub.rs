@@ -1,6 +1,7 @@
 //! What a disk loses without a word.
 
-use std::fs;
+use std::fs::{self, File};
+use std::time::{Duration, UNIX_EPOCH};
 
 use crate::rot::{flip, rot};
 use crate::world::{World, arg, assert_same, say, until};
@@ -12,8 +13,11 @@ fn bit_rot_is_found_and_repaired_from_another_holder() {
     let (mut ada, [mut ben]) = world.group("ada", ["ben"]);
     let album = world.folder("album");
     for number in 0..3 {
-        fs::rename(world.file(&format!("{number}.flac"), 700_000), album.join(format!("{number}.flac")))
-            .unwrap();
+        let song = album.join(format!("{number}.flac"));
+        fs::rename(world.file(&format!("{number}.flac"), 700_000), &song).unwrap();
+        // A time of its own each, for `rot` to know the file by.
+        let modified = UNIX_EPOCH + Duration::from_secs(1_000_000_000 + number);
+        File::options().write(true).open(song).unwrap().set_modified(modified).unwrap();
     }
     let song = album.join("1.flac");
     let good = fs::read(&song).unwrap();
