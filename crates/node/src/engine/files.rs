@@ -57,6 +57,8 @@ pub(super) struct Files {
     settled: AtomicBits,
     /// By file; what a settled one looked like.
     stamps: Mutex<Vec<FileStamp>>,
+    /// Settled files that turned out to be edited though they look as they did.
+    edited: Mutex<BTreeSet<usize>>,
     handles: Mutex<Handles>,
     /// Held for writing while complete files move: until they are settled, too, nobody looks for them.
     naming: RwLock<()>,
@@ -121,6 +123,7 @@ impl Files {
         Self {
             settled: AtomicBits::new(&Bitfield::new(u32::try_from(count).unwrap_or(u32::MAX))),
             stamps: Mutex::new(vec![FileStamp::NONE; count]),
+            edited: Mutex::default(),
             metainfo,
             place,
             part,
@@ -250,7 +253,9 @@ impl Files {
         // Of what is open, so that nothing that takes its place meanwhile is written to.
         let meta = handle.metadata()?;
         if !self.known(file).is_some_and(|known| FileStamp::of_meta(&meta).is_untouched(&known)) {
-            return Err(changed());
+            // The next look ends the share: tried again it would fail for ever.
+            lock(&self.edited).insert(file);
+            return Err(edited());
         }
         let written = disk::write_all_at(&handle, bytes, offset);
         // Only its owner may set a file's time; for anybody else it says now that it was written to, and so do we.
@@ -356,7 +361,8 @@ impl Files {
         let from = self.look_at.load(Ordering::Relaxed);
         self.look_at.store((from + few) % count.max(1), Ordering::Relaxed);
         let next = (from..from + few).map(|file| file % count.max(1));
-        open.into_iter().chain(next).try_for_each(|file| self.look_at_file(file))
+        let edited = lock(&self.edited).clone();
+        edited.into_iter().chain(open).chain(next).try_for_each(|file| self.look_at_file(file))
     }
 
     /// Compares a settled file with its stamp.
@@ -366,9 +372,12 @@ impl Files {
         }
         let _repairing = lock(&self.repairing);
         let found = self.stamp(file).map_err(|error| self.fault(file, error))?;
-        match self.known(file).is_some_and(|known| found.looks_like(&known)) {
-            true => Ok(()),
-            false => Err(self.fault(file, changed())),
+        match self.known(file) {
+            Some(known) if found.looks_like(&known) && lock(&self.edited).contains(&file) => {
+                Err(self.fault(file, edited()))
+            }
+            Some(known) if found.looks_like(&known) => Ok(()),
+            _ => Err(self.fault(file, changed())),
         }
     }
 

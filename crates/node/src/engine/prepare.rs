@@ -244,7 +244,7 @@ impl Download<'_> {
             if !self.is_wanted(file) {
                 continue;
             }
-            let Some(meta) = plain(&self.files.place_of(file))? else { continue };
+            let Some(mut meta) = plain(&self.files.place_of(file))? else { continue };
             let place = self.files.place_of(file);
             if meta.len() != entry.size {
                 if !self.into_existing {
@@ -265,6 +265,9 @@ impl Download<'_> {
             if disk::is_same_file(&place, &part) {
                 // Killed between the two halves of giving it its final name.
                 fs::remove_file(&part).map_err(|error| AddError::Io { what: "remove", path: part, error })?;
+                // Which was a change, and ours.
+                let Some(after) = plain(&place)? else { continue };
+                meta = after;
             }
             let stamp = FileStamp::of_meta(&meta);
             let before = known.get(&index(file)).filter(|before| before.looks_like(&stamp));

@@ -139,6 +139,32 @@ async fn a_repair_that_failed_is_tried_again() {
     assert!(fs::read(&shared.path).unwrap() == shared.content);
 }
 
+/// An edit while the right piece is still to come: it ends the share, instead of being tried again for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edit_during_a_repair_is_left_alone() {
+    let world = World::new();
+    let shared = world.share(3 * MIB);
+    let (mut seeder, mut other) = (world.member(1).await, world.member(2).await);
+    seeder.seed(&shared).await;
+    other.download(&shared).await;
+    other.meets(&shared, &[&seeder]);
+    other.completed(&shared).await;
+    rot(&seeder, &shared, 1_000_000);
+    assert_eq!(scrub(&seeder, &shared).await.unwrap().damaged, 1);
+    damaged(&mut seeder).await;
+    edit(&shared.path, 2_000_000);
+    let edited = fs::read(&shared.path).unwrap();
+    seeder.meets(&shared, &[&other]);
+    let why = seeder
+        .event(|event| match event {
+            EngineEvent::ShareBroken { why, .. } => Some(why.clone()),
+            _ => None,
+        })
+        .await;
+    assert!(why.contains("its content has changed, though"), "{why}");
+    assert!(fs::read(&shared.path).unwrap() == edited);
+}
+
 /// One sector that the device cannot read costs the piece that it is in, not the share.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_read_while_it_is_served_is_repaired() {
