@@ -135,10 +135,11 @@ fn relay(line: &Arc<Mutex<Line>>, near: TcpStream, passed: &Arc<Passed>) -> io::
 fn pump(mut from: TcpStream, mut to: TcpStream, passed: &AtomicU64) {
     let mut chunk = vec![0; CHUNK_BYTES];
     while let Ok(len @ 1..) = from.read(&mut chunk) {
+        // Before it goes on: whoever has got it finds it counted.
+        passed.fetch_add(len as u64, Ordering::Relaxed);
         if to.write_all(&chunk[..len]).is_err() {
             break;
         }
-        passed.fetch_add(len as u64, Ordering::Relaxed);
     }
     for stream in [from, to] {
         drop(stream.shutdown(Shutdown::Both));
