@@ -2,6 +2,8 @@
 //!
 //! The sharer can be reached only through a [`Proxy`], so whatever the receiver fetches again is seen there. A moment is
 //! a number of bytes that have passed, so that it always lies within the transfer, however fast that is.
+//!
+//! What is promised can be missed, and [`TransferStorm::check_itself`] shows that it would be noticed.
 
 use std::fs;
 use std::io;
@@ -50,6 +52,21 @@ pub struct Figures {
     pub bytes_per_second: u64,
 }
 
+/// Somebody is killed when so many bytes have gone to the receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Kill {
+    moment: u64,
+    victim: Victim,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Victim {
+    Sharer,
+    Receiver,
+    /// The receiver, and all that it has of the transfer is gone when it starts again.
+    ReceiverAndPart,
+}
+
 /// A tracker, somebody who shares and somebody who fetches; ended when dropped.
 pub struct TransferStorm {
     folder: PathBuf,
@@ -81,9 +98,8 @@ impl Side {
         self.client.must(&format!("login {} pw-{}", self.name, self.name))
     }
 
-    /// Killed, started again, logged in.
-    fn kill(&mut self) -> Result<(), DriveError> {
-        self.client.kill();
+    /// Started again, logged in.
+    fn come_back(&mut self) -> Result<(), DriveError> {
         self.client = Client::start_with(self.name, &self.options, &["--announce", &self.door])?;
         self.login().map(drop)
     }
@@ -156,29 +172,50 @@ impl TransferStorm {
         let mut figures = Figures { bytes_per_second: RATE, ..Figures::default() };
         for number in 1..=rounds {
             let is_folder = number % 2 == 0;
-            let mut kills = [(self.dice.below(SHARE_BYTES), true), (self.dice.below(SHARE_BYTES), false)];
+            let mut kills = [Victim::Receiver, Victim::Sharer]
+                .map(|victim| Kill { moment: self.dice.below(SHARE_BYTES), victim });
             kills.sort_unstable();
-            let bytes = self.transfer(&format!("round-{number}"), is_folder, &kills)?;
-            let in_vain = bytes.saturating_sub(self.undisturbed[usize::from(is_folder)]);
-            tell(number, Round { kills: 2, bytes, in_vain });
+            let round = self.round(&format!("round-{number}"), is_folder, &kills)?;
+            tell(number, round);
             figures.rounds += 1;
-            figures.kills += 2;
-            figures.in_vain += in_vain;
-            figures.in_vain_max = figures.in_vain_max.max(in_vain);
-            if in_vain > RATE {
-                return Err(broken(format!(
-                    "round {number} (killed at {kills:?}) fetched {in_vain} bytes in vain; a second brings {RATE}"
-                )));
-            }
+            figures.kills += round.kills;
+            figures.in_vain += round.in_vain;
+            figures.in_vain_max = figures.in_vain_max.max(round.in_vain);
+            judge(&format!("round {number}"), &kills, round)?;
         }
         Ok(figures)
     }
 
-    /// Shares something new and fetches it; at each moment the receiver (`true`) or the sharer is killed. How many
-    /// bytes went to the receiver.
-    fn transfer(&mut self, name: &str, is_folder: bool, kills: &[(u64, bool)]) -> Result<u64, DriveError> {
+    /// Two transfers, of a file and of a folder, whose receiver must begin anew: when it is killed at three quarters,
+    /// what it has is removed. Both have to be found wanting. How many bytes each fetched in vain.
+    ///
+    /// # Errors
+    /// When one is let pass: then this storm proves nothing.
+    pub fn check_itself(&mut self) -> Result<[u64; 2], DriveError> {
+        let mut in_vain = [0; 2];
+        for is_folder in [false, true] {
+            let kills = [Kill { moment: SHARE_BYTES / 4 * 3, victim: Victim::ReceiverAndPart }];
+            let name = format!("forgotten-{is_folder}");
+            let round = self.round(&name, is_folder, &kills)?;
+            if judge(&name, &kills, round).is_ok() {
+                return Err(broken(format!("{name} was begun anew, which was not noticed: {round:?}")));
+            }
+            in_vain[usize::from(is_folder)] = round.in_vain;
+        }
+        Ok(in_vain)
+    }
+
+    fn round(&mut self, name: &str, is_folder: bool, kills: &[Kill]) -> Result<Round, DriveError> {
+        let bytes = self.transfer(name, is_folder, kills)?;
+        let in_vain = bytes.saturating_sub(self.undisturbed[usize::from(is_folder)]);
+        Ok(Round { kills: u32::try_from(kills.len()).unwrap_or(u32::MAX), bytes, in_vain })
+    }
+
+    /// Shares something new and fetches it, with these kills in their order. How many bytes went to the receiver.
+    fn transfer(&mut self, name: &str, is_folder: bool, kills: &[Kill]) -> Result<u64, DriveError> {
         let shared = self.folder.join("from").join(name);
         let place = self.folder.join("to").join(name);
+        let part = self.folder.join("to").join(format!("{name}.part"));
         self.make(&shared, is_folder)
             .and_then(|()| fs::create_dir_all(self.folder.join("to")))
             .map_err(|source| DriveError::Setup { what: shared.clone(), source })?;
@@ -189,7 +226,7 @@ impl TransferStorm {
         let before = self.passed();
         let to = arg(&self.folder.join("to"));
         self.receiver.client.must(&format!("download_file lab {name} {to}"))?;
-        for (moment, is_receiver) in kills {
+        for Kill { moment, victim } in kills {
             let started = Instant::now();
             while self.passed() - before < *moment {
                 if started.elapsed() > PATIENCE {
@@ -200,23 +237,30 @@ impl TransferStorm {
                 }
                 pause(LOOK_PAUSE);
             }
-            if *is_receiver { self.receiver.kill()? } else { self.sharer.kill()? }
+            self.kill(*victim, &part)?;
         }
         self.receiver.client.must(&format!("wait lab {name} --timeout {}", PATIENCE.as_secs()))?;
         let bytes = self.passed() - before;
         compare(&shared, &place)?;
-        let part = self.folder.join("to").join(format!("{name}.part"));
         if part.symlink_metadata().is_ok() {
             return Err(broken(format!("`{}` was left", part.display())));
         }
         for side in [&mut self.receiver, &mut self.sharer] {
             side.until(&format!("stop_share lab {name}"), Reply::ok)?;
         }
-        for path in [&shared, &place] {
-            let removed = if is_folder { fs::remove_dir_all(path) } else { fs::remove_file(path) };
-            removed.map_err(|source| DriveError::Setup { what: path.clone(), source })?;
-        }
+        remove(&shared)?;
+        remove(&place)?;
         Ok(bytes)
+    }
+
+    /// And starts it again.
+    fn kill(&mut self, victim: Victim, part: &Path) -> Result<(), DriveError> {
+        let side = if victim == Victim::Sharer { &mut self.sharer } else { &mut self.receiver };
+        side.client.kill();
+        if victim == Victim::ReceiverAndPart {
+            remove(part)?;
+        }
+        side.come_back()
     }
 
     /// Bytes that have gone to the receiver, whoever called whom.
@@ -261,6 +305,21 @@ impl Dice {
         bytes.truncate(usize::try_from(len).unwrap_or(usize::MAX));
         bytes
     }
+}
+
+/// What is promised: no more is fetched again than what a second brings.
+fn judge(what: &str, kills: &[Kill], round: Round) -> Result<(), DriveError> {
+    if round.in_vain <= RATE {
+        return Ok(());
+    }
+    let in_vain = round.in_vain;
+    Err(broken(format!("{what} ({kills:?}) fetched {in_vain} bytes in vain; a second brings {RATE}")))
+}
+
+/// A file or a folder.
+fn remove(path: &Path) -> Result<(), DriveError> {
+    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    removed.map_err(|source| DriveError::Setup { what: path.to_owned(), source })
 }
 
 /// Every file below `left` is the same below `right`.

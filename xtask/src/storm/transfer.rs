@@ -1,6 +1,7 @@
 //! `cargo xtask storm transfer`: SIGKILL of receiver and sharer at random moments of transfers.
 //!
-//! Every file must come out identical, and what is fetched again stays below what a second brings.
+//! Every file must come out identical, and what is fetched again stays below what a second brings. Before it begins, two
+//! transfers that lose what they had show that the storm notices when it does not.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -35,6 +36,10 @@ impl Transfer {
         let folder = Folder::new("transfer")?;
         let started = Instant::now();
         let mut storm = TransferStorm::start(&program, &folder.0, seed)?;
+        let [file, folder] = storm.check_itself().with_context(|| format!("seed {seed}"))?;
+        println!(
+            "self-check: begun anew, a file fetches {file} bytes in vain and a folder {folder}: noticed"
+        );
         let tell = |number, round: peerage_drive::storm::Round| {
             if number % 10 == 0 {
                 println!("round {number}: {} bytes came, {} of them in vain", round.bytes, round.in_vain);

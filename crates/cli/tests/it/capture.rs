@@ -6,7 +6,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::world::{PATIENCE, World, arg, assert_same, say, until};
+use crate::child;
+use crate::world::{World, arg, assert_same, say, until};
 
 const SECRET_TEXT: &str = "the-file-content-that-must-stay-between-members";
 const PASSWORD: &str = "correct-horse-battery-staple";
@@ -73,11 +74,7 @@ fn start_capture(file: &Path) -> Option<Child> {
 fn stop_capture(capture: &mut Child, file: &Path) -> Vec<u8> {
     // SIGINT lets it write what it still holds.
     Command::new("kill").args(["-INT", &capture.id().to_string()]).status().unwrap();
-    let started = Instant::now();
-    while capture.try_wait().unwrap().is_none() {
-        assert!(started.elapsed() < PATIENCE, "tcpdump does not end");
-        std::thread::yield_now();
-    }
+    child::ended(capture, "tcpdump after SIGINT");
     std::fs::read(file).unwrap()
 }
 

@@ -1,22 +1,17 @@
 //! What a person sees: plain replies from a pipe, usage errors, exit codes.
 
 use std::fs;
-use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use expect_test::{Expect, expect};
 use peerage_drive::free_addresses;
 
+use crate::child;
 use crate::world::{PROGRAM, World};
 
 fn run(args: &[&str], input: &str) -> Output {
-    let mut command = Command::new(PROGRAM);
-    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    // A program that refuses its arguments does not read.
-    drop(child.stdin.take().unwrap().write_all(input.as_bytes()));
-    child.wait_with_output().unwrap()
+    child::output(Command::new(PROGRAM).args(args), input)
 }
 
 /// Runs a script through a plain pipe, as another user each time; compares stdout and the exit code.

@@ -2,6 +2,7 @@
 
 use std::process::{Command, Stdio};
 
+use crate::child;
 use crate::world::{PROGRAM, World};
 
 /// A small file, all copies identical, nothing left behind.
@@ -10,7 +11,7 @@ fn copies_are_identical_and_nothing_stays() {
     let world = World::with_trackers(0);
     let file = world.file("tape.bin", 24 * 1024 * 1024);
     let scratch = world.folder("scratch");
-    let output = Command::new(PROGRAM).arg("demo").arg(&file).env("TMPDIR", &scratch).output().unwrap();
+    let output = child::output(Command::new(PROGRAM).arg("demo").arg(&file).env("TMPDIR", &scratch), "");
     let stdout = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{stdout}\n{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(stdout.matches("… identical").count(), 3, "{stdout}");
@@ -30,14 +31,12 @@ fn an_interrupt_cleans_up() {
         .stderr(Stdio::null());
     let mut demo = demo.spawn().unwrap();
     // The first line comes when the trackers run.
-    let mut line = String::new();
-    std::io::BufRead::read_line(&mut std::io::BufReader::new(demo.stdout.as_mut().unwrap()), &mut line)
-        .unwrap();
+    let line = child::first_line(&mut demo, "the demo");
     assert!(line.contains("trackers"), "{line}");
     let children = children_of(demo.id());
     assert!(children.len() >= 2, "{children:?}");
     Command::new("kill").args(["-INT", &demo.id().to_string()]).status().unwrap();
-    assert_eq!(demo.wait().unwrap().code(), Some(1));
+    assert_eq!(child::ended(&mut demo, "the demo after SIGINT").code(), Some(1));
     assert_eq!(std::fs::read_dir(&scratch).unwrap().count(), 0, "the demo left files behind");
     for child in children {
         assert!(!std::path::Path::new(&format!("/proc/{child}")).exists(), "process {child} is still there");
@@ -47,7 +46,7 @@ fn an_interrupt_cleans_up() {
 /// A path that cannot be shared is one line and exit code 1.
 #[test]
 fn a_missing_path_is_named() {
-    let output = Command::new(PROGRAM).args(["demo", "no-such-file"]).output().unwrap();
+    let output = child::output(Command::new(PROGRAM).args(["demo", "no-such-file"]), "");
     assert_eq!(output.status.code(), Some(1));
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(stderr.contains("no-such-file"), "{stderr}");

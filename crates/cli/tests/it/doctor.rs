@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
+use crate::child;
 use crate::world::{PROGRAM, World};
 
 fn doctor(data: &Path, list: Option<&Path>, more: &[&str]) -> Output {
@@ -14,7 +15,7 @@ fn doctor(data: &Path, list: Option<&Path>, more: &[&str]) -> Output {
     if let Some(list) = list {
         command.arg("--trackers").arg(list);
     }
-    command.output().unwrap()
+    child::output(&mut command, "")
 }
 
 /// The checks that found something, and what to do about each.

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::child;
 use crate::world::{PATIENCE, World, say};
 
 /// How long each sync is held up, in seconds: far longer than a reply takes by itself.
@@ -97,7 +98,7 @@ fn traced(pid: u32) -> bool {
 /// Lets the process go on untraced (if it still runs).
 fn detach(strace: &mut Child) {
     Command::new("kill").args(["-INT", &strace.id().to_string()]).status().unwrap();
-    strace.wait().unwrap();
+    child::ended(strace, "strace after SIGINT");
 }
 
 /// The syncs of a trace. A line is `PID BEGAN fdatasync(FD) = 0 … <TOOK>`, or in two parts,

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use peerage_drive::ClientOptions;
 
+use crate::child;
 use crate::world::{PROGRAM, World, say};
 
 /// All files below a folder, with what is in them.
@@ -27,7 +28,7 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 fn refused(args: &[&str], options: &ClientOptions) -> String {
     let mut command = Command::new(PROGRAM);
     command.args(args).arg("--data").arg(&options.data).env("PEERAGE_TRACKERS", &options.list);
-    let output = command.env("PEERAGE_LISTEN", options.listen.to_string()).output().unwrap();
+    let output = child::output(command.env("PEERAGE_LISTEN", options.listen.to_string()), "");
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let said = String::from_utf8([output.stderr, output.stdout].concat()).unwrap();
     said.lines().next().unwrap().to_owned()

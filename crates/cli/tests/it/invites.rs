@@ -5,6 +5,7 @@ use std::thread;
 
 use peerage_drive::Client;
 
+use crate::child;
 use crate::node::{self, Node};
 use crate::world::{PROGRAM, World, say, until};
 
@@ -109,8 +110,9 @@ fn join_waits_for_the_answer() {
         .spawn()
         .unwrap();
     node::until(|| ada.must(&["list_requests", "lab"], "") == "dan\n");
-    Command::new("kill").args(["-INT", &given_up.id().to_string()]).status().unwrap();
-    assert!(!given_up.wait().unwrap().success());
+    // As Ctrl-C, but never ignored: a suite that was started in the background has SIGINT ignored, and so has its child.
+    Command::new("kill").args(["-TERM", &given_up.id().to_string()]).status().unwrap();
+    assert!(!child::ended(&mut given_up, "`peerage join --wait` after SIGTERM").success());
     let output = dan.call(&["join", &link, "--wait", "--timeout", "2"], "");
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.code() == Some(1) && output.stdout.is_empty(), "{said}");

@@ -1,6 +1,6 @@
 //! `peerage up`, the shell's commands as subcommands, and the local HTTP API.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -11,6 +11,7 @@ use peerage_local::command::Spec;
 use peerage_local::http::reply_schema;
 use serde_json::Value;
 
+use crate::child;
 use crate::world::{PATIENCE, PROGRAM, World, assert_same};
 
 /// A node in the foreground; killed on drop.
@@ -66,8 +67,7 @@ impl Node {
         let command = command.args(args).arg("--data").arg(data);
         // Where the page lets its user choose files, and where it puts downloads.
         let mut process = command.env("HOME", home).stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let line = child::first_line(&mut process, "`peerage up`");
         assert!(line.contains("http://") && !line.contains("token"), "no secret goes to a pipe: {line}");
         let running: Value = serde_json::from_slice(&std::fs::read(data.join("node.json")).unwrap()).unwrap();
         let field = |name: &str| running[name].as_str().unwrap().to_owned();
@@ -136,18 +136,7 @@ impl Drop for Node {
 }
 
 fn call(data: &Path, args: &[&str], input: &str) -> Output {
-    let mut child = Command::new(PROGRAM)
-        .args(args)
-        .arg("--data")
-        .arg(data)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // It may need no input and have ended.
-    drop(child.stdin.take().unwrap().write_all(input.as_bytes()));
-    child.wait_with_output().unwrap()
+    child::output(Command::new(PROGRAM).args(args).arg("--data").arg(data), input)
 }
 
 /// Two people on one machine, with nothing but subcommands.
@@ -245,7 +234,7 @@ fn refusals_and_exit_codes() {
     assert!(second.status.code() == Some(1) && error.contains("already runs"), "{error}");
     assert!(node.must(&["status"], "").contains("nobody is logged in"));
     assert!(node.must(&["down"], "").contains("Node ended"));
-    assert!(node.process.wait().unwrap().success());
+    assert!(child::ended(&mut node.process, "`peerage up` after `down`").success());
     assert_eq!(node.call(&["status"], "").status.code(), Some(1));
 }
 
@@ -279,7 +268,7 @@ fn strangers_and_foreign_pages_are_refused() {
     let elsewhere = world.path("elsewhere");
     let mut up = Command::new(PROGRAM);
     up.args(["up", "--no-open", "--page", "0.0.0.0:0", "--listen", "127.0.0.1:0", "--trackers"]);
-    let output = up.arg(&world.list).arg("--data").arg(elsewhere).output().unwrap();
+    let output = child::output(up.arg(&world.list).arg("--data").arg(elsewhere), "");
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success() && error.contains("ssh -L"), "{error}");
 }

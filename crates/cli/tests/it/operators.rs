@@ -3,21 +3,17 @@
 use std::fs;
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use expect_test::{Expect, expect};
 use peerage_drive::Client;
 
+use crate::child;
 use crate::world::{PATIENCE, PROGRAM, World, say, until};
 
 /// Runs the program to its end.
 pub fn peerage(args: &[&str], input: &[u8]) -> Output {
-    let mut command = Command::new(PROGRAM);
-    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    // A program that refuses its arguments does not read.
-    drop(child.stdin.take().unwrap().write_all(input));
-    child.wait_with_output().unwrap()
+    child::output(Command::new(PROGRAM).args(args), input)
 }
 
 /// Everything that it said and how it ended, with the world's folder cut out.

@@ -6,10 +6,11 @@ use std::process::{Command, Output};
 
 use peerage_local::command::SPECS;
 
+use crate::child;
 use crate::world::PROGRAM;
 
 fn run(program: &str, args: &[&str]) -> Output {
-    Command::new(program).args(args).env("LC_ALL", "C").output().unwrap()
+    child::output(Command::new(program).args(args).env("LC_ALL", "C"), "")
 }
 
 fn script(shell: &str) -> String {
@@ -115,7 +116,7 @@ fn systemd_accepts_the_units() {
         args.extend(user.then_some("--user"));
         args.push(path);
         let mut verify = Command::new("systemd-analyze");
-        let checked = verify.args(&args).env("XDG_RUNTIME_DIR", folder.path()).output().unwrap();
+        let checked = child::output(verify.args(&args).env("XDG_RUNTIME_DIR", folder.path()), "");
         let said = String::from_utf8_lossy(&checked.stderr);
         assert!(checked.status.success() && !said.contains("peerage"), "{path}: {said}");
         if !user {

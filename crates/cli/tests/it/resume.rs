@@ -46,12 +46,14 @@ fn a_killed_download_resumes_at_the_next_login() {
     assert_same(&film, &again.join("film.bin"));
 }
 
-/// Three rounds of what `cargo xtask storm transfer` does a hundred times.
+/// Three rounds of what `cargo xtask storm transfer` does a hundred times, and what shows that it would notice.
 #[test]
 fn kills_on_both_sides_cost_less_than_a_second() {
     let folder = tempfile::Builder::new().prefix("peerage-it-").tempdir().unwrap();
     let program = std::path::Path::new(crate::world::PROGRAM);
     let mut storm = peerage_drive::storm::TransferStorm::start(program, folder.path(), 20_261_125).unwrap();
+    let begun_anew = storm.check_itself().unwrap();
+    println!("begun anew, in vain: {begun_anew:?} bytes");
     let figures = storm.run(3, |number, round| println!("round {number}: {round:?}")).unwrap();
     assert_eq!((figures.rounds, figures.kills), (3, 6));
 }
