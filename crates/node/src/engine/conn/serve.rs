@@ -34,7 +34,7 @@ const REQUESTS_REJECT: usize = 2 * REQUESTS_MAX as usize;
 /// Hash requests of one peer that we queue; one per piece under way is usual.
 const HASH_REQUESTS_MAX: usize = 256;
 /// Runs of one read for a fast peer, 256 KiB each.
-const RUNS_MAX: usize = 4;
+pub(in crate::engine) const RUNS_MAX: usize = 4;
 
 /// Read results for the outbox.
 struct Served {
@@ -214,11 +214,10 @@ impl Serve {
         self.up.spend(runs.iter().map(|(run, _)| run.len as usize).sum());
         let shared = Arc::clone(&self.shared);
         self.job = Some(Box::pin(async move {
-            let mut permits = Vec::new();
-            for _ in 0..runs.len() {
-                permits.push(Arc::clone(&shared.engine.upload_chunks).acquire_owned().await.ok()?);
-            }
-            tokio::task::spawn_blocking(move || read(&shared, &hash_requests, runs, permits)).await.ok()
+            // All at once: connections that each hold some and wait for more would wait for each other.
+            let chunks = Arc::clone(&shared.engine.upload_chunks);
+            let budget = chunks.acquire_many_owned(runs.len() as u32).await.ok()?;
+            tokio::task::spawn_blocking(move || read(&shared, &hash_requests, runs, budget)).await.ok()
         }));
         true
     }
@@ -288,7 +287,7 @@ impl Serve {
 struct SentBuf {
     buf: PooledBuf,
     len: usize,
-    _permit: OwnedSemaphorePermit,
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl AsRef<[u8]> for SentBuf {
@@ -302,7 +301,7 @@ fn read(
     shared: &TorrentShared,
     hash_requests: &[HashRange],
     runs: Vec<(Run, Vec<BlockRef>)>,
-    permits: Vec<OwnedSemaphorePermit>,
+    mut budget: OwnedSemaphorePermit,
 ) -> Served {
     let (mut error, mut unreadable) = (None, Vec::new());
     let mut scratch = Vec::new();
@@ -321,7 +320,9 @@ fn read(
         }
     };
     let hashes = hash_requests.iter().map(|range| (*range, answer(range))).collect();
-    let runs = runs.into_iter().zip(permits).map(|((run, blocks), permit)| {
+    let runs = runs.into_iter().map(|(run, blocks)| {
+        // There is one for each.
+        let permit = budget.split(1);
         let data = read_run(shared, &shared.engine.upload_pool, run, permit);
         let data = data.map_err(|failed| {
             let kind = failed.kind();
@@ -343,7 +344,7 @@ fn read_run(
     shared: &TorrentShared,
     pool: &Arc<Pool>,
     run: Run,
-    permit: OwnedSemaphorePermit,
+    permit: Option<OwnedSemaphorePermit>,
 ) -> io::Result<Bytes> {
     let mut buf = pool.take();
     let len = run.len as usize;
