@@ -127,7 +127,7 @@ pub enum HashError {
     /// Environment: the file system does not let us read it.
     #[error("no permission to read `{}`", .0.display())]
     Denied(PathBuf),
-    /// Environment: size, modification time or identity is not what it was at the start. Trying again helps.
+    /// Environment: size, modification or change time, or identity is not what it was at the start. Trying again helps.
     #[error("`{}` changed while it was being hashed", .0.display())]
     Changed(PathBuf),
     /// Environment: reading failed.

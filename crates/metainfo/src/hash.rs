@@ -17,6 +17,7 @@ use peerage_types::limits::METAINFO_BYTES_MAX;
 use peerage_types::{FileName, GroupId, InfoHashV1, Sha256};
 
 pub use self::holes::Leaves;
+pub use self::identity::Look;
 use crate::assemble::{Hashes, is_hybrid};
 use crate::error::{HashError, MetainfoError};
 use crate::layout::{Layout, piece_length_for};
@@ -44,7 +45,7 @@ pub struct HashJob<'a> {
 pub struct Hashed {
     /// The canonical metainfo.
     pub metainfo: Metainfo,
-    /// SHA-256 of each 16 KiB block that was read.
+    /// SHA-256 of each 16 KiB block that was read, and what the files looked like meanwhile.
     pub leaves: Leaves,
     /// What was left out of a folder.
     pub skipped: Skipped,
@@ -75,8 +76,8 @@ impl Skipped {
 /// Hashes a file or folder with all cores, SHA-1 and SHA-256 in one read. What a sparse file has never had written to it
 /// is not read. Blocking.
 ///
-/// Fails with [`HashError::Changed`] if size, modification time or identity of any file is not the same at the end as
-/// at the start. Folders without files in them are left out, since metainfo knows only files.
+/// Fails with [`HashError::Changed`] if size, modification time, change time or identity of any file is not the same at the
+/// end as at the start. Folders without files in them are left out, since metainfo knows only files.
 pub fn hash_path(job: &HashJob<'_>) -> Result<Hashed, HashError> {
     hash_with(job, None)
 }
@@ -101,12 +102,13 @@ fn hash_with(job: &HashJob<'_>, piece_length: Option<u32>) -> Result<Hashed, Has
         }
         file.check_path()?;
     }
-    let leaves = Leaves::new(hashes.leaves, &layout, &holes);
+    let looks = share.files.iter().map(|file| file.identity.look).collect();
+    let leaves = Leaves::new(hashes.leaves, &layout, &holes, looks);
     let metainfo = Hashes {
         name: job.name.clone(),
         group: job.group,
         single_file: share.single_file,
-        files: share.files.into_iter().map(|file| (file.path, file.identity.size)).collect(),
+        files: share.files.into_iter().map(|file| (file.path, file.identity.look.size)).collect(),
         layout,
         roots: &hashes.roots,
         pieces_v1: hashes.pieces_v1.as_flattened(),

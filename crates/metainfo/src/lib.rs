@@ -26,7 +26,7 @@ pub mod sparse;
 mod twins;
 
 pub use error::{HashError, MetainfoError};
-pub use hash::{HashJob, Hashed, Leaves, SKIPPED_NAMED_MAX, Skipped, hash_path};
+pub use hash::{HashJob, Hashed, Leaves, Look, SKIPPED_NAMED_MAX, Skipped, hash_path};
 pub use layout::{
     FILES_MAX, HYBRID_FILES_MAX, PATH_DEPTH_MAX, PATHS_MEMORY_BYTES_MAX, PIECE_COUNT_MAX, piece_length_for,
 };

@@ -15,6 +15,12 @@ pub fn next_hole(file: &File, offset: u64) -> u64 {
     system::next_hole(file, offset)
 }
 
+/// Whether a file takes less room than it is long, so that it is worth looking for holes in it. What was written to it
+/// lately, and is not on the device yet, some file systems take for one: waits until it is there.
+pub fn may_have_holes(file: &File) -> bool {
+    system::allocated(file).is_some_and(|(bytes, len)| bytes < len) && file.sync_all().is_ok()
+}
+
 /// Whether these bytes lie inside of the file and were never written. Moves the position of the handle.
 pub fn is_hole(file: &File, offset: u64, bytes: u64) -> bool {
     let Some(end) = offset.checked_add(bytes) else { return false };
@@ -25,6 +31,7 @@ pub fn is_hole(file: &File, offset: u64, bytes: u64) -> bool {
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd", target_vendor = "apple"))]
 mod system {
     use std::fs::File;
+    use std::os::unix::fs::MetadataExt as _;
 
     use rustix::fs::{SeekFrom, seek};
     use rustix::io::Errno;
@@ -40,6 +47,13 @@ mod system {
     pub(super) fn next_hole(file: &File, offset: u64) -> u64 {
         seek(file, SeekFrom::Hole(offset)).unwrap_or(u64::MAX).max(offset)
     }
+
+    /// Bytes that it takes on the device, and its length.
+    pub(super) fn allocated(file: &File) -> Option<(u64, u64)> {
+        let meta = file.metadata().ok()?;
+        // `st_blocks` counts units of 512 bytes, whatever the file system's are.
+        Some((meta.blocks().saturating_mul(512), meta.len()))
+    }
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd", target_vendor = "apple")))]
@@ -52,5 +66,9 @@ mod system {
 
     pub(super) fn next_hole(_: &File, _: u64) -> u64 {
         u64::MAX
+    }
+
+    pub(super) fn allocated(_: &File) -> Option<(u64, u64)> {
+        None
     }
 }

@@ -52,3 +52,35 @@ fn who_only_wants_the_file_is_no_sharer_of_it() {
     say(&mut ben, &format!("upload_file {} lab", arg(&to_ben.join("film.bin"))), "File shared successfully");
     until(&mut ada, "list_files lab", "he shares it, too", |r| r.items()[0]["sharers_online"] == 2);
 }
+
+/// A restart while others still need him does not make him go, nor does he when he shares it after all.
+#[test]
+fn who_is_still_needed_is_there_after_a_restart() {
+    let mut world = World::with_trackers(1);
+    let (mut ada, [mut ben, mut cat]) = world.group("ada", ["ben", "cat"]);
+    let film = world.file("film.bin", 128 * 1024 * 1024);
+    say(&mut ada, &format!("upload_file {} lab", arg(&film)), "File shared successfully");
+    let (to_ben, to_cat) = (world.folder("to-ben"), world.folder("to-cat"));
+    // She wants more than he hands out within seconds.
+    say(&mut cat, "set_limits --down 16K", "Limits set");
+    say(&mut ben, "set_limits --up 16K", "Limits set");
+    for (client, to, leave) in [(&mut cat, &to_cat, ""), (&mut ben, &to_ben, " --leave")] {
+        until(client, "list_files lab", "it is listed", |r| !r.items().is_empty());
+        say(client, &format!("download_file lab film.bin {}{leave}", arg(to)), "Download started");
+    }
+    ben.must("wait lab film.bin --timeout 120").unwrap();
+    let options = world.options("ben");
+    ben.kill();
+    let mut ben = Client::start("ben", &options).unwrap();
+    say(&mut ben, "login ben pw-ben", "Logged in successfully");
+    let served =
+        |ben: &mut Client| !ben.must("show_download lab film.bin").unwrap().items()[0]["pieces"].is_null();
+    assert!(served(&mut ben));
+    say(&mut ben, &format!("upload_file {} lab", arg(&to_ben.join("film.bin"))), "File shared successfully");
+    assert!(served(&mut ben));
+    assert!(
+        ben.must("show_downloads").unwrap().items()[0]["note"].is_null(),
+        "nothing is to be left any more"
+    );
+    until(&mut ada, "list_files lab", "he shares it, too", |r| r.items()[0]["sharers_online"] == 2);
+}

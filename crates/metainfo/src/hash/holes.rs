@@ -11,14 +11,15 @@ use peerage_types::limits::BLOCK_BYTES;
 use peerage_types::{InfoHashV1, Sha256};
 use sha1::{Digest, Sha1};
 
-use super::HashJob;
 use super::walk::Found;
+use super::{HashJob, Look};
 use crate::error::HashError;
 use crate::layout::{Layout, Span};
 use crate::{merkle, sparse};
 
 /// Leaf hashes of a share, SHA-256 of each 16 KiB block, without those of pieces that lie in holes: see
-/// [`Metainfo::zero_pieces`](crate::Metainfo::zero_pieces), of which they are some.
+/// [`Metainfo::zero_pieces`](crate::Metainfo::zero_pieces), of which they are some. With what the files looked like before
+/// their first bytes were read, and still did after the last.
 #[derive(Clone, Debug)]
 pub struct Leaves {
     /// Those that are kept, one run after another.
@@ -27,10 +28,11 @@ pub struct Leaves {
     runs: Vec<Range<u64>>,
     /// Of all files, kept or not.
     total: u64,
+    looks: Vec<Look>,
 }
 
 impl Leaves {
-    pub(super) fn new(kept: Vec<Sha256>, layout: &Layout, holes: &[Range<u32>]) -> Self {
+    pub(super) fn new(kept: Vec<Sha256>, layout: &Layout, holes: &[Range<u32>], looks: Vec<Look>) -> Self {
         let mut runs = Vec::new();
         let mut from = 0;
         for hole in holes {
@@ -39,7 +41,7 @@ impl Leaves {
         }
         runs.push(from..layout.leaf_total);
         runs.retain(|run| !run.is_empty());
-        Self { kept, runs, total: layout.leaf_total }
+        Self { kept, runs, total: layout.leaf_total, looks }
     }
 
     /// Those that are kept; all of them unless there are holes.
@@ -50,6 +52,11 @@ impl Leaves {
     /// How many leaves the content has.
     pub fn total(&self) -> u64 {
         self.total
+    }
+
+    /// What each file of the metainfo looked like.
+    pub fn looks(&self) -> &[Look] {
+        &self.looks
     }
 
     /// What is kept, in runs, each with the index of its first leaf when the leaves of all files follow one another.
@@ -76,7 +83,10 @@ pub(super) fn find(
             return Err(HashError::Cancelled);
         }
         if let Some(found) = files.get(span.file) {
-            find_in(&found.open()?, span, layout, &mut holes);
+            let file = found.open()?;
+            if sparse::may_have_holes(&file) {
+                find_in(&file, span, layout, &mut holes);
+            }
         }
     }
     Ok(holes)

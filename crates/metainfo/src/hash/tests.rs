@@ -280,6 +280,34 @@ fn changes_are_noticed() {
     );
 }
 
+/// Its change time tells.
+#[cfg(unix)]
+#[test]
+fn an_edit_that_puts_the_time_back_is_noticed() {
+    check_meddling(
+        |path| {
+            fs::write(path, content(1, 5_000_000)).unwrap();
+            set_modified(path, 1_000_000);
+        },
+        expect!["`ROOT/f` changed while it was being hashed"],
+    );
+}
+
+#[test]
+fn the_looks_are_those_of_the_files() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, size) in [("b", 5), ("a/c", 70_000), ("empty", 0)] {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content(size, size)).unwrap();
+    }
+    let hashed = hash(folder.path(), None, &|_| ()).unwrap();
+    let files = hashed.metainfo.files().iter();
+    let looks: Vec<Look> =
+        files.map(|file| Look::of(&fs::metadata(file.path.under(folder.path())).unwrap())).collect();
+    assert_eq!(hashed.leaves.looks(), looks);
+}
+
 #[cfg(unix)]
 #[test]
 fn a_replaced_file_is_noticed() {

@@ -27,7 +27,7 @@ pub(crate) struct Found {
 
 impl Found {
     pub fn size(&self) -> u64 {
-        self.identity.size
+        self.identity.look.size
     }
 
     /// Opens it and makes sure that it is what was found: a symbolic link or another file that took its place since

@@ -75,6 +75,9 @@ pub struct DownloadEntry {
     /// It does not become a share: when it is complete it is served until the others can do without, and no longer.
     #[n(18)]
     pub leave: bool,
+    /// It was served so long.
+    #[n(19)]
+    pub left: bool,
 }
 
 /// How far a download is.
@@ -167,6 +170,7 @@ mod tests {
             levels: Some(vec![1, 3].into()),
             files: 2,
             leave: true,
+            left: false,
         };
         let downloads = Downloads::open(dir.path().to_owned(), "download").unwrap();
         downloads.put(key, entry.clone()).unwrap();

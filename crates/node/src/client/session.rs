@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ed25519_dalek::SigningKey;
 use peerage_ledger::{GroupView, Record, Role, Standing};
 use peerage_link::api;
-use peerage_types::{DeviceId, FoldedName, GroupId, RecordId, UserId};
+use peerage_types::{DeviceId, FoldedName, GroupId, InfoHash, RecordId, UserId};
 use tokio::sync::{Notify, broadcast, watch};
 use tokio::task::JoinSet;
 
@@ -56,6 +56,8 @@ pub(super) struct Session {
     pub(super) downloads: Downloads,
     pub(super) metainfo: MetainfoStore,
     pub(super) engine: Engine,
+    /// Downloads that are served only until others can do without, and when this session took them up again.
+    pub(super) staying: Mutex<BTreeMap<InfoHash, Instant>>,
     /// Where peers reach this device, if that is not where it listens.
     pub(super) announced: Option<SocketAddr>,
     pub(super) notices: broadcast::Sender<Notice>,

@@ -1,7 +1,9 @@
 //! What connects a session with its engine: starting and resuming transfers, and sharing on what is complete.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use peerage_ledger::Body;
 use peerage_metainfo::{Leaves, Metainfo};
@@ -18,6 +20,9 @@ use super::shares::ShareEntry;
 use super::snapshot::{GroupState, unix_ms};
 use crate::engine::{AddError, Source, TorrentSpec, TorrentState, TorrentStatus};
 
+/// How long a download that was to be left is served after a restart at the most, as long as after its last piece.
+const STAY_MAX: Duration = Duration::from_secs(60);
+
 /// What came back at login.
 #[derive(Debug, Default)]
 pub(super) struct Resumed {
@@ -27,11 +32,12 @@ pub(super) struct Resumed {
 }
 
 impl Session {
-    /// Brings back shares and unfinished downloads of groups that this user is still in.
-    pub(super) async fn resume(&self) -> Resumed {
+    /// Brings back shares and unfinished downloads of groups that this user is still in, as trackers have said since
+    /// `begun_unix_ms`, or as it is known from before.
+    pub(super) async fn resume(&self, begun_unix_ms: u64) -> Resumed {
         let mut resumed = Resumed::default();
         for (info_hash, entry) in self.shares.all() {
-            match self.resume_share(&entry).await {
+            match self.resume_share(&entry, begun_unix_ms).await {
                 Ok(true) => resumed.shares += 1,
                 Ok(false) => self.forget_share(&info_hash),
                 Err(error) => resumed.broken.push(format!("{}: {error}", entry.name)),
@@ -48,9 +54,15 @@ impl Session {
         resumed
     }
 
-    async fn resume_share(&self, entry: &ShareEntry) -> Result<bool, String> {
+    /// False when it is certain that this user is not in the group any more.
+    async fn resume_share(&self, entry: &ShareEntry, begun_unix_ms: u64) -> Result<bool, String> {
         if !self.takes_part(&entry.group) {
-            return Ok(false);
+            // What is kept may be older than the share.
+            let confirmed = self.groups.get(&entry.group);
+            return match confirmed.is_some_and(|state| state.fetched_unix_ms() >= begun_unix_ms) {
+                true => Ok(false),
+                false => Err("no tracker has said yet who is in the group; log in again".to_owned()),
+            };
         }
         let metainfo =
             self.metainfo.get(&entry.metainfo).ok_or("what is known about it is damaged; share it again")?;
@@ -61,9 +73,13 @@ impl Session {
     }
 
     pub(super) async fn resume_download(&self, entry: &DownloadEntry) -> Result<bool, String> {
-        // What is complete is a share, unless it is only some files of a folder, or was to be fetched only.
+        // What is complete is a share, unless it is only some files of a folder, or was to be fetched only, or the
+        // program ended before it had become one.
         let running = entry.state == DownloadState::Running;
-        let served = entry.wanted.is_some() && !entry.leave;
+        let served = match entry.leave {
+            true => !entry.left,
+            false => entry.wanted.is_some() || entry.state == DownloadState::Verified,
+        };
         if entry.paused || !(running || served) || !self.takes_part(&entry.group) {
             return Ok(false);
         }
@@ -72,7 +88,11 @@ impl Session {
         if !running && !is_there(entry, &metainfo) {
             return Ok(false);
         }
+        let info_hash = metainfo.info_hash();
         self.fetch(entry, metainfo, true).await.map_err(|e| e.to_string())?;
+        if !running && entry.leave {
+            self.staying().insert(info_hash, Instant::now());
+        }
         Ok(running)
     }
 
@@ -129,19 +149,10 @@ impl Session {
     /// A download has all its bytes: from now on this member counts as a sharer.
     pub(super) async fn completed(self: &Arc<Self>, info_hash: InfoHash) {
         let Some(entry) = self.downloads.get(&info_hash) else { return };
-        if entry.state == DownloadState::Running {
-            let status = self.engine.status().into_iter().find(|s| s.info_hash == info_hash);
-            let sources = status.map(|s| self.sources(&s)).unwrap_or_default();
-            let took = unix_ms().saturating_sub(entry.started_unix_ms);
-            self.change_download(&info_hash, |d| {
-                d.state = DownloadState::Verified;
-                d.took_ms = Some(took);
-                d.sources = sources;
-            });
-        }
         // Who has only some files, or goes soon, serves them, but does not count as a sharer.
         let shares = entry.wanted.is_none() && !entry.leave;
-        if entry.state == DownloadState::Running && shares {
+        // First, for what is not to be done any more once it is verified would be missing if the program ended here.
+        if entry.state != DownloadState::Complete && shares && self.shares.get(&info_hash).is_none() {
             let share = ShareEntry {
                 group: entry.group,
                 name: entry.name.clone(),
@@ -154,6 +165,16 @@ impl Session {
                     entry.name
                 )));
             }
+        }
+        if entry.state == DownloadState::Running {
+            let status = self.engine.status().into_iter().find(|s| s.info_hash == info_hash);
+            let sources = status.map(|s| self.sources(&s)).unwrap_or_default();
+            let took = unix_ms().saturating_sub(entry.started_unix_ms);
+            self.change_download(&info_hash, |d| {
+                d.state = DownloadState::Verified;
+                d.took_ms = Some(took);
+                d.sources = sources;
+            });
         }
         if shares && let Err(error) = self.publish_share(entry.group, &info_hash, entry.manifest).await {
             tracing::info!(%error, "the completed file is not listed as shared by us");
@@ -170,7 +191,7 @@ impl Session {
             let done = entry.state == DownloadState::Verified && self.takes_part(&entry.group);
             if done || (entry.state == DownloadState::Running && self.is_seeding(&info_hash)) {
                 self.completed(info_hash).await;
-            } else if entry.leave && entry.state == DownloadState::Complete {
+            } else if entry.leave && !entry.left && entry.state == DownloadState::Complete {
                 self.leave_if_due(&info_hash, entry).await;
             }
         }
@@ -178,13 +199,27 @@ impl Session {
 
     /// Ends what was to be fetched only, when the others can do without it.
     async fn leave_if_due(&self, info_hash: &InfoHash, entry: DownloadEntry) {
-        let due = self.engine.torrent(info_hash).is_some_and(|status| status.may_leave);
+        let Some(status) = self.engine.torrent(info_hash).filter(|status| status.may_leave) else { return };
+        // After a restart others have yet to find their way back.
+        let sent = status.peers.iter().map(|peer| peer.bytes_to).sum::<u64>();
+        let piece_bytes = status.bytes_total / u64::from(status.piece_map.len().max(1));
+        let since = self.staying().get(info_hash).copied();
+        if since.is_some_and(|since| since.elapsed() < STAY_MAX && sent < piece_bytes) {
+            return;
+        }
         // Somebody who shares it by hand meanwhile stays.
-        if due && self.shares.get(info_hash).is_none() {
+        if self.shares.get(info_hash).is_none() {
+            self.change_download(info_hash, |d| d.left = true);
             self.engine.remove(*info_hash).await;
+            self.staying().remove(info_hash);
             self.announce_anew().await;
             self.notify(Notice::Left { group: entry.group_name, name: entry.name });
         }
+    }
+
+    fn staying(&self) -> MutexGuard<'_, BTreeMap<InfoHash, Instant>> {
+        // Single inserts and removes leave the map whole.
+        self.staying.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Does the engine have all of it?
@@ -294,6 +329,9 @@ impl Session {
 /// Whether the files that a finished download wanted still lie there: what the user took away is not fetched again.
 fn is_there(entry: &DownloadEntry, metainfo: &Metainfo) -> bool {
     let (wanted, place) = (entry.wanted(metainfo), entry.path());
+    if metainfo.is_single_file() {
+        return place.metadata().is_ok_and(|meta| meta.is_file() && meta.len() == entry.size);
+    }
     let files = (0_u32..).zip(metainfo.files());
     let mut wanted = files.filter(|(file, _)| wanted.as_ref().is_none_or(|wanted| wanted.get(*file)));
     wanted.all(|(_, file)| {

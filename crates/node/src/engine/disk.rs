@@ -5,9 +5,9 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::UNIX_EPOCH;
 
 use minicbor::{Decode, Encode};
+use peerage_metainfo::Look;
 
 use super::buffer::lock;
 
@@ -132,9 +132,7 @@ impl FileStamp {
 
     /// The stamp of a file that was looked at.
     pub(super) fn of_meta(meta: &Metadata) -> Self {
-        let since = meta.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
-        let modified_ns = since.and_then(|since| i64::try_from(since.as_nanos()).ok()).unwrap_or(0);
-        Self { size: meta.len(), modified_ns, changed_ns: changed_ns(meta) }
+        Look::of(meta).into()
     }
 
     /// Whether it is the same file, as far as people see.
@@ -148,15 +146,11 @@ impl FileStamp {
     }
 }
 
-#[cfg(unix)]
-fn changed_ns(meta: &Metadata) -> i64 {
-    use std::os::unix::fs::MetadataExt as _;
-    meta.ctime().saturating_mul(1_000_000_000).saturating_add(meta.ctime_nsec())
-}
-
-#[cfg(not(unix))]
-fn changed_ns(_: &Metadata) -> i64 {
-    0
+impl From<Look> for FileStamp {
+    fn from(look: Look) -> Self {
+        let Look { size, modified_ns, changed_ns } = look;
+        Self { size, modified_ns, changed_ns }
+    }
 }
 
 /// Replaces `path` in one step, so that a reader sees the old content or the new. `durable`: wait until the new

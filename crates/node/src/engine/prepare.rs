@@ -120,6 +120,11 @@ fn prepare_seed(
             let why = format!("it has {} bytes, {} were hashed", stamp.size, entry.size);
             return Err(fault(io::Error::new(io::ErrorKind::InvalidData, why)));
         }
+        let hashed = leaves.as_ref().and_then(|leaves| leaves.looks().get(file));
+        if hashed.is_some_and(|look| FileStamp::from(*look) != stamp) {
+            let why = io::Error::new(io::ErrorKind::InvalidData, "it has changed since it was hashed");
+            return Err(refuse(format!("{}; share it again", describe(&files.fault(file, why)))));
+        }
         let before = saved.as_ref().and_then(|saved| saved.settled.get(file));
         let before = before.filter(|_| leaves.is_none());
         let same = |(number, before): &(u32, FileStamp)| *number == index(file) && before.looks_like(&stamp);

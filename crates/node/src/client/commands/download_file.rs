@@ -86,6 +86,7 @@ impl Node {
             levels: before.and_then(|before| before.levels),
             files: folder_files(&metainfo).unwrap_or(0),
             leave: options.leave,
+            left: false,
         };
         let peers = start(&session, file.info_hash, entry, metainfo).await?;
         Ok(Started { name: file.shown.clone(), size, path: place.path(), peers })

@@ -26,7 +26,7 @@ use super::super::roster::SessionRoster;
 use super::super::seen::Seen;
 use super::super::session::{Session, certificate};
 use super::super::shares::Shares;
-use super::super::snapshot::{Groups, Keys, WANTED_MAX};
+use super::super::snapshot::{Groups, Keys, WANTED_MAX, unix_ms};
 use super::super::trackers::Trackers;
 use super::super::unlock::{Attempt, Opened, Wrong, attempt, new_key, public};
 use super::super::{Node, Refusal, UserRef};
@@ -118,6 +118,7 @@ impl Node {
             downloads: Downloads::open(folder.sub("downloads").map_err(local)?, "download").map_err(local)?,
             metainfo: MetainfoStore::new(folder.sub("metainfo").map_err(local)?),
             engine,
+            staying: std::sync::Mutex::default(),
             announced: self.inner.announce,
             notices: self.inner.notices.clone(),
             changes: self.inner.changes.clone(),
@@ -207,6 +208,7 @@ fn end_when_removed(inner: &Arc<Inner>, session: &Arc<Session>) {
 
 /// Brings the groups up to date and everything back online.
 async fn begin(session: &Arc<Session>, in_doubt: mpsc::Receiver<GroupId>) -> LoggedIn {
+    let begun_unix_ms = unix_ms();
     session.sent_before().await;
     let own_names: Vec<_> = session.own.view().names.iter().map(|claim| claim.name.clone()).collect();
     session.groups.names().learn(&session.trackers, own_names.into_iter()).await;
@@ -218,7 +220,7 @@ async fn begin(session: &Arc<Session>, in_doubt: mpsc::Receiver<GroupId>) -> Log
     for group in groups {
         refresh(session, group).await;
     }
-    let resumed = session.resume().await;
+    let resumed = session.resume(begun_unix_ms).await;
     session.start_tasks(in_doubt);
     session.announce_now().await;
     LoggedIn {

@@ -41,6 +41,12 @@ impl Node {
                 session.engine.remove(info_hash).await;
             }
             session.forget_share(&info_hash);
+            if !downloading {
+                // Nor at the next login.
+                session.change_download(&info_hash, |d| {
+                    (d.state, d.left) = (DownloadState::Complete, d.leave);
+                });
+            }
         }
         session.announce_anew().await;
         Ok(())

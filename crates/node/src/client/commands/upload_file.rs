@@ -121,6 +121,9 @@ async fn hash(
     let hashed = tokio::task::spawn_blocking(work).await.map_err(|e| Refusal::Local(e.to_string()))?;
     hashed.map_err(|error| match error {
         HashError::NotFound(_) => Refusal::NoSuchPath { path: given.to_owned() },
+        error @ HashError::Changed(_) => {
+            Refusal::Local(format!("{error}: share it again when nothing writes to it any more"))
+        }
         error => Refusal::Local(error.to_string()),
     })
 }
@@ -161,6 +164,8 @@ async fn offer(
         session.engine.remove(info_hash).await;
     }
     session.metainfo.put(metainfo).map_err(|e| Refusal::Local(e.to_string()))?;
+    // Whoever shares it now does not want to leave it any more.
+    session.change_download(&info_hash, |d| d.leave = false);
     let added = session.seed(group, Arc::clone(metainfo), path.clone(), Some(leaves)).await;
     added.map_err(refuse_add)?;
     let entry = ShareEntry {

@@ -59,6 +59,20 @@ async fn a_share_that_changes_is_not_served() {
     seeder.event(|event| matches!(event, EngineEvent::ShareBroken { .. }).then_some(())).await;
 }
 
+/// Between the last byte that was hashed and the first that is served, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_share_that_changes_behind_the_hashing_is_refused() {
+    let world = World::new();
+    let shared = world.share(MIB);
+    let seeder = world.member(1).await;
+    super::scrub::edit(&shared.path, 5);
+    let source = Source::Seed { path: shared.path.clone(), leaves: Some(shared.leaves.clone()) };
+    let error = seeder.add(&shared, source).await.unwrap_err().to_string();
+    assert!(error.ends_with("it has changed since it was hashed; share it again"), "{error}");
+    let again = world.share(MIB);
+    seeder.seed(&again).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_share_that_disappears_is_not_served() {
     let world = World::new();
