@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -18,11 +18,20 @@ pub struct Proxy {
     passed: Arc<Passed>,
 }
 
-/// Bytes that were passed on.
-#[derive(Default)]
+/// What is passed on.
 struct Passed {
+    /// Bytes so far.
     to_target: AtomicU64,
     from_target: AtomicU64,
+    /// Longest piece that gets through.
+    piece_bytes_max: AtomicUsize,
+}
+
+impl Default for Passed {
+    fn default() -> Self {
+        let none = AtomicU64::new;
+        Self { to_target: none(0), from_target: none(0), piece_bytes_max: AtomicUsize::new(usize::MAX) }
+    }
 }
 
 struct Line {
@@ -79,6 +88,12 @@ impl Proxy {
         line.hang_up();
     }
 
+    /// Swallows whatever is sent in one piece of more than so many bytes, and all that comes behind it on that connection,
+    /// as a path does that drops large packets without a word: TCP sends them again and again, and nothing overtakes them.
+    pub fn swallow_above(&self, piece_bytes_max: usize) {
+        self.passed.piece_bytes_max.store(piece_bytes_max, Ordering::Relaxed);
+    }
+
     /// Accepts connections again.
     pub fn heal(&self) {
         lock(&self.line).cut = false;
@@ -126,15 +141,20 @@ fn relay(line: &Arc<Mutex<Line>>, near: TcpStream, passed: &Arc<Passed>) -> io::
     line.open.push([near.try_clone()?, far.try_clone()?]);
     drop(line);
     let (there, back) = (Arc::clone(passed), Arc::clone(passed));
-    thread::spawn(move || pump(near, far_out, &there.to_target));
-    thread::spawn(move || pump(far, near_out, &back.from_target));
+    thread::spawn(move || pump(near, far_out, &there.to_target, &there.piece_bytes_max));
+    thread::spawn(move || pump(far, near_out, &back.from_target, &back.piece_bytes_max));
     Ok(())
 }
 
 /// Carries one direction until either end closes, then closes both.
-fn pump(mut from: TcpStream, mut to: TcpStream, passed: &AtomicU64) {
+fn pump(mut from: TcpStream, mut to: TcpStream, passed: &AtomicU64, piece_bytes_max: &AtomicUsize) {
     let mut chunk = vec![0; CHUNK_BYTES];
+    let mut lost = false;
     while let Ok(len @ 1..) = from.read(&mut chunk) {
+        lost |= len > piece_bytes_max.load(Ordering::Relaxed);
+        if lost {
+            continue;
+        }
         // Before it goes on: whoever has got it finds it counted.
         passed.fetch_add(len as u64, Ordering::Relaxed);
         if to.write_all(&chunk[..len]).is_err() {
@@ -162,7 +182,8 @@ mod tests {
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let out = stream.try_clone().unwrap();
-                thread::spawn(move || pump(stream, out, &AtomicU64::new(0)));
+                let all = AtomicUsize::new(usize::MAX);
+                thread::spawn(move || pump(stream, out, &AtomicU64::new(0), &all));
             }
         });
         address

@@ -14,6 +14,7 @@ mod group;
 mod operator;
 mod peer;
 mod presence;
+mod reach;
 pub mod seen;
 mod tracker;
 
@@ -39,6 +40,7 @@ pub use presence::{
     AnnounceAnswer, AnnounceItem, AnnounceRequest, AnnounceResponse, DialBackRequest, FilePresence,
     GroupPresenceRequest, GroupPresenceResponse, PeerEntry, SwarmState, WithdrawRequest,
 };
+pub use reach::{Echo, Reach, ReachRequest, ReachResponse};
 pub use tracker::{BundleRequest, BundleResponse, Empty, HelloResponse, SignedRow, TrackersResponse};
 
 /// Names in one [`UserNamesRequest`].
@@ -112,6 +114,12 @@ pub mod path {
     pub const PRESENCE: &str = "/v1/presence";
     /// Ask a peer to dial. [`DialBackRequest`](super::DialBackRequest) → [`Empty`](super::Empty)
     pub const DIAL_BACK: &str = "/v1/dialback";
+    /// Does a connection to me get through? [`ReachRequest`](super::ReachRequest) →
+    /// [`ReachResponse`](super::ReachResponse)
+    pub const REACH: &str = "/v1/reach";
+    /// The same bytes back, to see whether large packets get through. No session. [`Echo`](super::Echo) →
+    /// [`Echo`](super::Echo)
+    pub const ECHO: &str = "/v1/echo";
     /// GET: server-sent events ([`crate::sse`]), one [`Event`](super::Event) each.
     pub const EVENTS: &str = "/v1/events";
     /// Before the id of a metainfo file in hex: GET returns it as raw bytes. PUT stores it, with the id of its group in

@@ -39,6 +39,8 @@ pub const CALL_DEADLINE: Duration = Duration::from_millis(1_500);
 pub const BUNDLE_DEADLINE: Duration = Duration::from_millis(2_500);
 /// A tracker may have to read a large group from disk before it can answer.
 pub const SNAPSHOT_DEADLINE: Duration = Duration::from_secs(5);
+/// A tracker waits up to three seconds for the connection that it was asked to make.
+pub const REACH_DEADLINE: Duration = Duration::from_secs(5);
 /// With its timeout below: a dead connection is noticed within two seconds of silence.
 pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_millis(800);
 /// Longer than any round trip and than a busy machine lets a ping wait.
@@ -131,6 +133,7 @@ pub fn deadline_of(path: &str) -> Duration {
     match path {
         path::BUNDLE => BUNDLE_DEADLINE,
         path::GROUP_SNAPSHOT => SNAPSHOT_DEADLINE,
+        path::REACH => REACH_DEADLINE,
         _ => CALL_DEADLINE,
     }
 }

@@ -106,7 +106,24 @@ pub fn server_config(key: &SigningKey, client: ClientKey, alpn: &[&[u8]]) -> Arc
 /// A client that proves `key` when it has one and accepts `server`. `alpn` in order of preference, may be empty.
 /// Connect with [`server_name`].
 pub fn client_config(key: Option<&SigningKey>, server: ExpectedKey, alpn: &[&[u8]]) -> Arc<ClientConfig> {
-    let builder = ClientConfig::builder_with_provider(provider());
+    client(provider(), key, server, alpn)
+}
+
+/// As [`client_config`] without a key, but what it says first fits into any packet (some 300 bytes): it does without the
+/// hybrid key exchange. To find out whether large packets are what is lost on the way; nothing secret is told over it.
+pub fn small_client_config(server: ExpectedKey, alpn: &[&[u8]]) -> Arc<ClientConfig> {
+    let base = provider();
+    let kx_groups = vec![aws_lc_rs::kx_group::X25519];
+    client(Arc::new(CryptoProvider { kx_groups, ..CryptoProvider::clone(&base) }), None, server, alpn)
+}
+
+fn client(
+    provider: Arc<CryptoProvider>,
+    key: Option<&SigningKey>,
+    server: ExpectedKey,
+    alpn: &[&[u8]],
+) -> Arc<ClientConfig> {
+    let builder = ClientConfig::builder_with_provider(provider);
     #[expect(
         clippy::expect_used,
         reason = "depends on the suites in `provider` alone, which the tests cover"

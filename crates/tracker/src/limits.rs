@@ -140,6 +140,11 @@ pub(crate) const EVENTS_LAG_MAX: usize = 1_024;
 /// Open event streams of one device.
 pub(crate) const EVENT_STREAMS_PER_DEVICE_MAX: usize = 8;
 
+/// Connections to members who ask whether their port can be reached, under way at once. One device has at most one.
+pub(crate) const REACHING_MAX: usize = 32;
+/// From the first packet of such a connection to the end of its TLS handshake: three round trips, and a packet lost.
+pub(crate) const REACH_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// Open connections for `/metrics` and `/health`: a few who watch, each with one request.
 pub(crate) const MONITOR_CONNECTIONS_MAX: usize = 16;
 /// From `accept` to the last byte of a request's header there.
@@ -225,6 +230,12 @@ pub(crate) mod rates {
     pub(crate) const DIAL_BACKS: Rate = rate(60, 1_000_000);
     /// The same to one other device.
     pub(crate) const DIAL_BACKS_PAIR: Rate = rate(3, 10_000_000);
+    /// Questions of one device whether its port can be reached. Somebody mends a router and looks again.
+    pub(crate) const REACHES: Rate = rate(5, 12_000_000);
+    /// The same of all devices behind one address: no use for looking through the ports of others behind it.
+    pub(crate) const REACHES_HOST: Rate = rate(20, 3_000_000);
+    pub(crate) const REACHES_NETWORK: Rate = rate(60, 1_000_000);
+    pub(crate) const REACHES_THIS_MACHINE: Rate = rate(1_000, 10_000);
     /// What all networks share in which the account's owner is not known.
     pub(crate) const ACCOUNT_ATTEMPTS_STRANGERS: Rate = rate(300, 500_000);
 }

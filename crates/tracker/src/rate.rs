@@ -120,6 +120,9 @@ pub(crate) struct Rates {
     /// Calls to dial by one device, and to one other by it.
     dial_backs: RateLimit<DeviceId>,
     dial_backs_of_pair: RateLimit<(DeviceId, DeviceId)>,
+    /// Questions whether a port can be reached, by one device, and from one place.
+    reaches: RateLimit<DeviceId>,
+    reaches_of_place: PlaceLimit,
     known: KnownPlaces,
 }
 
@@ -142,6 +145,8 @@ impl Default for Rates {
             attempts_of_strangers: RateLimit::new(ACCOUNT_ATTEMPTS_STRANGERS),
             dial_backs: RateLimit::new(DIAL_BACKS),
             dial_backs_of_pair: RateLimit::new(DIAL_BACKS_PAIR),
+            reaches: RateLimit::new(REACHES),
+            reaches_of_place: PlaceLimit::new(REACHES_HOST, REACHES_NETWORK, REACHES_THIS_MACHINE),
             known: KnownPlaces::default(),
         }
     }
@@ -192,6 +197,12 @@ impl Rates {
     pub(crate) fn dial_back(&self, device: &DeviceId, target: &DeviceId) -> Result<(), Failure> {
         self.dial_backs_of_pair.take(&(*device, *target)).map_err(Failure::rate_limited)?;
         self.dial_backs.take(device).map_err(Failure::rate_limited)
+    }
+
+    /// A device asks whether its port can be reached.
+    pub(crate) fn reach(&self, remote: &Remote, device: &DeviceId) -> Result<(), Failure> {
+        self.reaches.take(device).map_err(Failure::rate_limited)?;
+        self.reaches_of_place.take(&Place::of(remote.addr.ip())).map_err(Failure::rate_limited)
     }
 
     /// Takes what one bundle costs.

@@ -30,7 +30,7 @@ use crate::places::Places;
 use crate::presence_shell::{self, PresenceShell};
 use crate::rate::Rates;
 use crate::replica_shell::{self, Done, ReplicaHandle, Shell};
-use crate::routes::Waiting;
+use crate::routes::{Reaching, Waiting};
 use crate::state::{Shared, State};
 use crate::verifier::{self, Verifier};
 use crate::views::Views;
@@ -213,6 +213,7 @@ impl Running {
             invitations,
             metainfo: MetainfoSlots::default(),
             catching_up: Waiting::default(),
+            reaching: Reaching::default(),
             keeper,
             streams: Places::new(EVENT_STREAMS_PER_DEVICE_MAX),
             signals: Arc::clone(&signals),

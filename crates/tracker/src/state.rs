@@ -28,7 +28,7 @@ use crate::presence_shell::PresenceShell;
 use crate::rate::Rates;
 use crate::reload::Reload;
 use crate::replica_shell::ReplicaHandle;
-use crate::routes::Waiting;
+use crate::routes::{Reaching, Waiting};
 use crate::verifier::Verifier;
 use crate::views::Views;
 use crate::writer::Signals;
@@ -57,6 +57,8 @@ pub(crate) struct State {
     pub(crate) metainfo: MetainfoSlots,
     /// Requests that may wait for other trackers.
     pub(crate) catching_up: Waiting,
+    /// Connections to members who ask whether they can be reached.
+    pub(crate) reaching: Reaching,
     pub(crate) keeper: mpsc::Sender<Wanted>,
     /// Open event streams.
     pub(crate) streams: Places<DeviceId>,

@@ -52,6 +52,13 @@ impl Node {
         Self::run(Command::new(PROGRAM), &world.path(""), name, args)
     }
 
+    /// The same with this file as standard input.
+    pub fn start_reading(world: &World, name: &str, input: &Path, args: &[&str]) -> Self {
+        let mut command = Command::new(PROGRAM);
+        command.stdin(std::fs::File::open(input).unwrap());
+        Self::run(command, &world.path(""), name, args)
+    }
+
     fn run(command: Command, folder: &Path, name: &str, args: &[&str]) -> Self {
         let data = folder.join(format!("{name}-data"));
         let home = folder.join("home");
@@ -100,7 +107,7 @@ impl Node {
 
     /// Runs one with `--json` and checks the object against its schema.
     #[track_caller]
-    fn json(&self, args: &[&str], input: &str) -> Value {
+    pub fn json(&self, args: &[&str], input: &str) -> Value {
         let output = self.call(&[args, &["--json"]].concat(), input);
         let object: Value =
             serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output:?}"));
@@ -200,6 +207,37 @@ fn an_invite_leads_to_the_group() {
     let output = ben.call(&["join", cut], "");
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.code() == Some(2) && error.contains("not an invite"), "{error}");
+}
+
+/// Where no list of processes shows it.
+#[test]
+fn an_invite_comes_from_standard_input() {
+    let world = World::with_trackers(1);
+    let password = world.path("password");
+    std::fs::write(&password, "a-long-password\n").unwrap();
+    let with = |user| ["--new-user", user, "--password-file", password.to_str().unwrap()];
+    let trackers = ["--trackers", world.list.to_str().unwrap()];
+    let ada = Node::start(&world, "ada", &[&trackers, &with("ada")[..]].concat());
+    until(|| ada.call(&["create_group", "lab"], "").status.success());
+    ada.must(&["create_group", "attic"], "");
+    let line = |group| ada.must(&["invite", group, "--pre-approved"], "");
+
+    let invite = world.path("invite");
+    std::fs::write(&invite, line("lab")).unwrap();
+    let ben = Node::start_reading(&world, "ben", &invite, &[&["-"], &with("ben")[..]].concat());
+    until(|| ben.call(&["list_members", "lab"], "").stdout == b"ada\nben\n");
+    ben.must(&["join", "-"], &line("attic"));
+    assert_eq!(ben.must(&["list_members", "attic"], ""), "ada\nben\n");
+
+    let output = ben.call(&["join", "-"], "nonsense\n");
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(2) && error.contains("not an invite"), "{error}");
+    let output = ben.call(&["join", "-"], "");
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        !output.status.success() && error.starts_with("error: ") && error.lines().count() <= 2,
+        "{error}"
+    );
 }
 
 pub fn until(done: impl Fn() -> bool) {

@@ -198,6 +198,14 @@ fn wire_forms_of_presence() {
 }
 
 #[test]
+fn wire_forms_of_reach() {
+    check(Echo { bytes: vec![1, 2] }, expect!["81420102"]);
+    check(ReachRequest { port: 7600 }, expect!["81191db0"]);
+    let address = "192.0.2.1:80".to_owned();
+    check(ReachResponse { address, reach: Reach::Refused }, expect!["826c3139322e302e322e313a383002"]);
+}
+
+#[test]
 fn wire_forms_of_errors() {
     check(ApiError::new(ErrorCode::NotOwner, "no").with_hint("ask"), expect!["8415626e6f6361736b80"]);
     check(ErrorCode::Unknown(999), expect!["1903e7"]);

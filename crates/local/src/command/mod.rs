@@ -32,6 +32,7 @@ pub enum Command {
     Recover { user: UserRef, code: Password, password: Password },
     Logout,
     Whoami,
+    CheckPort,
     CreateGroup { group: Name },
     JoinGroup { group: GroupRef },
     Invite { group: GroupRef, terms: Option<InviteTerms> },

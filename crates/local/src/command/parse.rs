@@ -242,6 +242,7 @@ fn command(spec: &'static Spec, words: &Words<'_>) -> Result<Command, ParseError
         }
         ("logout", []) => Command::Logout,
         ("whoami", []) => Command::Whoami,
+        ("check_port", []) => Command::CheckPort,
         ("create_group", [g]) => Command::CreateGroup { group: new_name(g)? },
         ("join_group", [g]) => Command::JoinGroup { group: group(g)? },
         ("invite", [g]) => Command::Invite { group: group(g)?, terms: terms(words)? },

@@ -132,6 +132,7 @@ specs! {
     "login" "<user_id> <passwd>" [user:User password:Password] "log in; earlier shares and downloads resume"
     "logout" "" [] "stop sharing until the next login"
     "whoami" "" [] "who is logged in, and where peers reach this device"
+    "check_port" "" [] "whether others can connect to this device, as the tracker sees it"
     "change_password" "<old_passwd> <new_passwd>" [old:Password new:Password] "change the password on every tracker"
     "claim_name" "<name> <passwd>" [name:Word password:Password] "another name, for example after yours went to somebody else"
     "list_devices" "" [] "where this account has logged in"

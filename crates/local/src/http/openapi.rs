@@ -215,6 +215,7 @@ fn item(command: &str, schemas: &mut SchemaGenerator) -> Option<Schema> {
     }
     match command {
         "whoami" => of::<model::Me>(schemas),
+        "check_port" => of::<model::PortCheck>(schemas),
         "list_devices" => of::<model::Device>(schemas),
         "recovery_code" => of::<model::RecoveryCode>(schemas),
         "list_groups" => of::<model::Group>(schemas),

@@ -6,7 +6,7 @@ mod account;
 mod files;
 mod groups;
 
-pub use account::{CommandHelp, Device, Me, RecoveryCode};
+pub use account::{CommandHelp, Device, Me, PortCheck, RecoveryCode};
 pub use files::{
     Download, DownloadDetail, File, FolderFile, Hashing, Limit, OWN_MAP_CELLS, PIECE_MAP_CELLS, Peer, Scrub,
     SourceBytes, State, Wanted,

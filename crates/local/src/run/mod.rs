@@ -5,6 +5,7 @@ mod downloads;
 mod files;
 mod groups;
 mod limits;
+mod port;
 mod roles;
 
 pub use self::files::list_part;
@@ -53,6 +54,7 @@ async fn apply(node: &Node, command: Command, hashed: HashReport) -> Result<Done
         Command::Login { user, password } => account::login(node, &user, &password).await,
         Command::Logout => account::logout(node).await,
         Command::Whoami => account::whoami(node).await,
+        Command::CheckPort => port::check(node).await,
         Command::ChangePassword { old, new } => account::change_password(node, &old, &new).await,
         Command::ClaimName { name, password } => account::claim_name(node, name, &password).await,
         Command::ListDevices => account::list_devices(node).await,

@@ -67,9 +67,10 @@ pub use names::{GroupRef, UserRef};
 pub use node::{Node, NodeConfig};
 pub use own_list::INVITE_LIST;
 pub use peerage_ledger::{InviteState, Role};
+pub use peerage_link::api::Reach;
 pub use refusal::Refusal;
 pub use reply::{
     AuditLine, Change, Changed, CloseReport, Decision, DeviceLine, DownloadDetail, DownloadLine, FileLine,
     FolderLine, GroupLine, LastHeld, Left, LoggedIn, MemberLine, MyStanding, Notice, PeerLine, PieceMap,
-    Started, Uploaded, Whoami,
+    PortCheck, Started, Uploaded, Whoami,
 };

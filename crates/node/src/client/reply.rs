@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use peerage_ledger::Role;
+use peerage_link::api::Reach;
 use peerage_types::{ContentId, DeviceId, GroupId, RecordId, UserId};
 use peerage_wire::Bitfield;
 
@@ -39,6 +40,21 @@ pub struct Whoami {
     pub tracker: String,
     /// As in [`LoggedIn::notes`].
     pub notes: Vec<String>,
+}
+
+/// `check_port`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortCheck {
+    /// Where this device listens for peers.
+    pub listen: SocketAddr,
+    /// The port that peers are told.
+    pub port: u16,
+    /// Where the tracker connected to, `ip:port`.
+    pub address: String,
+    /// That tracker, `host:port`.
+    pub tracker: String,
+    /// What became of its connection.
+    pub reach: Reach,
 }
 
 /// One line of `list_devices`.

@@ -11,6 +11,7 @@ mod metainfo;
 mod operator;
 mod peer;
 mod presence;
+mod reach;
 mod snapshot;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::metrics::measure;
 use crate::state::Shared;
 
 pub(crate) use fresh::Waiting;
+pub(crate) use reach::Reaching;
 
 /// Everything this tracker answers.
 pub(crate) fn router(state: Shared) -> Router {
@@ -50,6 +52,8 @@ pub(crate) fn router(state: Shared) -> Router {
         .route(path::WITHDRAW, post(presence::withdraw))
         .route(path::PRESENCE, post(presence::of_group))
         .route(path::DIAL_BACK, post(presence::dial_back))
+        .route(path::REACH, post(reach::reach))
+        .route(path::ECHO, post(reach::echo))
         .route(path::EVENTS, get(events::stream))
         .route(path::PEER_PUSH, post(peer::push))
         .route(path::PEER_PULL, post(peer::pull))

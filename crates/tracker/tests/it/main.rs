@@ -18,5 +18,6 @@ mod metainfo;
 mod presence;
 mod proxy;
 mod raw;
+mod reach;
 mod start;
 mod world;

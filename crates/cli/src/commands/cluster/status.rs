@@ -10,8 +10,9 @@ use super::Failed;
 use super::ask::{Answered, Asked, Operator, Silence};
 use super::table;
 
-/// Looks before a difference counts: under load rows are always on their way.
-const LOOKS: usize = 4;
+/// Looks before what mends itself counts: under load rows are always on their way, and a changed list is read within
+/// seconds.
+const LOOKS: usize = 8;
 /// Between two of them.
 const PAUSE: Duration = Duration::from_millis(700);
 /// A clock that is further off is worth a word: the trackers warn from here, too.
@@ -34,14 +35,15 @@ pub struct Args {
 pub async fn run(args: Args) -> Result<ExitCode, Failed> {
     let operator = Operator::load(&args.list)?;
     let mut asked = operator.ask_all().await;
+    let mut verdict = judge(&asked, &args.list);
     for _ in 1..LOOKS {
-        if agreed(&asked) {
+        if !verdict.may_settle {
             break;
         }
         tokio::time::sleep(PAUSE).await;
         asked = operator.ask_all().await;
+        verdict = judge(&asked, &args.list);
     }
-    let verdict = verdict(&asked, &args.list);
     match args.json {
         true => println!("{}", as_json(&asked, &verdict)),
         false => println!("{}{}", as_table(&asked), verdict.sentence),
@@ -53,6 +55,8 @@ pub async fn run(args: Args) -> Result<ExitCode, Failed> {
 struct Verdict {
     sentence: String,
     code: u8,
+    /// It may be otherwise in a moment, without anybody's doing.
+    may_settle: bool,
 }
 
 fn up(asked: &[Asked]) -> impl Iterator<Item = (&Asked, &Answered)> {
@@ -74,13 +78,14 @@ pub fn agreed(asked: &[Asked]) -> bool {
     lags(asked).into_iter().flatten().all(|lag| lag == 0) && roots.all(|root| Some(root) == first)
 }
 
-fn verdict(asked: &[Asked], list: &Path) -> Verdict {
+fn judge(asked: &[Asked], list: &Path) -> Verdict {
     let list = list.display();
-    let bad = |sentence: String| Verdict { sentence, code: 1 };
+    let bad = |sentence: String| Verdict { sentence, code: 1, may_settle: false };
+    let not_yet = |sentence: String| Verdict { sentence, code: 1, may_settle: true };
     let count = asked.len();
     let answering = up(asked).count();
     if answering == 0 {
-        return Verdict { sentence: "no tracker answers: start one".to_owned(), code: 4 };
+        return Verdict { sentence: "no tracker answers: start one".to_owned(), code: 4, may_settle: false };
     }
     for one in asked {
         let (number, entry) = (one.number, &one.entry);
@@ -118,7 +123,7 @@ fn verdict(asked: &[Asked], list: &Path) -> Verdict {
             ));
         }
         if status.trackers as usize != count {
-            return bad(format!(
+            return not_yet(format!(
                 "tracker {number} has {} trackers in its list, this list has {count}: give all the same list, they read it again within seconds",
                 status.trackers
             ));
@@ -132,18 +137,18 @@ fn verdict(asked: &[Asked], list: &Path) -> Verdict {
     }
     if let Some((number, lag)) = (1..).zip(lags(asked)).find(|(_, lag)| lag.is_some_and(|lag| lag > 0)) {
         let lag = lag.unwrap_or_default();
-        return bad(format!(
+        return not_yet(format!(
             "tracker {number} lacks {lag} rows that others have: ask again in a moment; if the number does not fall, look into its log"
         ));
     }
     if !agreed(asked) {
-        return bad(format!(
+        return not_yet(format!(
             "the trackers have the same rows but differ in what they hold: `peerage cluster check {list}` finds out and repairs it"
         ));
     }
     for (one, Answered { status, .. }) in up(asked) {
         if let Some(suspect) = status.neighbours.iter().find(|neighbour| neighbour.suspected) {
-            return bad(format!(
+            return not_yet(format!(
                 "tracker {} cannot reach {}: look at the network between them",
                 one.number, suspect.entry
             ));
@@ -156,7 +161,7 @@ fn verdict(asked: &[Asked], list: &Path) -> Verdict {
         format!("all {count} trackers are up and agree")
     };
     let tail = if count == 1 { "; a second one would keep it going when this one fails" } else { "" };
-    Verdict { sentence: format!("healthy: {all}, {records} records{tail}"), code: 0 }
+    Verdict { sentence: format!("healthy: {all}, {records} records{tail}"), code: 0, may_settle: false }
 }
 
 fn as_table(asked: &[Asked]) -> String {

@@ -1,6 +1,6 @@
 //! One's own account, and the commands themselves.
 
-use peerage_node::client::{DeviceLine, Whoami};
+use peerage_node::client::{DeviceLine, PortCheck as Checked, Reach, Whoami};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -31,6 +31,33 @@ impl From<&Whoami> for Me {
             tracker: me.tracker.clone(),
             notes: me.notes.clone(),
         }
+    }
+}
+
+/// `check_port`: what became of a tracker's connection to this device.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct PortCheck {
+    /// The port that peers are told.
+    pub port: u16,
+    /// `ip:port` that the tracker connected to: where it sees this device, with that port.
+    pub address: String,
+    /// `host:port` of the tracker.
+    pub tracker: String,
+    /// `device`: this device answered. `other`: something else did. `refused`: by the machine, a router or a firewall.
+    /// `silent`: nothing came back within three seconds.
+    pub reach: &'static str,
+}
+
+impl From<&Checked> for PortCheck {
+    fn from(checked: &Checked) -> Self {
+        let reach = match checked.reach {
+            Reach::Device => "device",
+            Reach::Other => "other",
+            Reach::Refused => "refused",
+            Reach::Silent => "silent",
+        };
+        let (address, tracker) = (checked.address.clone(), checked.tracker.clone());
+        Self { port: checked.port, address, tracker, reach }
     }
 }
 

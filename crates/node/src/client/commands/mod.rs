@@ -5,6 +5,7 @@ mod admins;
 mod answer_request;
 mod audit;
 mod change_password;
+mod check_port;
 mod claim_name;
 mod create_group;
 mod create_user;
