@@ -1,5 +1,6 @@
 //! The page in a real browser.
 
+mod accounts;
 mod person;
 mod trouble;
 mod views;
