@@ -29,7 +29,8 @@ export function downloads() {
     const running = all.filter(runs);
     all.sort((a, b) => (a.state === "C") - (b.state === "C"));
     const rate = running.reduce((total, d) => total + d.bytes_per_second, 0);
-    text(sum, running.length ? `${count(running.length, "download")} running, ${bytes(rate)}/s` : "");
+    const waiting = all.filter((d) => d.activity === "no_room").length;
+    text(sum, [running.length && `${count(running.length, "download")} running, ${bytes(rate)}/s`, waiting && `${count(waiting, "download")} waiting for room on the disk`].filter(Boolean).join(" · "));
     empty.classList.toggle("hidden", all.length > 0);
     list.showAll(all);
   };

@@ -12,6 +12,8 @@ export function keyOf(download) {
   return `${download.group}/${download.name}`;
 }
 
+const RUNNING = new Set(["downloading", "checking", "no_sharer"]);
+
 /** Replaces those downloads that moved. */
 export function merge(moved) {
   const at = new Map(state.downloads.map((d, i) => [keyOf(d), i]));
@@ -21,9 +23,9 @@ export function merge(moved) {
   }
 }
 
-/** Whether bytes are missing and may come. */
+/** Whether bytes are missing, and nothing but time is needed for them to come. */
 export function runs(download) {
-  return download.state === "D" && download.note !== "paused";
+  return RUNNING.has(download.activity);
 }
 
 /** Keeps the rates of this second. */

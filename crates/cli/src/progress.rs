@@ -1,6 +1,6 @@
 //! Progress drawing, on a terminal only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,9 @@ use peerage_node::client::{HashReport, HashStep, Node};
 
 /// How often bars are drawn anew.
 const TICK: Duration = Duration::from_millis(200);
+
+/// Characters of a name beside its bar; of longer ones the end stays, where they differ.
+const NAME_CHARS_MAX: usize = 22;
 
 /// What is said once of a request that waits.
 pub const WAITS_FOR_ANSWER: &str =
@@ -91,29 +94,47 @@ impl Drop for ClearOnDrop {
 pub struct Bars {
     all: MultiProgress,
     by_name: BTreeMap<String, ProgressBar>,
+    /// A group and files of it: nothing else is drawn.
+    only: Option<(String, BTreeSet<String>)>,
 }
 
 impl Bars {
+    /// For these files of a group alone.
+    pub fn of(group: &str, files: &[String]) -> Self {
+        let only = Some((group.to_owned(), files.iter().cloned().collect()));
+        Self { all: MultiProgress::default(), by_name: BTreeMap::new(), only }
+    }
+
+    /// Prints something without bars in between.
+    pub fn aside(&self, print: impl FnOnce()) {
+        self.all.suspend(print);
+    }
+
     /// Draws all downloads that are not complete, and those that complete meanwhile.
     pub fn downloads(&mut self, downloads: &[Download]) {
+        let mut drawn = Vec::new();
         for d in downloads {
-            let name = format!("[{}] {}", d.group, d.name);
-            let complete = d.state == State::C;
-            if complete && !self.by_name.contains_key(&name) {
-                continue;
+            let name = match &self.only {
+                None => format!("[{}] {}", d.group, d.name),
+                Some((group, files)) if d.group.eq_ignore_ascii_case(group) && files.contains(&d.name) => {
+                    d.name.clone()
+                }
+                Some(_) => continue,
+            };
+            if d.state == State::D || self.by_name.contains_key(&name) {
+                drawn.push((shortened(&name), name, d));
             }
+        }
+        let width = drawn.iter().map(|(short, ..)| short.chars().count()).max().unwrap_or(0);
+        for (short, name, d) in drawn {
             let bar = self.bar(name, d.bytes_total);
+            bar.set_prefix(format!("{short:width$}"));
+            bar.set_length(d.bytes_total);
             bar.set_position(d.bytes_done);
-            bar.set_message(d.note.clone().unwrap_or_else(|| {
-                let left = d.bytes_total.saturating_sub(d.bytes_done);
-                let left = left
-                    .checked_div(d.bytes_per_second)
-                    .map(|seconds| format!(", {} left", human::duration(Duration::from_secs(seconds))));
-                let peers = human::count(d.peers as u64, "peer");
-                format!("{}/s from {peers}{}", human::bytes(d.bytes_per_second), left.unwrap_or_default())
-            }));
-            if complete && !bar.is_finished() {
-                bar.finish_with_message("complete");
+            match d.state {
+                State::C if bar.is_finished() => {}
+                State::C => bar.finish_with_message("complete"),
+                State::D => bar.set_message(d.note.clone().unwrap_or_else(|| moving(d))),
             }
         }
     }
@@ -137,6 +158,22 @@ impl Bars {
     }
 }
 
+/// Rate, where it comes from, and how long it will take.
+fn moving(d: &Download) -> String {
+    let left = d.bytes_total.saturating_sub(d.bytes_done).checked_div(d.bytes_per_second);
+    let left = left.map(|seconds| format!(", {} left", human::duration(Duration::from_secs(seconds))));
+    let peers = human::count(d.peers as u64, "peer");
+    format!("{}/s, {peers}{}", human::bytes(d.bytes_per_second), left.unwrap_or_default())
+}
+
+fn shortened(name: &str) -> String {
+    let skipped = name.chars().count().saturating_sub(NAME_CHARS_MAX);
+    match skipped {
+        0 => name.to_owned(),
+        _ => std::iter::once('…').chain(name.chars().skip(skipped + 1)).collect(),
+    }
+}
+
 impl Drop for Bars {
     fn drop(&mut self) {
         // A terminal that cannot be cleared keeps its last picture.
@@ -145,7 +182,7 @@ impl Drop for Bars {
 }
 
 fn style() -> ProgressStyle {
-    ProgressStyle::with_template("{prefix} [{bar:30}] {percent:>3}% {msg}")
+    ProgressStyle::with_template("{prefix} [{bar:12}] {percent:>3}% {wide_msg}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("=> ")
 }

@@ -3,6 +3,18 @@
 use tokio::signal;
 use tokio::sync::mpsc;
 
+/// What a program ends with that Ctrl-C ended, as shells have it: 128 and the signal's number.
+pub const INTERRUPTED: u8 = 130;
+
+/// What `work` comes to; `None` if Ctrl-C, SIGTERM or a hang-up comes first.
+pub async fn or_interrupted<T>(work: impl Future<Output = T>) -> Option<T> {
+    let mut interrupted = shutdown();
+    tokio::select! {
+        result = work => Some(result),
+        _ = interrupted.recv() => None,
+    }
+}
+
 /// What asks a program to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ends {

@@ -16,8 +16,8 @@ use peerage_local::http::{Asking, RunningCommand, Server, Source};
 use peerage_local::list_part;
 use peerage_local::reply::{Done, Item, Outcome, model};
 use peerage_node::client::{
-    Change, DownloadLine, FileLine, GroupLine, GroupRef, HashReport, MemberLine, MyStanding, Notice, Rates,
-    Refusal, Role, Whoami,
+    Activity, Change, DownloadLine, FileLine, GroupLine, GroupRef, HashReport, MemberLine, MyStanding,
+    Notice, Rates, Refusal, Role, Whoami,
 };
 use peerage_types::{ContentId, PublicKey, UserId};
 use serde_json::{Value, json};
@@ -104,6 +104,7 @@ impl Crowd {
             path: format!("/srv/downloads/download {i:03}.iso").into(),
             seconds: elapsed_ms as f64 / 1_000.0,
             sources: (0..8).map(|peer| (format!("member-{peer}"), done / 8)).collect(),
+            activity: Activity::Downloading,
             note: None,
             files: None,
         }

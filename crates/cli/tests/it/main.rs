@@ -14,6 +14,7 @@ mod durable;
 mod failover;
 mod folders;
 mod format;
+mod get;
 mod hostile;
 mod invites;
 mod last_holder;

@@ -93,6 +93,18 @@ impl Node {
             Self::spawn(Command::new(PROGRAM), &self.data, &self.home, &self.args);
     }
 
+    /// Its data folder.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// A subcommand, not run yet.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command.args(args).arg("--data").arg(&self.data);
+        command
+    }
+
     /// Runs a subcommand with this on its standard input.
     pub fn call(&self, args: &[&str], input: &str) -> Output {
         call(&self.data, args, input)

@@ -161,7 +161,13 @@ fn a_full_disk_pauses_the_download() {
             note.starts_with(&format!("no room in `{place}` ("))
                 && note.contains(&format!("{missing} bytes are still to be written, "))
                 && note.ends_with(" are free; it goes on by itself when there is room")
+                && mine["activity"] == "no_room"
+                && mine["bytes_per_second"] == 0
         });
+        let detail = ben.must(&format!("show_download lab {name}")).unwrap();
+        let detail = &detail.items()[0];
+        assert_eq!((&detail["activity"], &detail["bytes_per_second_down"]), (&"no_room".into(), &0.into()));
+        assert!(detail["note"].as_str().unwrap().starts_with("no room in `"), "{detail}");
         fs::remove_file(&ballast).unwrap();
         ben.must(&format!("wait lab {name} --timeout 60")).unwrap();
         if name == "film.bin" {

@@ -14,7 +14,7 @@ use peerage_node::client::{
 };
 use peerage_types::Name;
 
-pub use parse::{HERE, ParseError, command_word, from_object, parse};
+pub use parse::{HERE, ParseError, as_folder, command_word, files_and_place, from_object, parse};
 pub use spec::{Arg, Kind, Opt, SHORT_NAMES, SPECS, Spec, help_lines};
 pub use split::{quote, split};
 
@@ -69,6 +69,7 @@ pub enum Command {
     ShowDownload { group: GroupRef, file: String },
     ListPeers { group: GroupRef, file: String },
     Wait { what: Option<(GroupRef, String)>, timeout: Option<Duration> },
+    Several(Vec<Command>),
     Help,
     Exit,
 }

@@ -63,11 +63,60 @@ pub fn parse(line: &str) -> Result<Option<Command>, ParseError> {
     let words = split(line)?;
     let Some((name, rest)) = words.split_first() else { return Ok(None) };
     let spec = Spec::of_word(name).ok_or_else(|| ParseError::Unknown { close: Spec::close_to(name) })?;
-    let mut words = Words::sort(spec, rest).ok_or(ParseError::Usage(spec))?;
-    if name == "get" && words.args.len() == 2 {
-        words.args.push(HERE);
+    let words = Words::sort(spec, rest).ok_or(ParseError::Usage(spec))?;
+    match name.as_str() {
+        "get" => get(spec, words).map(Some),
+        _ => command(spec, &words).map(Some),
     }
-    command(spec, &words).map(Some)
+}
+
+/// `get GROUP FILE... [DESTINATION]`.
+fn get(spec: &'static Spec, words: Words<'_>) -> Result<Command, ParseError> {
+    let Some((group, rest)) = words.args.split_first() else { return Err(ParseError::Usage(spec)) };
+    let (files, destination) = files_and_place(rest);
+    let several = files.len() > 1;
+    let folder = as_folder(destination);
+    let place = if several { folder.as_str() } else { destination };
+    let one = |file: &&str| {
+        let words = Words { args: vec![*group, *file, place], options: words.options.clone() };
+        command(spec, &words)
+    };
+    let mut commands = files.iter().map(one).collect::<Result<Vec<_>, _>>()?;
+    match commands.pop() {
+        None => Err(ParseError::Usage(spec)),
+        Some(only) if !several => Ok(only),
+        Some(last) => {
+            commands.push(last);
+            Ok(Command::Several(commands))
+        }
+    }
+}
+
+/// What `get` is given behind the group: files, and where they go. The last word is a place when it can be no file's name:
+/// a path, or `.` or `..`. Folders of a group are listed with a slash behind their name, so that alone makes no path.
+pub fn files_and_place<S: AsRef<str>>(words: &[S]) -> (Vec<&str>, &str) {
+    let mut files: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
+    let place = files.last().copied().filter(|last| files.len() > 1 && is_place(last));
+    if place.is_some() {
+        files.pop();
+    }
+    (files, place.unwrap_or(HERE))
+}
+
+fn is_place(word: &str) -> bool {
+    let separator = std::path::is_separator;
+    word == "."
+        || word == ".."
+        || word.starts_with(separator)
+        || word.trim_end_matches(separator).contains(separator)
+}
+
+/// With a separator behind it: a place for several files is a folder.
+pub fn as_folder(place: &str) -> String {
+    match place.ends_with(std::path::is_separator) {
+        true => place.to_owned(),
+        false => format!("{place}{}", std::path::MAIN_SEPARATOR),
+    }
 }
 
 /// Parses arguments and options that are given by name, as the HTTP API takes them: texts and numbers, `true` for a
@@ -118,7 +167,7 @@ pub fn from_object(spec: &'static Spec, object: &Map<String, Value>) -> Result<C
 }
 
 /// The words behind a command's name.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Words<'a> {
     args: Vec<&'a str>,
     /// Name and value, in order; no value for a switch.

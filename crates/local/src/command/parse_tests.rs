@@ -48,6 +48,18 @@ fn lines() {
             r#"DownloadFile { group: GroupRef("g"), file: "f", destination: ".", options: DownloadOptions { only: [], into_existing: false, preview: true, leave: false } }"#
         ]],
     );
+    check(
+        "get g a album/ ./to --preview",
+        expect![[
+            r#"Several([DownloadFile { group: GroupRef("g"), file: "a", destination: "./to/", options: DownloadOptions { only: [], into_existing: false, preview: true, leave: false } }, DownloadFile { group: GroupRef("g"), file: "album", destination: "./to/", options: DownloadOptions { only: [], into_existing: false, preview: true, leave: false } }])"#
+        ]],
+    );
+    check(
+        "get g",
+        expect![
+            "error: Usage: download_file <group_id> <file_name> <destination_path> [--only PATTERN]... [--into-existing] [--preview] [--leave]"
+        ],
+    );
     check("join_group a/b", expect!["error: No such group"]);
     check("accept_request g a/b", expect!["error: This user has not asked to join the group"]);
     check("quit", expect!["Exit"]);
@@ -59,6 +71,22 @@ fn lines() {
             r#"DownloadFile { group: GroupRef("g"), file: "my file.txt", destination: "/tmp/x", options: DownloadOptions { only: [], into_existing: false, preview: false, leave: false } }"#
         ]],
     );
+}
+
+#[test]
+fn what_get_takes_for_a_place() {
+    #[track_caller]
+    fn check(words: &[&str], files: &[&str], place: &str) {
+        assert_eq!(files_and_place(words), (files.to_vec(), place));
+    }
+    check(&["a"], &["a"], ".");
+    check(&["a", "b"], &["a", "b"], ".");
+    check(&["a", "album/"], &["a", "album/"], ".");
+    check(&["a", "b", "/srv"], &["a", "b"], "/srv");
+    check(&["a", "to/there"], &["a"], "to/there");
+    check(&["a", ".."], &["a"], "..");
+    check(&["a", "./"], &["a", "./"], ".");
+    check(&["/srv"], &["/srv"], ".");
 }
 
 #[test]

@@ -43,7 +43,8 @@ pub struct Opt {
     pub value: Option<&'static str>,
 }
 
-/// Shorter names of the two longest commands, in the shell and as subcommands; `get` downloads to where one is.
+/// Shorter names of the two longest commands, in the shell and as subcommands; `get` takes several
+/// files, and downloads to where one is if it is not told where to.
 pub const SHORT_NAMES: [(&str, &str); 2] = [("get", "download_file"), ("share", "upload_file")];
 /// How near a mistyped word must be to a command to be taken for it, from 0 to 1.
 const CLOSE_MIN: f64 = 0.6;

@@ -183,7 +183,7 @@ fn event(name: &str, data: &impl Serialize) -> Event {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reply::model::State;
+    use crate::reply::model::{Activity, State};
 
     #[test]
     fn only_what_moved_is_told() {
@@ -199,6 +199,7 @@ mod tests {
             peers: 0,
             sources: Vec::new(),
             path: "/n".into(),
+            activity: Activity::NoSharer,
             note: None,
             files: None,
             files_selected: None,

@@ -225,6 +225,7 @@ fn item(command: &str, schemas: &mut SchemaGenerator) -> Option<Schema> {
         "list_requests" => of::<model::Request>(schemas),
         "audit" => of::<model::AuditEntry>(schemas),
         "list_files" => of::<model::File>(schemas),
+        "download_file" => of::<model::Started>(schemas),
         "scrub" => of::<model::Scrub>(schemas),
         "set_limits" | "show_limits" => of::<model::Limit>(schemas),
         "show_downloads" => of::<model::Download>(schemas),

@@ -8,8 +8,8 @@ mod groups;
 
 pub use account::{CommandHelp, Device, Me, PortCheck, RecoveryCode};
 pub use files::{
-    Download, DownloadDetail, File, FolderFile, Hashing, Limit, OWN_MAP_CELLS, PIECE_MAP_CELLS, Peer, Scrub,
-    SourceBytes, State, Wanted,
+    Activity, Download, DownloadDetail, File, FolderFile, Hashing, Limit, OWN_MAP_CELLS, PIECE_MAP_CELLS,
+    Peer, Scrub, SourceBytes, Started, State, Wanted,
 };
 pub use groups::{
     ApprovedInvite, AuditEntry, Group, Invite, InviteState, Member, MemberRole, Request, Standing,

@@ -10,7 +10,7 @@ pub(super) async fn show(node: &Node, group: &GroupRef, file: &str) -> Result<Do
     Ok(Done { items: Some(vec![detail_item(&detail)]), ..Done::say("1 download") })
 }
 
-/// A line about the pieces, then one for each peer.
+/// A line about the pieces, one about what keeps it from going on, then one for each peer.
 fn detail_item(detail: &DownloadDetail) -> Item {
     let pieces = match &detail.pieces {
         Some(map) => {
@@ -23,8 +23,9 @@ fn detail_item(detail: &DownloadDetail) -> Item {
         }
         None => "not running".to_owned(),
     };
+    let note = detail.note.iter().map(|note| format!("({note})"));
     let peers = detail.peers.iter().map(|peer| peer_item(peer).line);
-    let lines: Vec<String> = std::iter::once(pieces).chain(peers).collect();
+    let lines: Vec<String> = std::iter::once(pieces).chain(note).chain(peers).collect();
     Item::new(lines.join("\n"), None, &model::DownloadDetail::from(detail))
 }
 

@@ -142,7 +142,15 @@ pub(super) async fn download(
     let reply = node.download_file(group, file, destination, options).await?;
     let (size, path) = (human::bytes(reply.size), reply.path.display());
     let from = human::count(reply.peers as u64, "peer");
-    Ok(Done::say("Download started")
+    let object = model::Started {
+        group: group.to_string(),
+        name: reply.name.clone(),
+        size: reply.size,
+        path: path.to_string(),
+        peers: reply.peers,
+    };
+    let said = "Download started";
+    Ok(Done { items: Some(vec![Item::new(said, None, &object)]), ..Done::say(said) }
         .next(format!("{size} from {from} to {path}; `wait` shows progress and returns when it is complete")))
 }
 
@@ -216,7 +224,7 @@ pub(super) async fn wait(
 #[cfg(test)]
 mod tests {
     use expect_test::expect;
-    use peerage_node::client::{DownloadLine, FileLine, PeerLine};
+    use peerage_node::client::{Activity, DownloadLine, FileLine, PeerLine};
     use peerage_types::ContentId;
 
     use super::*;
@@ -241,6 +249,7 @@ mod tests {
             path: "/d/a b.iso".into(),
             seconds: 1.5,
             sources: vec![("ada".into(), 40), ("ben".into(), 2)],
+            activity: Activity::Downloading,
             note: None,
             files: Some((3, 12)),
         };
@@ -249,14 +258,19 @@ mod tests {
             percent: 100.0,
             bytes_done: 100,
             bytes_per_second: 0,
+            activity: Activity::Complete,
             ..running.clone()
         };
-        let waiting = DownloadLine { note: Some("waiting for a sharer".into()), ..running.clone() };
+        let waiting = DownloadLine {
+            activity: Activity::NoSharer,
+            note: Some("waiting for a sharer".into()),
+            ..running.clone()
+        };
         expect![[r#"
             [D] [g1] a b.iso 42.5% 1.50 KiB/s 3 of 12 files
             [C] [g1] a b.iso
             [D] [g1] a b.iso 42.5% 1.50 KiB/s 3 of 12 files (waiting for a sharer)
-            {"command":"x","ok":true,"message":"3 entrys","items":[{"bytes_done":42,"bytes_per_second":1536,"bytes_total":100,"files":12,"files_selected":3,"group":"g1","name":"a b.iso","note":null,"path":"/d/a b.iso","peers":2,"percent":42.5,"seconds":1.5,"sources":[{"bytes":40,"user":"ada"},{"bytes":2,"user":"ben"}],"state":"D"},{"bytes_done":100,"bytes_per_second":0,"bytes_total":100,"files":12,"files_selected":3,"group":"g1","name":"a b.iso","note":null,"path":"/d/a b.iso","peers":2,"percent":100.0,"seconds":1.5,"sources":[{"bytes":40,"user":"ada"},{"bytes":2,"user":"ben"}],"state":"C"},{"bytes_done":42,"bytes_per_second":1536,"bytes_total":100,"files":12,"files_selected":3,"group":"g1","name":"a b.iso","note":"waiting for a sharer","path":"/d/a b.iso","peers":2,"percent":42.5,"seconds":1.5,"sources":[{"bytes":40,"user":"ada"},{"bytes":2,"user":"ben"}],"state":"D"}]}"#]]
+            {"command":"x","ok":true,"message":"3 entrys","items":[{"activity":"downloading","bytes_done":42,"bytes_per_second":1536,"bytes_total":100,"files":12,"files_selected":3,"group":"g1","name":"a b.iso","note":null,"path":"/d/a b.iso","peers":2,"percent":42.5,"seconds":1.5,"sources":[{"bytes":40,"user":"ada"},{"bytes":2,"user":"ben"}],"state":"D"},{"activity":"complete","bytes_done":100,"bytes_per_second":0,"bytes_total":100,"files":12,"files_selected":3,"group":"g1","name":"a b.iso","note":null,"path":"/d/a b.iso","peers":2,"percent":100.0,"seconds":1.5,"sources":[{"bytes":40,"user":"ada"},{"bytes":2,"user":"ben"}],"state":"C"},{"activity":"no_sharer","bytes_done":42,"bytes_per_second":1536,"bytes_total":100,"files":12,"files_selected":3,"group":"g1","name":"a b.iso","note":"waiting for a sharer","path":"/d/a b.iso","peers":2,"percent":42.5,"seconds":1.5,"sources":[{"bytes":40,"user":"ada"},{"bytes":2,"user":"ben"}],"state":"D"}]}"#]]
         .assert_eq(&both([running, complete, waiting].iter().map(download_item).collect()));
     }
 

@@ -13,7 +13,7 @@ pub use self::groups::IN_GROUP;
 
 use peerage_node::client::{HashReport, Node, Refusal};
 
-use crate::command::{Command, ParseError, SPECS, help_lines};
+use crate::command::{Command, ParseError, SPECS, help_lines, quote};
 use crate::reply::model::CommandHelp;
 use crate::reply::{Done, Item, Known, Outcome, note_stale};
 
@@ -103,8 +103,26 @@ async fn apply(node: &Node, command: Command, hashed: HashReport) -> Result<Done
         Command::ShowDownloads => files::show_downloads(node).await,
         Command::ListPeers { group, file } => files::list_peers(node, &group, &file).await,
         Command::Wait { what, timeout } => files::wait(node, what.as_ref(), timeout).await,
+        Command::Several(commands) => several(node, commands, &hashed).await,
         Command::Help => Ok(help()),
         Command::Exit => Ok(Done { ends: true, ..Done::say("Goodbye") }),
+    }
+}
+
+/// Runs all of them, also after one that did not work: then it says of which files that is so, and why.
+async fn several(node: &Node, commands: Vec<Command>, hashed: &HashReport) -> Result<Done, Refusal> {
+    let (all, mut refused) = (commands.len(), Vec::new());
+    for command in commands {
+        let file = command.file().unwrap_or_default();
+        if let Err(refusal) = Box::pin(apply(node, command, HashReport::clone(hashed))).await {
+            refused.push(format!("{}: {refusal}", quote(&file)));
+        }
+    }
+    let started = all - refused.len();
+    match refused.is_empty() {
+        true => Ok(Done::say(format!("{started} downloads started"))
+            .next("`wait` shows progress and returns when they are complete")),
+        false => Err(Refusal::Local(format!("{started} of {all} downloads started; {}", refused.join("; ")))),
     }
 }
 

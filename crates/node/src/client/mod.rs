@@ -70,7 +70,7 @@ pub use peerage_ledger::{InviteState, Role};
 pub use peerage_link::api::Reach;
 pub use refusal::Refusal;
 pub use reply::{
-    AuditLine, Change, Changed, CloseReport, Decision, DeviceLine, DownloadDetail, DownloadLine, FileLine,
-    FolderLine, GroupLine, LastHeld, Left, LoggedIn, MemberLine, MyStanding, Notice, PeerLine, PieceMap,
-    PortCheck, Started, Uploaded, Whoami,
+    Activity, AuditLine, Change, Changed, CloseReport, Decision, DeviceLine, DownloadDetail, DownloadLine,
+    FileLine, FolderLine, GroupLine, LastHeld, Left, LoggedIn, MemberLine, MyStanding, Notice, PeerLine,
+    PieceMap, PortCheck, Started, Uploaded, Whoami,
 };

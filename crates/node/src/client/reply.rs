@@ -261,10 +261,33 @@ pub struct DownloadLine {
     pub seconds: f64,
     /// Bytes received from each member, kept when they disconnect.
     pub sources: Vec<(String, u64)>,
+    /// What it is at.
+    pub activity: Activity,
     /// What keeps it from going on, for example.
     pub note: Option<String>,
     /// Of a folder: files that are fetched, and files there are.
     pub files: Option<(u32, u32)>,
+}
+
+/// What a download is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activity {
+    /// Somebody is connected who may send something.
+    Downloading,
+    /// What lies there already is being hashed.
+    Checking,
+    /// Nobody is connected.
+    NoSharer,
+    /// The disk is full; goes on by itself when there is room.
+    NoRoom,
+    /// Until it is resumed.
+    Paused,
+    /// Something ended it, or it has not begun again yet.
+    Stopped,
+    /// Complete, but pieces that went bad on the disk are being fetched again.
+    Repairing,
+    /// All bytes are here.
+    Complete,
 }
 
 /// `show_download`: what only this device knows about one of its downloads.
@@ -272,6 +295,12 @@ pub struct DownloadLine {
 pub struct DownloadDetail {
     /// Bytes of a piece; the last of a file may have fewer. `None`: its metainfo is damaged.
     pub piece_bytes: Option<u32>,
+    /// What it is at.
+    pub activity: Activity,
+    /// What keeps it from going on, for example.
+    pub note: Option<String>,
+    /// Received at this moment.
+    pub bytes_per_second_down: u64,
     /// Sent to others at this moment.
     pub bytes_per_second_up: u64,
     /// Verified pieces; `None` while it is not running.

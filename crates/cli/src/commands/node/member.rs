@@ -3,7 +3,6 @@
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use peerage_local::client::{Progress, Remote, Reply};
 use peerage_local::command::{Kind, Spec};
 use peerage_local::reply::as_subcommands;
@@ -15,6 +14,7 @@ use super::remote;
 use super::secrets::{self, Secrets};
 pub use super::subcommands::{Call, subcommands};
 use crate::progress::{Bars, WAITS_FOR_ANSWER, say_if_slow};
+use crate::signals;
 
 /// Runs one of them. Ends with what `Refusal::exit_code` says.
 pub async fn run(call: Call) -> anyhow::Result<ExitCode> {
@@ -29,19 +29,21 @@ pub async fn run(call: Call) -> anyhow::Result<ExitCode> {
         }
     }
     ask_for_secrets(&call, &mut args)?;
-    let reply = ask(&remote, call.spec, &args, call.json).await?;
+    if !call.files.is_empty() {
+        return super::get::run(&remote, &call).await;
+    }
+    let asked = ask(&remote, call.spec, &args, call.json);
+    let reply = match call.spec.name {
+        "wait" => match signals::or_interrupted(asked).await {
+            Some(reply) => reply?,
+            None => return Ok(no_longer_waiting()),
+        },
+        _ => asked.await?,
+    };
     print(&reply, call.json);
     if call.spec.name == "invite" && !call.json && io::stdout().is_terminal() {
         draw_code(&reply);
     }
-    if !(call.wait && reply.ok) {
-        return Ok(ExitCode::from(reply.exit_code));
-    }
-    let wait = Spec::find("wait").context("wait is a command")?;
-    let what =
-        ["group", "file"].into_iter().filter_map(|name| Some((name.to_owned(), args.get(name)?.clone())));
-    let reply = ask(&remote, wait, &what.collect(), call.json).await?;
-    print(&reply, call.json);
     Ok(ExitCode::from(reply.exit_code))
 }
 
@@ -72,6 +74,15 @@ async fn ask(remote: &Remote, spec: &Spec, args: &Map<String, Value>, json: bool
     }
 }
 
+/// Says what a Ctrl-C did not end.
+pub(super) fn no_longer_waiting() -> ExitCode {
+    eprintln!(
+        "no longer waiting; downloads go on in the node: `peerage show_downloads` shows how far they are, `peerage \
+         cancel_download` ends one"
+    );
+    ExitCode::from(signals::INTERRUPTED)
+}
+
 /// An invite as a picture, for the camera of another device.
 fn draw_code(reply: &Reply) {
     let link = reply.lines.as_ref().and_then(|lines| lines.first());
@@ -80,7 +91,7 @@ fn draw_code(reply: &Reply) {
     println!("{}", code.render::<Dense1x2>().build());
 }
 
-fn print(reply: &Reply, json: bool) {
+pub(super) fn print(reply: &Reply, json: bool) {
     if json {
         println!("{}", reply.text);
         return;

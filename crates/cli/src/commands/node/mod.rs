@@ -2,6 +2,7 @@
 
 pub mod doctor;
 pub mod down;
+mod get;
 pub mod member;
 mod secrets;
 mod settings;

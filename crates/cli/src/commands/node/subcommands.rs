@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::PathBufValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use peerage_local::command::{HERE, Kind, SPECS, Spec};
+use peerage_local::command::{Kind, SPECS, Spec, as_folder, files_and_place};
 use serde_json::{Map, Value};
 
 /// A subcommand that was called.
@@ -12,8 +12,10 @@ use serde_json::{Map, Value};
 pub struct Call {
     /// The command behind it.
     pub spec: &'static Spec,
-    /// Everything but secrets.
+    /// Everything but secrets, and but the files of `download_file`.
     pub args: Map<String, Value>,
+    /// What `download_file` is about; several only of `get`.
+    pub files: Vec<String>,
     /// The node's data folder.
     pub data: Option<PathBuf>,
     /// One JSON object instead of lines.
@@ -35,7 +37,7 @@ pub fn subcommands() -> Vec<Command> {
         with_args(command, spec, false)
     });
     let short = [
-        ("get", "Download a file of a group, here or to a folder or file name"),
+        ("get", "Download files of a group: here, or where a path behind their names says"),
         ("share", "Share a file with a group, where it lies"),
     ];
     let short = short.into_iter().filter_map(|(name, about)| {
@@ -49,24 +51,31 @@ fn spec_of(name: &str) -> Option<&'static Spec> {
 }
 
 /// With the command's arguments, but for secrets: those are not for the command line, where others can read them.
-fn with_args(command: Command, spec: &'static Spec, here: bool) -> Command {
+fn with_args(command: Command, spec: &'static Spec, get: bool) -> Command {
     let seen = spec.args.iter().filter(|arg| arg.kind != Kind::Password);
-    let positional = seen.map(|arg| {
-        let required = !(arg.optional || here && arg.kind == Kind::Path);
-        Arg::new(arg.name).value_name(arg.name.to_uppercase()).required(required)
+    let positional = seen.filter(|arg| !(get && arg.kind == Kind::Path)).map(|arg| {
+        let word = Arg::new(arg.name).value_name(arg.name.to_uppercase()).required(!arg.optional);
+        match get && arg.kind == Kind::File {
+            // What follows the files is told from them when all words are there.
+            true => word.num_args(1..).help(
+                "Their names; behind them a path where they go, if not here: a folder, or for one file also a file name",
+            ),
+            false => word,
+        }
     });
     // clap would show an option that is set by a variable as if it had to be given.
-    let words = seen_words(spec, here);
+    let words = seen_words(spec, get);
     let usage = format!("peerage {}{words} [OPTIONS]", command.get_name());
     with_options(positional.fold(command, Command::arg), spec).override_usage(usage)
 }
 
 /// What stands behind the name of a subcommand.
-fn seen_words(spec: &Spec, here: bool) -> String {
+fn seen_words(spec: &Spec, get: bool) -> String {
     let seen = spec.args.iter().filter(|arg| arg.kind != Kind::Password);
-    let words = seen.map(|arg| match arg.optional || here && arg.kind == Kind::Path {
-        true => format!(" [{}]", arg.name.to_uppercase()),
-        false => format!(" <{}>", arg.name.to_uppercase()),
+    let words = seen.map(|arg| match arg.kind {
+        Kind::File if get => format!(" <{}>...", arg.name.to_uppercase()),
+        _ if arg.optional || get && arg.kind == Kind::Path => format!(" [{}]", arg.name.to_uppercase()),
+        _ => format!(" <{}>", arg.name.to_uppercase()),
     });
     words.collect()
 }
@@ -93,7 +102,7 @@ fn with_options(mut command: Command, spec: &'static Spec) -> Command {
         });
     }
     if spec.name == "download_file" {
-        let help = "Wait until it is complete, and show progress";
+        let help = "Wait until it is complete, and show progress; Ctrl-C ends the waiting only";
         command = command.arg(Arg::new("wait").long("wait").action(ArgAction::SetTrue).help(help));
     }
     let json =
@@ -111,9 +120,12 @@ impl Call {
         let spec = spec_of(name)?;
         let mut args = Map::new();
         for arg in spec.args.iter().filter(|arg| arg.kind != Kind::Password) {
-            let given = matches.get_one::<String>(arg.name).cloned();
-            let given = given.or_else(|| (name == "get" && arg.kind == Kind::Path).then(|| HERE.to_owned()));
-            if let Some(value) = given {
+            if spec.name == "download_file"
+                && (arg.kind == Kind::File || name == "get" && arg.kind == Kind::Path)
+            {
+                continue;
+            }
+            if let Some(value) = matches.get_one::<String>(arg.name).cloned() {
                 let value = if arg.kind == Kind::Path { absolute(&value) } else { value };
                 args.insert(arg.name.to_owned(), value.into());
             }
@@ -125,10 +137,24 @@ impl Call {
             };
             args.extend(value.map(|value| (option.name.to_owned(), value)));
         }
+        let mut files = Vec::new();
+        if spec.name == "download_file" {
+            let words: Vec<&str> =
+                matches.get_many::<String>("file").into_iter().flatten().map(String::as_str).collect();
+            let (names, place) = if name == "get" { files_and_place(&words) } else { (words.clone(), "") };
+            // Folders are listed with a slash behind their name.
+            files = names.iter().map(|name| name.trim_end_matches('/').to_owned()).collect();
+            if name == "get" {
+                let place = absolute(place);
+                let place = if files.len() > 1 { as_folder(&place) } else { place };
+                args.insert("destination".to_owned(), place.into());
+            }
+        }
         let has = |name: &str| matches!(matches.try_get_one::<bool>(name), Ok(Some(true)));
         Some(Self {
             spec,
             args,
+            files,
             data: matches.get_one::<PathBuf>("data").cloned(),
             json: has("json"),
             password_file: matches.try_get_one::<PathBuf>("password-file").ok().flatten().cloned(),

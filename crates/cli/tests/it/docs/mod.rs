@@ -67,6 +67,10 @@ fn the_guide_works_as_it_stands() {
     let mut content = vec![0; MOVIE_BYTES];
     blake3::Hasher::new().finalize_xof().fill(&mut content);
     fs::write(&movie, content).unwrap();
+    let more = ["notes.txt", "song.flac"];
+    for name in more {
+        fs::write(stage.file("ana", name), name).unwrap();
+    }
 
     let (before, story) = guide.split_once("## Five minutes").unwrap();
     let (story, after) = story.split_once("\n## ").unwrap();
@@ -88,6 +92,9 @@ fn the_guide_works_as_it_stands() {
         for step in &rest {
             stage.run(step);
         }
+    }
+    for name in more {
+        assert_same(&stage.file("ana", name), &stage.file("ben", name));
     }
 }
 

@@ -187,6 +187,9 @@ fn a_full_disk_is_told() {
     ben.see("no room in");
     ben.go("#/downloads");
     ben.see("it goes on by itself when there is room");
+    // What waits is not what runs, and nothing comes.
+    ben.see("1 download waiting for room on the disk");
+    assert!(!ben.text().contains("running"), "{}", ben.text());
     ben.pictures("disk-full");
     ben.go("#/notices");
     ben.see("Stopped");

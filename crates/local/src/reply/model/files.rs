@@ -1,7 +1,8 @@
 //! Files, downloads, and who has them.
 
 use peerage_node::client::{
-    DownloadDetail as DetailLine, DownloadLine, FileLine, FilePriority, FolderLine, LimitLine, PeerLine,
+    Activity as At, DownloadDetail as DetailLine, DownloadLine, FileLine, FilePriority, FolderLine,
+    LimitLine, PeerLine,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -57,6 +58,43 @@ pub enum State {
     C,
 }
 
+/// What a download is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Activity {
+    /// Somebody is connected who may send something.
+    Downloading,
+    /// What lies there already is being hashed.
+    Checking,
+    /// Nobody is connected.
+    NoSharer,
+    /// The disk is full; it goes on by itself when there is room.
+    NoRoom,
+    /// Until it is resumed.
+    Paused,
+    /// Something ended it, or it has not begun again yet.
+    Stopped,
+    /// Complete, but pieces that went bad on the disk are being fetched again.
+    Repairing,
+    /// All bytes are here.
+    Complete,
+}
+
+impl From<At> for Activity {
+    fn from(at: At) -> Self {
+        match at {
+            At::Downloading => Self::Downloading,
+            At::Checking => Self::Checking,
+            At::NoSharer => Self::NoSharer,
+            At::NoRoom => Self::NoRoom,
+            At::Paused => Self::Paused,
+            At::Stopped => Self::Stopped,
+            At::Repairing => Self::Repairing,
+            At::Complete => Self::Complete,
+        }
+    }
+}
+
 /// What came from one member.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SourceBytes {
@@ -91,6 +129,8 @@ pub struct Download {
     pub sources: Vec<SourceBytes>,
     /// Where the complete file lies or will lie.
     pub path: String,
+    /// What it is at.
+    pub activity: Activity,
     /// What keeps it from going on.
     pub note: Option<String>,
     /// Of a folder: how many files it has.
@@ -116,11 +156,27 @@ impl From<&DownloadLine> for Download {
             peers: d.peers,
             sources: sources.collect(),
             path: d.path.to_string_lossy().into_owned(),
+            activity: d.activity.into(),
             note: d.note.clone(),
             files: d.files.map(|(_, all)| all),
             files_selected: d.files.map(|(selected, _)| selected),
         }
     }
+}
+
+/// `download_file`: what was started.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Started {
+    /// The group, as it was given.
+    pub group: String,
+    /// The file's name in it.
+    pub name: String,
+    /// Bytes that are wanted.
+    pub size: u64,
+    /// Where the complete file will lie.
+    pub path: String,
+    /// Others who offered it then.
+    pub peers: usize,
 }
 
 /// `scrub`: what a look for bit rot found.
@@ -213,6 +269,12 @@ pub struct DownloadDetail {
     pub piece_map: Option<String>,
     /// Bytes of a piece; the last of a file may have fewer.
     pub piece_bytes: Option<u32>,
+    /// What it is at.
+    pub activity: Activity,
+    /// What keeps it from going on.
+    pub note: Option<String>,
+    /// Received at this moment.
+    pub bytes_per_second_down: u64,
     /// Sent to others at this moment.
     pub bytes_per_second_up: u64,
     /// Who is connected for it.
@@ -229,6 +291,9 @@ impl From<&DetailLine> for DownloadDetail {
             pieces_total: d.pieces.as_ref().map(|map| map.0.len()),
             piece_map: d.pieces.as_ref().map(|map| map.cells(OWN_MAP_CELLS)),
             piece_bytes: d.piece_bytes,
+            activity: d.activity.into(),
+            note: d.note.clone(),
+            bytes_per_second_down: d.bytes_per_second_down,
             bytes_per_second_up: d.bytes_per_second_up,
             connected: d.peers.iter().map(Peer::from).collect(),
         }

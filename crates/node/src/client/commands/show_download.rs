@@ -11,6 +11,7 @@ use super::super::{Node, Refusal};
 use super::download_file::{listed, metainfo};
 use super::list_peers::connected_line;
 use super::set_priority::FilePriority;
+use super::show_downloads::{activity, note, rate_down};
 
 impl Node {
     /// Which pieces of a download are here, and who is connected for it. Asks nobody.
@@ -35,8 +36,12 @@ impl Node {
         let mut peers: Vec<PeerLine> = status.iter().flat_map(|s| &s.peers).map(line).collect();
         peers.sort_by(|a, b| a.user.cmp(&b.user).then_with(|| a.address.cmp(&b.address)));
         let piece_bytes = session.metainfo.get(&entry.metainfo).map(|metainfo| metainfo.piece_length());
+        let activity = activity(&entry, status.as_ref());
         Ok(DownloadDetail {
             piece_bytes,
+            activity,
+            note: note(&session, &entry, status.as_ref()),
+            bytes_per_second_down: status.as_ref().map_or(0, |s| rate_down(activity, s)),
             bytes_per_second_up: status.as_ref().map_or(0, |s| s.bytes_per_second_up),
             pieces: status.map(|s| PieceMap(s.piece_map)),
             peers,

@@ -2,7 +2,7 @@
 
 use super::super::announce::percent;
 use super::super::downloads::{DownloadEntry, DownloadState};
-use super::super::reply::DownloadLine;
+use super::super::reply::{Activity, DownloadLine};
 use super::super::session::Session;
 use super::super::snapshot::unix_ms;
 use super::super::{Node, Refusal};
@@ -43,6 +43,7 @@ fn line(session: &Session, entry: &DownloadEntry, status: Option<&TorrentStatus>
         Some(status) if entry.sources.is_empty() => session.sources(status),
         _ => entry.sources.clone(),
     };
+    let activity = activity(entry, status);
     DownloadLine {
         group: entry.group_name.clone(),
         name: entry.name.clone(),
@@ -50,23 +51,56 @@ fn line(session: &Session, entry: &DownloadEntry, status: Option<&TorrentStatus>
         percent: shown_percent(bytes_done, entry.size, complete),
         bytes_done,
         bytes_total: entry.size,
-        bytes_per_second: running.map_or(0, |s| s.bytes_per_second_down),
+        bytes_per_second: running.map_or(0, |s| rate_down(activity, s)),
         peers: running.map_or(0, |s| s.peers.len()),
         path: entry.path(),
         seconds: took_ms as f64 / 1000.0,
         sources,
         files: entry.counts(),
-        note: match status.map(|s| &s.state) {
-            Some(TorrentState::Seeding) if complete && entry.leave => {
-                Some("served until others can do without, as --leave asks".to_owned())
-            }
-            None | Some(TorrentState::Checking | TorrentState::Seeding) if complete => None,
-            _ => note(session, entry, status),
-        },
+        note: note(session, entry, status),
+        activity,
     }
 }
 
-fn note(session: &Session, entry: &DownloadEntry, status: Option<&TorrentStatus>) -> Option<String> {
+/// What a download is at.
+pub(super) fn activity(entry: &DownloadEntry, status: Option<&TorrentStatus>) -> Activity {
+    match status.map(|s| (&s.state, s.peers.is_empty())) {
+        Some((TorrentState::Repairing, _)) => Activity::Repairing,
+        _ if entry.state == DownloadState::Complete => Activity::Complete,
+        None if entry.paused => Activity::Paused,
+        None | Some((TorrentState::Failed { .. }, _)) => Activity::Stopped,
+        Some((TorrentState::Checking, _)) => Activity::Checking,
+        Some((TorrentState::Paused { .. }, _)) => Activity::NoRoom,
+        Some((TorrentState::Downloading, true)) => Activity::NoSharer,
+        Some((TorrentState::Downloading | TorrentState::Seeding, _)) => Activity::Downloading,
+    }
+}
+
+/// Bytes received per second: none of what cannot be taken, whatever the last seconds' average says.
+pub(super) fn rate_down(activity: Activity, status: &TorrentStatus) -> u64 {
+    match activity {
+        Activity::Downloading | Activity::Checking | Activity::Repairing => status.bytes_per_second_down,
+        _ => 0,
+    }
+}
+
+/// What keeps a download from going on, or what a complete one is still at.
+pub(super) fn note(
+    session: &Session,
+    entry: &DownloadEntry,
+    status: Option<&TorrentStatus>,
+) -> Option<String> {
+    let complete = entry.state == DownloadState::Complete;
+    match status.map(|s| &s.state) {
+        Some(TorrentState::Seeding) if complete && entry.leave => {
+            Some("served until others can do without, as --leave asks".to_owned())
+        }
+        None | Some(TorrentState::Checking | TorrentState::Seeding) if complete => None,
+        _ => held_up(session, entry, status),
+    }
+}
+
+fn held_up(session: &Session, entry: &DownloadEntry, status: Option<&TorrentStatus>) -> Option<String> {
     match status.map(|s| &s.state) {
         None => Some(session.why_not_running(entry)),
         Some(TorrentState::Checking) => Some("checking what is there".to_owned()),
