@@ -79,6 +79,14 @@ impl Browser {
     /// # Errors
     /// When the driver is missing or Chromium does not start.
     pub fn start() -> Result<Self, BrowserError> {
+        Self::start_with(&[])
+    }
+
+    /// Starts one with more switches.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with(more: &[&str]) -> Result<Self, BrowserError> {
         let mut command = Command::new(DRIVER);
         command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         #[cfg(unix)]
@@ -94,8 +102,9 @@ impl Browser {
         });
         let mut browser = Self { driver, port: port.unwrap_or(0), session: String::new() };
         // A container has no user namespaces and little shared memory; only pages of this machine are opened.
-        let args =
+        let fixed =
             ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--no-first-run"];
+        let args = [&fixed, more].concat();
         let wanted = json!({ "capabilities": { "alwaysMatch": {
             "browserName": "chrome",
             "goog:chromeOptions": { "args": args },

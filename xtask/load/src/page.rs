@@ -23,6 +23,8 @@ use peerage_types::{ContentId, PublicKey, UserId};
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
+/// What takes so long or longer is told with what was going on meanwhile.
+const AIM_MS: f64 = 100.0;
 /// Bytes of each download, so that none ends while it is measured.
 const DOWNLOAD_BYTES: u64 = 1 << 42;
 
@@ -195,7 +197,7 @@ impl Source for Crowd {
 /// What is set up before the page's own scripts: when events of downloads arrive and when the next frame is painted, and tasks
 /// that kept the page busy.
 const WATCH: &str = r#"
-    window.measured = { updates: [], busy: [] };
+    window.measured = { updates: [], busy: [], tasks: [] };
     const painted = () => new Promise((done) => requestAnimationFrame(() => {
       const channel = new MessageChannel();
       channel.port1.onmessage = done;
@@ -210,20 +212,32 @@ const WATCH: &str = r#"
       }
       return parse(text, ...more);
     };
-    new PerformanceObserver((list) => window.measured.busy.push(...list.getEntries().map((e) => e.duration)))
+    new PerformanceObserver((list) => {
+      window.measured.busy.push(...list.getEntries().map((e) => e.duration));
+      window.measured.tasks.push(...list.getEntries());
+    })
       .observe({ type: "longtask" });"#;
 
-/// Does something, waits until `shown()` and for the frame, and says how long that took.
+/// Does something, waits until `shown()` and for the frame, and says how long that took; and what was going on meanwhile: the
+/// requests (from when to when) and the tasks of more than 50 ms, in milliseconds from the beginning.
 const TIMED: &str = r#"
     window.timed = async (act, shown) => {
+      performance.clearResourceTimings();
       const began = performance.now();
       await act();
       while (!shown()) {
         if (performance.now() - began > 20000) throw new Error(`never shown: ${shown} at ${location.hash}: ${document.body.innerText.slice(0, 300).replaceAll("\n", " | ")}`);
         await new Promise((again) => setTimeout(again, 0));
       }
+      const there = performance.now();
       await painted();
-      return performance.now() - began;
+      const took = performance.now() - began;
+      await new Promise((observed) => setTimeout(observed, 0));
+      const since = (time) => Math.round(time - began);
+      const span = (name, e) => `${name} ${since(e.startTime)}-${since(e.startTime + e.duration)}`;
+      const requests = performance.getEntriesByType('resource').map((e) => span(e.name.split('/').pop(), e));
+      const tasks = measured.tasks.filter((e) => e.startTime + e.duration > began).map((e) => span('busy', e));
+      return { took, why: [...requests, ...tasks, `frame ${since(there)}-${Math.round(took)}`].join(', ') };
     };
     const first = () => document.querySelector('.list .name')?.textContent ?? '';
     const title = () => document.querySelector('h1')?.textContent;
@@ -292,11 +306,12 @@ pub fn run(bench: &PageBench) -> Result<()> {
     let folder = tempfile::TempDir::with_prefix("bench-page-")?;
     let crowd = Arc::new(Crowd::new(bench, folder.path()));
     let server = runtime.block_on(Server::start(crowd, SocketAddr::from(([127, 0, 0, 1], 0)), None))?;
-    let browser = Browser::start()?;
+    // Chromium ignores changes of the address beyond 200 in ten seconds, which nobody makes by hand.
+    let browser = Browser::start_with(&["--disable-ipc-flooding-protection"])?;
     browser.resize(1280, 800)?;
     browser.devtools("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": WATCH }))?;
     browser.open(&server.running().page())?;
-    let mut rows = Vec::new();
+    let (mut rows, mut late) = (Vec::new(), Vec::new());
     for (name, before, script) in STEPS {
         let mut taken = Vec::new();
         for n in 0..bench.times {
@@ -304,7 +319,14 @@ pub fn run(bench: &PageBench) -> Result<()> {
                 "{TIMED} return (async (n) => {{ await at.{before}(); await painted(); {script} }})({n});"
             );
             let took = browser.script(&body, &[]).with_context(|| format!("{name}, time {n}"))?;
-            taken.push(took.as_f64().context("no number")?);
+            let took_ms = took["took"].as_f64().context("no number")?;
+            if took_ms >= AIM_MS {
+                late.push(format!(
+                    "{name}, time {n}: {took_ms:.0} ms: {}",
+                    took["why"].as_str().unwrap_or_default()
+                ));
+            }
+            taken.push(took_ms);
         }
         rows.push((name, taken));
     }
@@ -320,6 +342,7 @@ pub fn run(bench: &PageBench) -> Result<()> {
     ));
     let busy = numbers(&measured["busy"]).unwrap_or_default().into_iter().fold(0.0, f64::max);
     print(bench, &mut rows, busy);
+    late.iter().for_each(|line| eprintln!("{line}"));
     drop(browser);
     runtime.block_on(server.close());
     Ok(())
