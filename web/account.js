@@ -30,7 +30,11 @@ export function account() {
       try {
         await run("create_user", { ...both(), ...more });
       } catch (error) {
-        if (error.message.includes("registration code")) code.element.classList.remove("hidden");
+        if (error.message.includes("registration code")) {
+          code.element.classList.remove("hidden");
+          // The field is here; a command helps nobody.
+          error.hint = "Ask whoever runs the trackers for it.";
+        }
         throw error;
       }
       await run("login", both());

@@ -77,7 +77,7 @@ function changeLimit(limit, changed, groups) {
 
 function account(me) {
   return h("section", { class: "card" }, h("h2", {}, "Account"), facts([["Name", me.user], ["Account id", h("code", {}, me.user_id)], ...me.notes.map((note) => ["Note", note])]),
-    h("div", { class: "row" }, h("button", { type: "button", onclick: changePassword }, "Change password"), h("button", { type: "button", onclick: recoveryCode }, "New recovery code")));
+    h("div", { class: "row" }, h("button", { type: "button", onclick: changePassword }, "Change password"), h("button", { type: "button", onclick: recoveryCode }, "New recovery code"), h("button", { type: "button", onclick: anotherName }, "Another name")));
 }
 
 /** A form in a dialog that asks for secrets. */
@@ -86,7 +86,9 @@ function secrets(title, explanation, fields, label, work) {
   const errors = h("div");
   const button = h("button", { class: "main" }, label);
   dialog(title, (close) => {
-    const form = h("form", {}, h("p", { class: "soft" }, explanation), inputs.map((input) => input.element), errors, h("div", { class: "row end" }, button));
+    // Whose password it is: for programs that keep passwords.
+    const whose = h("input", { type: "text", name: "username", autocomplete: "username", value: state.user, hidden: true });
+    const form = h("form", {}, h("p", { class: "soft" }, explanation), whose, inputs.map((input) => input.element), errors, h("div", { class: "row end" }, button));
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       attempt(button, () => work(inputs.map((input) => input.input.value), close, form), errors);
@@ -98,6 +100,14 @@ function secrets(title, explanation, fields, label, work) {
 function changePassword() {
   secrets("Change password", "It is changed on every tracker; devices that are logged in stay so.", [["Old password", { autocomplete: "current-password" }], ["New password", { autocomplete: "new-password" }]], "Change password", async ([old, fresh], close) => {
     tell((await run("change_password", { old, new: fresh })).message);
+    close();
+  });
+}
+
+function anotherName() {
+  const name = ["New name", { type: "text", maxlength: 64, autocomplete: "off", autocapitalize: "none", spellcheck: "false" }];
+  secrets("Another name", "For example after yours went to somebody else. The account stays the same, and earlier names stay yours.", [name, ["Password", { autocomplete: "current-password" }]], "Take this name", async ([fresh, password], close) => {
+    tell((await run("claim_name", { name: fresh.trim(), password })).message);
     close();
   });
 }

@@ -1,7 +1,7 @@
 // Buttons that say what went wrong, short messages, dialogs.
 
 import { Refused } from "./api.js";
-import { h } from "./dom.js";
+import { h, sentence } from "./dom.js";
 
 const TOASTS_MAX = 3;
 const TOAST_MS = 6000;
@@ -20,7 +20,7 @@ export function tell(message, { stay = false } = {}) {
 /** A line that says why something did not work, where it was tried. */
 export function refusal(error) {
   if (!(error instanceof Refused)) throw error;
-  return h("div", { role: "alert", class: "refusal" }, h("p", { class: "error" }, error.message), error.hint && h("p", { class: "hint" }, error.hint));
+  return h("div", { role: "alert", class: "refusal" }, h("p", { class: "error" }, error.message), error.hint && h("p", { class: "hint" }, sentence(error.hint)));
 }
 
 /** A button that runs `work`; while it runs it cannot be pressed, and what goes wrong is shown in `errors`. */

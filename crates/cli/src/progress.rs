@@ -127,8 +127,9 @@ impl Bars {
         }
         let width = drawn.iter().map(|(short, ..)| short.chars().count()).max().unwrap_or(0);
         for (short, name, d) in drawn {
-            let bar = self.bar(name, d.bytes_total);
-            bar.set_prefix(format!("{short:width$}"));
+            let prefix = format!("{short:width$}");
+            let bar = self.bar(name, &prefix, d.bytes_total);
+            bar.set_prefix(prefix);
             bar.set_length(d.bytes_total);
             bar.set_position(d.bytes_done);
             match d.state {
@@ -142,18 +143,17 @@ impl Bars {
     /// Draws files that are being hashed.
     pub fn hashing(&mut self, files: &[Hashing]) {
         for file in files {
-            let bar = self.bar(format!("hashing {}", file.path), file.total);
+            let name = format!("hashing {}", file.path);
+            let bar = self.bar(name.clone(), &name, file.total);
             // How much there is in a folder turns out when all of it was looked through.
             bar.set_length(file.total);
             bar.set_position(file.done);
         }
     }
 
-    fn bar(&mut self, name: String, total: u64) -> &ProgressBar {
-        self.by_name.entry(name.clone()).or_insert_with(|| {
-            let bar = self.all.add(ProgressBar::new(total).with_style(style()));
-            bar.set_prefix(name);
-            bar
+    fn bar(&mut self, name: String, prefix: &str, total: u64) -> &ProgressBar {
+        self.by_name.entry(name).or_insert_with(|| {
+            self.all.add(ProgressBar::new(total).with_style(style()).with_prefix(prefix.to_owned()))
         })
     }
 }

@@ -9,6 +9,7 @@ use peerage_local::http::reply_schema;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use crate::child;
 use crate::node::{Node, until};
 use crate::world::{PROGRAM, World, assert_same};
 
@@ -73,7 +74,8 @@ fn several_files_go_to_one_folder() {
 
     // Without a place, to where one is.
     let here = world.folder("here");
-    let output = ben.command(&["get", "lab", "e.bin", "--wait"]).current_dir(&here).output().unwrap();
+    let mut command = ben.command(&["get", "lab", "e.bin", "--wait"]);
+    let output = child::output(command.current_dir(&here), "");
     assert!(output.status.success(), "{output:?}");
     assert_same(&world.path("e.bin"), &here.join("e.bin"));
     // A folder that is not there is no file name for several.
@@ -87,10 +89,9 @@ fn a_terminal_shows_bars() {
     let script = |command: &str| {
         let mut script = Command::new("script");
         script.args(["--quiet", "--return", "--command", command, "/dev/null"]).env("TERM", "xterm");
-        script.stdin(Stdio::null());
         script
     };
-    let possible = script("true").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let possible = script("true").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     if !possible.is_ok_and(|status| status.success()) {
         println!("skipped: no program `script` that makes a terminal; nothing was checked");
         return;
@@ -107,17 +108,16 @@ fn a_terminal_shows_bars() {
         to.display(),
         ben.data().display()
     );
-    let output = script(&line).output().unwrap();
+    let output = child::output(&mut script(&line), "");
     let drawn = text(output.stdout);
     assert!(output.status.success(), "{drawn}");
-    for name in ["a.bin ", "…a long name  end.bin "] {
-        let bar = |line: &str| {
-            line.contains(name)
-                && line.contains("% ")
-                && line.contains("/s, 1 peer, ")
-                && line.contains(" s left")
+    // Each fills a line of 80 characters.
+    for name in ["a.bin ", "… a long name  end.bin "] {
+        let bar = |behind: &str| {
+            let bar: String = behind.chars().take(80 - name.chars().count()).collect();
+            bar.contains("% ") && bar.contains("/s, 1 peer, ") && bar.contains(" s left")
         };
-        assert!(drawn.split(['\r', '\n']).any(bar), "{name} is not drawn: {drawn:?}");
+        assert!(drawn.split(name).skip(1).any(bar), "{name} is not drawn: {drawn:?}");
     }
     assert!(!drawn.contains("other.bin"), "{drawn:?}");
     for name in ["a.bin", &long] {
@@ -160,8 +160,9 @@ fn interrupted(node: &Node, args: &[&str], until_said: &str) {
         assert!(stdout.read_line(&mut said).unwrap() > 0, "{args:?} said `{said}` and ended");
     }
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let status = child::ended(&mut child, "`peerage get` after Ctrl-C");
     let mut errors = String::new();
     child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(130), "{errors}");
+    assert_eq!(status.code(), Some(130), "{errors}");
     assert!(errors.contains("no longer waiting; downloads go on in the node"), "{errors}");
 }

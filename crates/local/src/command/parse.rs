@@ -105,10 +105,8 @@ pub fn files_and_place<S: AsRef<str>>(words: &[S]) -> (Vec<&str>, &str) {
 
 fn is_place(word: &str) -> bool {
     let separator = std::path::is_separator;
-    word == "."
-        || word == ".."
-        || word.starts_with(separator)
-        || word.trim_end_matches(separator).contains(separator)
+    let bare = word.trim_end_matches(separator);
+    bare == "." || bare == ".." || word.starts_with(separator) || bare.contains(separator)
 }
 
 /// With a separator behind it: a place for several files is a folder.

@@ -55,7 +55,7 @@ fn a_recovery_code_sets_a_new_password() {
     ana.see("Wrong password");
     ana.fill("Password", "a-better-password");
     ana.press("Log in");
-    ana.see("No groups at this time");
+    ana.see("Account id");
     ana.nothing_went_wrong();
 }
 

@@ -157,6 +157,13 @@ fn who_lost_a_name_is_told() {
     second.go("#/notices");
     second.see("Account");
     second.pictures("name-lost");
+    second.press("Settings");
+    second.press("Another name");
+    second.fill("New name", "anabel");
+    second.fill("Password", "long-password-of-ana");
+    second.pictures("another-name");
+    second.press("Take this name");
+    assert!(until(|| second.script("return document.querySelector('#who .name')?.textContent") == "anabel"));
     assert!(!first.text().contains("claimed"));
     second.nothing_went_wrong();
 }
@@ -186,11 +193,13 @@ fn a_full_disk_is_told() {
     ben.press("Start");
     ben.see("no room in");
     ben.go("#/downloads");
-    ben.see("it goes on by itself when there is room");
     // What waits is not what runs, and nothing comes.
     ben.see("1 download waiting for room on the disk");
     assert!(!ben.text().contains("running"), "{}", ben.text());
     ben.pictures("disk-full");
+    ben.press("film.mkv");
+    ben.see("it goes on by itself when there is room");
+    ben.pictures("disk-full-download");
     ben.go("#/notices");
     ben.see("Stopped");
     ben.nothing_went_wrong();
