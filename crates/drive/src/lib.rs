@@ -15,6 +15,7 @@ mod tracker;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 pub use client::{Client, ClientOptions, Reply};
@@ -96,13 +97,30 @@ fn tail(stderr: &str) -> String {
     if stderr.is_empty() { String::new() } else { format!("; it wrote:\n{stderr}") }
 }
 
-/// Loopback addresses that were free a moment ago.
+/// Loopback addresses that nobody listens on. All that a process asks for differ.
 ///
-/// They are bound together before any is released, so all differ.
+/// Their ports lie below those that systems choose for outgoing connections (from 32,768 on Linux, 49,152 elsewhere),
+/// so no connection takes one before its listener is there.
 pub fn free_addresses(count: usize) -> io::Result<Vec<SocketAddr>> {
-    let listeners: Vec<TcpListener> =
-        (0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<io::Result<_>>()?;
-    listeners.iter().map(TcpListener::local_addr).collect()
+    (0..count).map(|_| free_address()).collect()
+}
+
+fn free_address() -> io::Result<SocketAddr> {
+    const FIRST: u32 = 10_000;
+    const PORTS: u32 = 22_000;
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    // Processes that run at once begin far from each other.
+    let begin = std::process::id().wrapping_mul(1_009);
+    let mut refused = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for _ in 0..PORTS {
+        let port = FIRST + begin.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed)) % PORTS;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, u16::try_from(port).unwrap_or(0)));
+        match TcpListener::bind(address) {
+            Ok(_) => return Ok(address),
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
 }
 
 /// Quotes one argument for the shell's command line.
