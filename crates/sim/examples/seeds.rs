@@ -159,7 +159,7 @@ fn summary(reports: &[Report], started: Instant) {
         sum(|r| r.compared),
     );
     println!(
-        "{} trackers joined, {} left; {} comparisons with another tracker ({} came to nothing), {} found a \
+        "{} trackers joined, {} left; {} comparisons with another tracker and {} more that came to nothing, {} found a \
          difference, {} records harmed, {} digests put right, {} records came back; {} snapshots begun, {} adopted, \
          {} broken off, {} takers and {} sources died in the middle; {} pulls below a floor, {} holes in logs; {} times \
          somebody sent again what a snapshot had left beyond the vector",

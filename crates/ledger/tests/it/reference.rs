@@ -1,9 +1,13 @@
 //! Layers 1 to 3 once more, written for slowness and plainness: every rule looks at all facts anew.
 
+mod acts;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use peerage_ledger::{AccountView, Body, Fact, Facts, InviteView, Rank};
+use peerage_ledger::{AccountView, Body, Facts, InviteView, Rank};
 use peerage_types::{GroupId, PublicKey, RecordId, Scope, UserId};
+
+use self::acts::{Act, about, ancestries, epoch_of, inviting, signed};
 
 /// What the group's view must agree with.
 #[derive(Debug, PartialEq, Eq)]
@@ -54,107 +58,10 @@ struct End {
     closed: Option<Rank>,
 }
 
-/// A fact by a certified device, with the device's revocation, and with that revocation if it cuts the fact off.
-struct Act<'a> {
-    fact: &'a Fact,
-    revoked: Option<Rank>,
-    cut: Option<Rank>,
-}
-
 struct Slow<'a> {
     facts: &'a Facts,
     acts: Vec<Act<'a>>,
     terms: Vec<Term>,
-}
-
-/// The record and all before it on its device's chain.
-fn ancestry(facts: &Facts, head: &RecordId) -> BTreeSet<RecordId> {
-    let mut line = BTreeSet::new();
-    let mut next = facts.get(head);
-    while let Some(fact) = next {
-        line.insert(fact.record.id());
-        let same = |prev: &&Fact| {
-            prev.record.signer() == fact.record.signer() && prev.record.author() == fact.record.author()
-        };
-        next = fact.record.prev().and_then(|prev| facts.get(&prev)).filter(same);
-    }
-    line
-}
-
-fn ancestries<'a>(facts: &Facts, heads: impl IntoIterator<Item = &'a RecordId>) -> BTreeSet<RecordId> {
-    heads.into_iter().flat_map(|head| ancestry(facts, head)).collect()
-}
-
-/// All facts by certified devices, in order.
-fn signed<'a>(facts: &'a Facts, accounts: &BTreeMap<UserId, AccountView>) -> Vec<Act<'a>> {
-    let mut acts = Vec::new();
-    for fact in facts.iter() {
-        let record = &fact.record;
-        let account = accounts.get(&record.author());
-        let Some(device) = account.and_then(|account| account.devices.get(&record.signer())) else {
-            continue;
-        };
-        let spared = device.heads.iter().any(|head| {
-            facts.get(head).is_some_and(|head| head.record.signer() == record.signer())
-                && ancestry(facts, head).contains(&record.id())
-        });
-        acts.push(Act { fact, revoked: device.revoked, cut: device.revoked.filter(|_| !spared) });
-    }
-    acts.sort_by_key(|act| act.fact.rank());
-    acts
-}
-
-/// Verdicts are true for Accept. (accepts, user, incarnation, epoch, grant)
-fn about(body: &Body) -> Option<(bool, UserId, u32, u32, Option<RecordId>)> {
-    match *body {
-        Body::Accept { user, incarnation, epoch, grant } => Some((true, user, incarnation, epoch, grant)),
-        Body::AdminGrant { user, incarnation, epoch } => Some((true, user, incarnation, epoch, None)),
-        Body::Kick { user, incarnation, epoch, grant } | Body::Reject { user, incarnation, epoch, grant } => {
-            Some((false, user, incarnation, epoch, grant))
-        }
-        _ => None,
-    }
-}
-
-/// (epoch, grant) of what concerns invites and is for the owner and admins.
-fn inviting(body: &Body) -> Option<(u32, Option<RecordId>)> {
-    match *body {
-        Body::Invite { epoch, grant, .. } | Body::InviteWithdraw { epoch, grant, .. } => Some((epoch, grant)),
-        _ => None,
-    }
-}
-
-/// The term that an owner's record names.
-fn epoch_of(body: &Body) -> Option<u32> {
-    match *body {
-        Body::Invite { epoch, grant: None, .. } | Body::InviteWithdraw { epoch, grant: None, .. } => {
-            Some(epoch)
-        }
-        Body::Handover { epoch, .. } | Body::Close { epoch } | Body::AdminRevoke { epoch, .. } => Some(epoch),
-        _ => about(body).filter(|(.., grant)| grant.is_none()).map(|(_, _, _, epoch, _)| epoch),
-    }
-}
-
-impl Act<'_> {
-    fn body(&self) -> &Body {
-        self.fact.record.body()
-    }
-
-    fn author(&self) -> UserId {
-        self.fact.record.author()
-    }
-
-    fn id(&self) -> RecordId {
-        self.fact.record.id()
-    }
-
-    fn timely(&self) -> bool {
-        self.cut.is_none_or(|cut| self.fact.rank() < cut)
-    }
-
-    fn stands(&self, closed: Option<Rank>) -> bool {
-        self.cut.is_none() || self.timely() && closed.is_some() && closed < self.cut
-    }
 }
 
 impl Slow<'_> {

@@ -1,4 +1,5 @@
-//! What commands answer: plain data, for whoever prints it.
+//! What commands answer: plain data, for whoever prints it. In one file although it is long: a list of small types, one or
+//! two for each command, and hardly any code.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -193,9 +193,9 @@ pub struct Report {
     pub joined: u64,
     /// Trackers that left it for good.
     pub retired: u64,
-    /// Digests that were compared with another tracker's.
+    /// Digests that were compared with another tracker's, to the end.
     pub comparisons: u64,
-    /// Comparisons that came to nothing: the other tracker was out of reach, or left the list.
+    /// Those beside them that came to nothing: the other tracker was down or out of reach, or left the list.
     pub comparisons_failed: u64,
     /// Comparisons that found a difference.
     pub differed: u64,
