@@ -66,6 +66,11 @@ export function sentence(words) {
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
+/** Advice of the node, which names commands, in words of the page. */
+export function inPage(words) {
+  return words.replace(/`claim_name [^`]*`/, "“Another name” in the settings");
+}
+
 /** `1 peer`, `2 peers`. */
 export function count(number, noun) {
   return `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;

@@ -48,7 +48,7 @@ function line(d) {
   if (d.state === "C") return `${bytes(d.bytes_total)} in ${seconds(d.seconds)}${d.sources.length ? `, from ${d.sources.map((s) => s.user).join(", ")}` : ""}`;
   const done = `${bytes(d.bytes_done)} of ${bytes(d.bytes_total)}`;
   // Where and how much is said in the view of this one.
-  if (d.activity === "no_room") return `Waiting for room on the disk · ${done}`;
+  if (d.activity === "no_room") return "Waiting for room on the disk";
   if (d.note) return `${sentence(d.note)} · ${done}`;
   return `${done}, ${bytes(d.bytes_per_second)}/s from ${count(d.peers, "peer")}${left(d)}`;
 }

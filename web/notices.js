@@ -1,6 +1,6 @@
 // What happened by itself lately.
 
-import { h, sentence, when } from "./dom.js";
+import { h, inPage, sentence, when } from "./dom.js";
 import { groupLink } from "./groups.js";
 import { List } from "./list.js";
 import { state } from "./state.js";
@@ -13,7 +13,7 @@ const NAMES = new Set(["completed", "left", "requested", "stopped", "share_broke
 
 /** What it says, without the mark that a terminal shows. */
 export function plain(notice) {
-  const text = notice.text.replace(/^\[C\] /, "");
+  const text = inPage(notice.text.replace(/^\[C\] /, ""));
   const named = NAMES.has(notice.kind) || (notice.kind === "decided" && !text.startsWith("you"));
   return named ? text : sentence(text);
 }

@@ -1,7 +1,7 @@
 // Settings: where downloads go, the account, its devices, the node.
 
 import { run } from "./api.js";
-import { bytes, choice, field, h, when } from "./dom.js";
+import { bytes, choice, field, h, inPage, when } from "./dom.js";
 import { choosePath } from "./share.js";
 import { downloadFolder, setDownloadFolder, state } from "./state.js";
 import { attempt, dialog, tell } from "./ui.js";
@@ -76,7 +76,7 @@ function changeLimit(limit, changed, groups) {
 }
 
 function account(me) {
-  return h("section", { class: "card" }, h("h2", {}, "Account"), facts([["Name", me.user], ["Account id", h("code", {}, me.user_id)], ...me.notes.map((note) => ["Note", note])]),
+  return h("section", { class: "card" }, h("h2", {}, "Account"), facts([["Name", me.user], ["Account id", h("code", {}, me.user_id)], ...me.notes.map((note) => ["Note", inPage(note)])]),
     h("div", { class: "row" }, h("button", { type: "button", onclick: changePassword }, "Change password"), h("button", { type: "button", onclick: recoveryCode }, "New recovery code"), h("button", { type: "button", onclick: anotherName }, "Another name")));
 }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::child;
 use crate::node::{Node, until};
-use crate::world::{PROGRAM, World, assert_same};
+use crate::world::{PROGRAM, World, arg, assert_same, say, until as asked_until};
 
 /// Ada shares these files of so many bytes in `lab`, and Ben is in it.
 fn shared(world: &World, files: &[(&str, usize)]) -> (Node, Node) {
@@ -81,6 +81,32 @@ fn several_files_go_to_one_folder() {
     // A folder that is not there is no file name for several.
     let output = ben.call(&["get", "lab", "a.bin", "c.bin", &format!("{place}/not-there")], "");
     assert!(!output.status.success() && !to.join("not-there").exists(), "{output:?}");
+}
+
+/// In the shell, with one reply for all.
+#[test]
+fn the_shell_takes_several_too() {
+    let mut world = World::with_trackers(1);
+    let (mut ada, [mut ben]) = world.group("ada", ["ben"]);
+    let names = ["a.bin", "b b.bin"];
+    for name in names {
+        say(
+            &mut ada,
+            &format!("upload_file {} lab", arg(&world.file(name, 100_000))),
+            "File shared successfully",
+        );
+    }
+    asked_until(&mut ben, "list_files lab", "both are listed", |r| r.items().len() == 2);
+    let to = world.folder("to");
+    say(&mut ben, &format!("get lab a.bin \"b b.bin\" {}", arg(&to)), "2 downloads started");
+    ben.must("wait --timeout 60").unwrap();
+    for name in names {
+        assert_same(&world.path(name), &to.join(name));
+    }
+    let reply = ben.ask(&format!("get lab nothing.bin \"b b.bin\" {}", arg(&to))).unwrap();
+    let said = reply.text();
+    assert!(said.starts_with("0 of 2 downloads started; nothing.bin: No such file"), "{said}");
+    assert!(said.contains("\"b b.bin\": "), "{said}");
 }
 
 /// Bars for both, with rate, peers and the time that is left.

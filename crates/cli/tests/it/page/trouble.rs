@@ -156,6 +156,7 @@ fn who_lost_a_name_is_told() {
     second.see("Another account claimed `ana` first; you are now `ana#");
     second.go("#/notices");
     second.see("Account");
+    second.see("“Another name” in the settings gives you another name");
     second.pictures("name-lost");
     second.press("Settings");
     second.press("Another name");
