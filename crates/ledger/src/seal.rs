@@ -5,7 +5,8 @@
 //! rows, and each receipt carries that signature and its audit path, by which anybody finds the root again: a receipt
 //! proves by itself what it says. The tree has the shape of RFC 9162, section 2.1: a node's left part is the largest
 //! power of two below its size. Where in the tree a leaf is and how long its path must be follow from two numbers that
-//! the signed statement covers, so there is one seal for each leaf and no other way to write it.
+//! the signed statement covers, so a seal has one way to be written. The same receipt may have another one, signed again
+//! in other company.
 
 use std::sync::Arc;
 

@@ -57,6 +57,8 @@ pub struct Limits {
     pub tail_bytes_max: usize,
     /// Rows whose ids are remembered, to recognise a record that was submitted twice at nearly the same time.
     pub recent_rows_max: usize,
+    /// Alarms that are remembered, so as not to be raised again.
+    pub alarms_max: usize,
     /// A tracker with an empty disk takes a snapshot when it lacks more rows than this: more than one answer holds.
     pub snapshot_rows_min_empty: u64,
     /// Any other one does when it lacks more rows than this.
@@ -64,8 +66,13 @@ pub struct Limits {
     /// Commits of own rows that are at the disk at once; what is accepted meanwhile waits, is signed together and makes
     /// the next one.
     pub commits_under_way_max: usize,
-    /// Own rows in one of them, the last bundle's rest apart.
+    /// Own rows in one of them, the last bundle's rest apart, as long as the disk is quick: when all who write wait for one
+    /// commit, nobody has anything to do meanwhile.
     pub commit_rows_max: usize,
+    /// The same while it is not: better few syncs with many rows each, if with several signatures.
+    pub commit_rows_max_slow: usize,
+    /// A disk that takes longer for a commit, the one before it included, is not quick.
+    pub commit_quick: Duration,
     /// From the start to the first comparison of digests.
     pub compare_first: Duration,
     /// Between two comparisons.
@@ -83,8 +90,10 @@ pub struct Limits {
 }
 
 /// See [`Limits::commit_rows_max`].
-const COMMIT_ROWS_MAX: usize = 64;
-// A commit's receipts are under one signature.
+const COMMIT_ROWS_MAX: usize = 112;
+/// See [`Limits::commit_rows_max_slow`].
+const COMMIT_ROWS_MAX_SLOW: usize = 4_096;
+// A quick commit's receipts are under one signature.
 const _: () = assert!(COMMIT_ROWS_MAX + BUNDLE_RECORDS_MAX <= SEALED_MAX);
 
 impl Default for Limits {
@@ -100,10 +109,13 @@ impl Default for Limits {
             tail_rows_max: 8_192,
             tail_bytes_max: 16 * 1024 * 1024,
             recent_rows_max: 8_192,
+            alarms_max: 1_024,
             snapshot_rows_min_empty: 2_000,
             snapshot_rows_min: 50_000,
             commits_under_way_max: 2,
             commit_rows_max: COMMIT_ROWS_MAX,
+            commit_rows_max_slow: COMMIT_ROWS_MAX_SLOW,
+            commit_quick: Duration::from_millis(40),
             compare_first: Duration::from_secs(300),
             compare_interval: Duration::from_secs(3_600),
             compare_pause: Duration::from_secs(600),
@@ -262,6 +274,8 @@ pub enum Input {
     },
     /// Somebody waits for what other trackers have: ask all of them at once.
     PullNow,
+    /// The process ends in good order: what has its number goes to the disk, however much that has to do. Drain once more.
+    Stopping,
     /// The time of the last [`Output::WakeAt`] has come.
     Timeout,
 }
@@ -410,8 +424,8 @@ pub enum Output {
         /// How far it is ahead (negative: behind) of ours, in milliseconds, the network's delay included.
         ms: i64,
     },
-    /// One origin gave one number to two records: two trackers run from one copied disk, or the key leaked. Both
-    /// records are kept; the second one enters our own log.
+    /// One origin gave one number to two records, or to one at two times: two trackers run from one copied disk, or the
+    /// key leaked. Both records are kept; the second one enters our own log. Told once of each.
     Equivocation {
         /// Whose log.
         origin: Origin,

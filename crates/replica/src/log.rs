@@ -1,9 +1,9 @@
 //! The parts of the log that are kept in memory: own rows that others may still need, and ids seen lately.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use peerage_ledger::Origin;
-use peerage_types::RecordId;
+use peerage_types::{RecordId, Stamp};
 
 use crate::exchange::Place;
 use crate::row::LogRow;
@@ -57,19 +57,19 @@ impl Tail {
 #[derive(Debug, Default)]
 pub(crate) struct Recent {
     by_id: BTreeMap<RecordId, Place>,
-    by_place: BTreeMap<(Origin, u64), RecordId>,
+    by_place: BTreeMap<(Origin, u64), (RecordId, Stamp)>,
     arrival: VecDeque<(Origin, u64)>,
 }
 
 impl Recent {
     pub(crate) fn insert(&mut self, record: RecordId, place: Place, rows_max: usize) {
-        let Place { origin, seq, .. } = place;
+        let Place { origin, seq, stamp, .. } = place;
         self.by_id.entry(record).or_insert(place);
-        self.by_place.insert((origin, seq), record);
+        self.by_place.insert((origin, seq), (record, stamp));
         self.arrival.push_back((origin, seq));
         while self.arrival.len() > rows_max {
             if let Some(place) = self.arrival.pop_front()
-                && let Some(id) = self.by_place.remove(&place)
+                && let Some((id, _)) = self.by_place.remove(&place)
                 && self.by_id.get(&id).is_some_and(|known| (known.origin, known.seq) == place)
             {
                 self.by_id.remove(&id);
@@ -81,8 +81,45 @@ impl Recent {
         self.by_id.get(id).copied()
     }
 
-    pub(crate) fn at(&self, origin: Origin, seq: u64) -> Option<RecordId> {
+    /// The next place that this record gets is the one that counts.
+    pub(crate) fn forget_place_of(&mut self, id: &RecordId) {
+        self.by_id.remove(id);
+    }
+
+    /// Which record was given this number, and when.
+    pub(crate) fn at(&self, origin: Origin, seq: u64) -> Option<(RecordId, Stamp)> {
         self.by_place.get(&(origin, seq)).copied()
+    }
+}
+
+/// Twins that were told of. The oldest are forgotten first.
+#[derive(Debug, Default)]
+pub(crate) struct Alarms {
+    known: BTreeSet<(Origin, u64, RecordId)>,
+    arrival: VecDeque<(Origin, u64, RecordId)>,
+    count: u64,
+}
+
+impl Alarms {
+    /// Notes it.
+    pub(crate) fn is_new(&mut self, origin: Origin, seq: u64, record: RecordId, alarms_max: usize) -> bool {
+        let twin = (origin, seq, record);
+        if !self.known.insert(twin) {
+            return false;
+        }
+        self.count += 1;
+        self.arrival.push_back(twin);
+        while self.arrival.len() > alarms_max {
+            if let Some(oldest) = self.arrival.pop_front() {
+                self.known.remove(&oldest);
+            }
+        }
+        true
+    }
+
+    /// How many there were, the forgotten ones too.
+    pub(crate) fn count(&self) -> u64 {
+        self.count
     }
 }
 
@@ -91,7 +128,7 @@ mod tests {
     use std::sync::Arc;
 
     use peerage_ledger::{Receipt, Seal};
-    use peerage_types::{Stamp, TrackerId};
+    use peerage_types::TrackerId;
 
     use super::*;
 
@@ -148,7 +185,7 @@ mod tests {
         }
         let origin = receipt(1, 0).origin;
         assert!(recent.at(origin, 1).is_none() && recent.at(origin, 2).is_none());
-        assert_eq!(recent.at(origin, 3), Some(RecordId([10; 32])));
+        assert_eq!(recent.at(origin, 3), Some((RecordId([10; 32]), Stamp(3))));
         assert_eq!(recent.place_of(&RecordId([12; 32])).map(|place| place.seq), Some(4));
         assert!(recent.place_of(&RecordId([11; 32])).is_none());
     }

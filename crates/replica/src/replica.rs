@@ -18,7 +18,7 @@ use crate::hlc::Hlc;
 use crate::io::{
     BatchId, Config, ExchangeId, Input, Limits, Output, PeerId, PeerReport, ReplyId, Status, Ticket,
 };
-use crate::log::{Recent, Tail};
+use crate::log::{Alarms, Recent, Tail};
 use crate::peer::Peer;
 use crate::row::VerifiedRow;
 use crate::snapshot::Snapshot;
@@ -52,17 +52,23 @@ pub struct Replica {
     compare: Compare,
     snapshot: Option<Snapshot>,
     exchange_last: ExchangeId,
-    equivocations: u64,
+    alarms: Alarms,
     outputs: VecDeque<Output>,
     /// Something changed on which answers may depend.
     unsettled: bool,
+    /// Of the last input.
+    now: Time,
+    /// The disk took long for the last commit of own rows.
+    slow: bool,
+    /// Nothing waits for the disk to have less to do any more.
+    stopping: bool,
 }
 
 /// What is on its way to the disk.
 #[derive(Debug)]
 enum Batch {
-    /// Own rows, and the numbers with which a bundle ends.
-    Own(Vec<VerifiedRow>, BTreeSet<u64>),
+    /// Own rows, the numbers with which a bundle ends, and when the disk got them.
+    Own(Vec<VerifiedRow>, BTreeSet<u64>, Time),
     /// Rows that continue other origins.
     Append(Vec<VerifiedRow>),
     /// Rows wherever they stand.
@@ -101,7 +107,7 @@ struct Taken {
 impl Batch {
     fn rows(&self) -> usize {
         match self {
-            Self::Own(rows, _) | Self::Append(rows) | Self::Keep(rows) => rows.len(),
+            Self::Own(rows, ..) | Self::Append(rows) | Self::Keep(rows) => rows.len(),
             Self::Adopt(_) => 0,
         }
     }
@@ -132,9 +138,12 @@ impl Replica {
             compare: exchanges::first_comparison(now, compare_first),
             snapshot: None,
             exchange_last: ExchangeId(0),
-            equivocations: 0,
+            alarms: Alarms::default(),
             outputs: VecDeque::new(),
             unsettled: false,
+            now,
+            slow: false,
+            stopping: false,
         };
         assert_eq!(replica.durable.get(&origin), 0, "the incarnation {incarnation} was used before");
         // A new replica has nothing to compare or to keep: the wall clock does not matter.
@@ -146,6 +155,7 @@ impl Replica {
     ///
     /// `now` is monotonic; `unix_ms` is the wall clock in milliseconds since the Unix epoch and may jump.
     pub fn handle(&mut self, now: Time, unix_ms: u64, input: Input) {
+        self.now = now;
         match input {
             Input::Submit { ticket, records, known } => self.submit(unix_ms, ticket, records, &known),
             Input::PeerAdded { peer } => self.peer_added(now, peer),
@@ -171,6 +181,7 @@ impl Replica {
             Input::Looked { exchange, told } => self.looked(exchange, told),
             Input::Scrubbed { exchange, found } => self.scrubbed(exchange, found),
             Input::Told { peer, exchange, told } => self.told(now, unix_ms, peer, exchange, told),
+            Input::Stopping => self.stopping = true,
             Input::Timeout => {}
         }
         self.advance(now, unix_ms);
@@ -219,7 +230,7 @@ impl Replica {
                 + self.batches.iter().map(|(_, batch)| batch.rows()).sum::<usize>(),
             waiting: self.waiting.len(),
             peers: peers.collect(),
-            equivocations: self.equivocations,
+            equivocations: self.alarms.count(),
             snapshot_from: self.snapshot.as_ref().map(|snapshot| snapshot.peer),
         }
     }
@@ -277,9 +288,13 @@ impl Replica {
     fn commit(&mut self) {
         let own = |(_, batch): &&(BatchId, Batch)| matches!(batch, Batch::Own(..));
         let mut under_way = self.batches.iter().filter(own).count();
-        while !self.accepted.is_empty() && under_way < self.limits.commits_under_way_max {
-            let full =
-                |(index, row): (usize, &Accepted)| row.ends && index + 1 >= self.limits.commit_rows_max;
+        let most = if self.stopping { usize::MAX } else { self.limits.commits_under_way_max };
+        while !self.accepted.is_empty() && under_way < most {
+            let rows_max = match self.slow {
+                true => self.limits.commit_rows_max_slow,
+                false => self.limits.commit_rows_max,
+            };
+            let full = |(index, row): (usize, &Accepted)| row.ends && index + 1 >= rows_max;
             let last = self.accepted.iter().enumerate().position(full);
             let count = last.map_or(self.accepted.len(), |last| last + 1);
             let first = self.staged.get(&self.origin) + 1 - self.accepted.len() as u64;
@@ -287,7 +302,7 @@ impl Replica {
             let ends = ends.map(|(_, seq)| seq).collect();
             let accepted = self.accepted.drain(..count).map(|row| (row.stamp, row.record));
             let rows = VerifiedRow::accept(accepted, self.origin, first, &self.signing_key);
-            self.write(rows.clone(), Batch::Own(rows, ends));
+            self.write(rows.clone(), Batch::Own(rows, ends, self.now));
             under_way += 1;
         }
     }
@@ -314,7 +329,10 @@ impl Replica {
         while let Some((_, done)) = self.batches.pop_front_if(|(first, _)| *first <= batch) {
             any = true;
             let (rows, ends) = match done {
-                Batch::Own(rows, ends) => (rows, ends),
+                Batch::Own(rows, ends, since) => {
+                    self.slow = since.after(self.limits.commit_quick) < now;
+                    (rows, ends)
+                }
                 Batch::Append(rows) => (rows, BTreeSet::new()),
                 Batch::Keep(rows) => {
                     applied.extend(rows);
@@ -352,7 +370,11 @@ impl Replica {
             let reached = self.staged.get(&origin);
             if seq <= reached || origin == self.origin {
                 taken.needs.raise(origin, seq.min(reached));
-                taken.fresh |= self.keep_twin(&row, unix_ms);
+                if let Some((place, fresh)) = self.keep_twin(&row, unix_ms) {
+                    // It is as good as here once its own place is on the disk.
+                    taken.needs.raise(place.origin, place.seq);
+                    taken.fresh |= fresh;
+                }
             } else if seq == reached + 1 {
                 self.clock.observe(stamp, unix_ms);
                 self.staged.raise(origin, seq);
@@ -369,32 +391,40 @@ impl Replica {
         taken
     }
 
-    /// If the row's number stands for another record here, raises the alarm and takes the record into the own
-    /// log, so that every tracker ends up with both. Looks no further back than the rows seen lately. Tells whether it was
-    /// taken.
-    fn keep_twin(&mut self, row: &VerifiedRow, unix_ms: u64) -> bool {
-        let Receipt { origin, seq, record, .. } = *row.receipt();
+    /// If the row's number stands for another record here, or for this one at another time, raises the alarm and takes
+    /// the record into the own log, so that every tracker ends up with both. Looks no further back than the rows seen
+    /// lately. Tells where the record stands then, and whether it was taken just now.
+    fn keep_twin(&mut self, row: &VerifiedRow, unix_ms: u64) -> Option<(Place, bool)> {
+        let Receipt { origin, seq, stamp, record, .. } = *row.receipt();
         let ours = self.recent.at(origin, seq);
         let foreign = origin == self.origin && seq > self.staged.get(&origin);
-        if !(foreign || ours.is_some_and(|ours| ours != record)) {
-            return false;
+        if !(foreign || ours.is_some_and(|ours| ours != (record, stamp))) {
+            return None;
         }
-        self.equivocations += 1;
-        self.outputs.push_back(Output::Equivocation { origin, seq, ids: (ours, record) });
-        let fresh = self.recent.place_of(&record).is_none();
-        if fresh {
-            self.accept_own(Arc::clone(row.record()), unix_ms);
-        }
-        fresh
+        Some(self.take_twin(ours.map(|(id, _)| id), row, unix_ms))
     }
 
     /// As [`Self::keep_twin`], for what only the disk could see.
     fn twins_kept(&mut self, unix_ms: u64, twins: Vec<(RecordId, VerifiedRow)>) {
         for (ours, row) in twins {
-            let Receipt { origin, seq, record, .. } = *row.receipt();
-            self.equivocations += 1;
-            self.outputs.push_back(Output::Equivocation { origin, seq, ids: (Some(ours), record) });
-            self.accept_own(Arc::clone(row.record()), unix_ms);
+            self.take_twin(Some(ours), &row, unix_ms);
+        }
+    }
+
+    /// The same twin comes again as long as its own place is not on the disk, and from every tracker that has it.
+    fn take_twin(&mut self, ours: Option<RecordId>, row: &VerifiedRow, unix_ms: u64) -> (Place, bool) {
+        let Receipt { origin, seq, record, .. } = *row.receipt();
+        if self.alarms.is_new(origin, seq, record, self.limits.alarms_max) {
+            self.outputs.push_back(Output::Equivocation { origin, seq, ids: (ours, record) });
+        }
+        // The place about which the two differ is none: what came in its turn may turn out to be a twin on the disk.
+        let contested = |place: &Place| (place.origin, place.seq) == (origin, seq) && ours != Some(record);
+        match self.recent.place_of(&record).filter(|place| !contested(place)) {
+            Some(place) => (place, false),
+            None => {
+                self.recent.forget_place_of(&record);
+                (self.accept_own(Arc::clone(row.record()), unix_ms), true)
+            }
         }
     }
 

@@ -209,8 +209,8 @@ pub(crate) struct Shell {
     pub(crate) writer: CommitSender<Commit>,
 }
 
-/// Runs the replica until `stopped` turns true. What is staged by then still reaches the disk: the writer works off
-/// its queue.
+/// Runs the replica until `stopped` turns true. What has its number by then still reaches the disk: the replica hands it
+/// over, and the writer works off its queue.
 pub(crate) async fn run(shell: Shell, mut stopped: watch::Receiver<bool>) {
     let Shell { state, replica, clock, mut commands, mut done, report, writer } = shell;
     let mut task = Task {
@@ -237,7 +237,11 @@ pub(crate) async fn run(shell: Shell, mut stopped: watch::Receiver<bool>) {
         };
         let first = tokio::select! {
             biased;
-            _ = stopped.wait_for(|stopped| *stopped) => return,
+            _ = stopped.wait_for(|stopped| *stopped) => {
+                task.replica.handle(clock.now(), unix_ms(), Input::Stopping);
+                task.drain();
+                return;
+            }
             Some(report) = done.recv() => Next::Done(report),
             Some(command) = commands.recv() => Next::Command(command),
             () = timer => Next::Timeout,

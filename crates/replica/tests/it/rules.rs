@@ -296,12 +296,119 @@ fn one_number_for_two_records_is_told_and_both_are_kept() {
     check(
         "push 1 B1x; push 2 B1y; disk; push 2 B1y",
         expect![[r#"
-         pull from 1 [], pull from 2 [], wake 5000
-        push 1 B1x → persist [B1x], wake 5000
-        push 2 B1y → two records for B1, persist [A1y], wake 5000
-        disk → applied [B1x A1y], push to 1 [A1y], push to 2 [A1y], push reply [A1 B1], push reply [A1 B1], wake 1000
-        push 2 B1y → two records for B1, push reply [A1 B1], wake 1000
-    "#]],
+             pull from 1 [], pull from 2 [], wake 5000
+            push 1 B1x → persist [B1x], wake 5000
+            push 2 B1y → two records for B1, persist [A1y], wake 5000
+            disk → applied [B1x A1y], push to 1 [A1y], push to 2 [A1y], push reply [A1 B1], push reply [A1 B1], wake 1000
+            push 2 B1y → push reply [A1 B1], wake 1000
+        "#]],
+    );
+}
+
+#[test]
+fn a_slow_disk_takes_more_rows_at_once() {
+    let limits = Limits { commits_under_way_max: 1, commit_rows_max: 2, ..Limits::default() };
+    check_from(
+        &Start { peers: 0, limits, ..Start::default() },
+        "submit 7 a; submit 8 b; submit 9 c; submit 10 d; +50; disk; submit 11 e; submit 12 f; submit 13 g; disk; disk",
+        expect![[r#"
+             sleep
+            submit 7 a → persist [A1a], sleep
+            submit 8 b → sleep
+            submit 9 c → sleep
+            submit 10 d → sleep
+            +50 → sleep
+            disk → applied [A1a], answer 7: 1/1, persist [A2b A3c A4d], sleep
+            submit 11 e → sleep
+            submit 12 f → sleep
+            submit 13 g → sleep
+            disk → applied [A2b A3c A4d], answer 8: 1/1, answer 9: 1/1, answer 10: 1/1, persist [A5e A6f], sleep
+            disk → applied [A5e A6f], answer 11: 1/1, answer 12: 1/1, persist [A7g], sleep
+        "#]],
+    );
+}
+
+#[test]
+fn one_number_at_two_times_is_told_once() {
+    check_from(
+        &Start { peers: 1, ..Start::default() },
+        "push 1 B1x; disk; push 1 B1x; push 1 B1x'; push 1 B1x'",
+        expect![[r#"
+             pull from 1 [], wake 5000
+            push 1 B1x → persist [B1x], wake 5000
+            disk → applied [B1x], push reply [B1], wake 5000
+            push 1 B1x → push reply [B1], wake 5000
+            push 1 B1x' → two records for B1, push reply [B1], wake 5000
+            push 1 B1x' → push reply [B1], wake 5000
+        "#]],
+    );
+}
+
+/// The second row counts as here when the place that its record was given is on the disk, and not before.
+#[test]
+fn a_twin_is_acknowledged_with_its_own_place() {
+    let limits = Limits { commits_under_way_max: 1, ..Limits::default() };
+    check_from(
+        &Start { limits, ..Start::default() },
+        "push 1 B1x; disk; submit 1 z; push 2 B1y; disk; push 2 B1y; disk",
+        expect![[r#"
+             pull from 1 [], pull from 2 [], wake 5000
+            push 1 B1x → persist [B1x], wake 5000
+            disk → applied [B1x], push reply [B1], wake 5000
+            submit 1 z → persist [A1z], wake 5000
+            push 2 B1y → two records for B1, wake 5000
+            disk → applied [A1z], push to 1 [A1z], push to 2 [A1z], persist [A2y], wake 1000
+            push 2 B1y → wake 1000
+            disk → applied [A2y], push reply [A2 B1], push reply [A2 B1], wake 1000
+        "#]],
+    );
+}
+
+#[test]
+fn a_twin_that_the_store_finds_again_is_told_once() {
+    let limits = Limits { commits_under_way_max: 1, ..Limits::default() };
+    check_from(
+        &Start { peers: 0, limits, ..Start::default() },
+        "submit 1 z; twin 0 B1y x; twin 0 B1y x; disk; disk",
+        expect![[r#"
+             sleep
+            submit 1 z → persist [A1z], sleep
+            twin 0 B1y x → two records for B1, sleep
+            twin 0 B1y x → sleep
+            disk → applied [A1z], answer 1: 1/1, persist [A2y], sleep
+            disk → applied [A2y], sleep
+        "#]],
+    );
+    // It had come in its turn, and only the disk knew that its place was taken.
+    check_from(
+        &Start { peers: 0, ..Start::default() },
+        "push 0 B1y; disk; twin 0 B1y x; twin 0 B1y x; disk; twin 0 B1y x",
+        expect![[r#"
+             sleep
+            push 0 B1y → persist [B1y], sleep
+            disk → applied [B1y], push reply [B1], sleep
+            twin 0 B1y x → two records for B1, persist [A1y], sleep
+            twin 0 B1y x → sleep
+            disk → applied [A1y], sleep
+            twin 0 B1y x → sleep
+        "#]],
+    );
+}
+
+#[test]
+fn what_has_its_number_reaches_the_disk_at_the_end() {
+    let limits = Limits { commits_under_way_max: 1, commit_rows_max: 2, ..Limits::default() };
+    check_from(
+        &Start { peers: 0, limits, ..Start::default() },
+        "submit 7 a; submit 8 b; submit 9 c; submit 10 d; stop",
+        expect![[r#"
+             sleep
+            submit 7 a → persist [A1a], sleep
+            submit 8 b → sleep
+            submit 9 c → sleep
+            submit 10 d → sleep
+            stop → persist [A2b A3c], persist [A4d], sleep
+        "#]],
     );
 }
 

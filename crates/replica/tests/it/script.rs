@@ -1,7 +1,7 @@
 //! A little language for what happens to a replica, and for what it wants.
 //!
 //! The replica is origin `A`; its neighbours `1` and `2` have origins `B` and `C`. Records are single lower-case
-//! letters; a row is `B1x` (row 1 of B, record x), a vector `A2 B1`. Commands are separated by `;`:
+//! letters; a row is `B1x` (row 1 of B, record x; `B1x'` the same with another stamp), a vector `A2 B1`. Commands are separated by `;`:
 //!
 //! | command | what happens |
 //! |---|---|
@@ -23,6 +23,8 @@
 //! | `add 3` | the list names one more tracker |
 //! | `remove 1` | it does not name this one any more |
 //! | `unanswered 1` | a pull did not get through |
+//! | `stop` | the process is going to end |
+//! | `twin 0 B1y x` | the store found a row whose place record x holds |
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -119,6 +121,9 @@ impl World {
             self.now.0 += ms.parse::<u64>().unwrap();
             return self.handle(Input::Timeout);
         }
+        if verb == "stop" {
+            return self.handle(Input::Stopping);
+        }
         if verb == "disk" {
             let batch = self.staged.take().unwrap_or(BatchId(0));
             return self.handle(Input::Persisted { batch });
@@ -176,6 +181,10 @@ impl World {
             },
             "scrubbed" => Input::Scrubbed { exchange: self.look, found: Some((None, number.into())) },
             "told" => Input::Told { peer, exchange: self.asks[&peer], told: self.told(&words) },
+            "twin" => {
+                let ours = self.record(words[1].chars().next().unwrap()).id();
+                Input::TwinsKept { twins: vec![(ours, self.row(words[0]))] }
+            }
             "add" => Input::PeerAdded { peer },
             "remove" => Input::PeerRemoved { peer },
             "unanswered" => Input::PullFailed { peer },
@@ -259,12 +268,13 @@ impl World {
 
     /// `B12x`: row 12 of origin B holds record x.
     fn row(&mut self, text: &str) -> VerifiedRow {
-        let letters: Vec<char> = text.chars().collect();
+        let other = text.ends_with('\'');
+        let letters: Vec<char> = text.trim_end_matches('\'').chars().collect();
         let [from, digits @ .., letter] = letters.as_slice() else { panic!("`{text}` is no row") };
         let seq = digits.iter().collect::<String>().parse().unwrap();
         let record = self.record(*letter);
-        let receipt =
-            Receipt::sign(origin(*from), seq, Stamp::new(UNIX_MS, seq as u16), record.id(), &self.key);
+        let stamp = Stamp::new(UNIX_MS + u64::from(other), seq as u16);
+        let receipt = Receipt::sign(origin(*from), seq, stamp, record.id(), &self.key);
         let row = LogRow { receipt, record: record.shared_bytes() };
         VerifiedRow::verify(&row, &CLUSTER, &PublicKey(self.key.verifying_key().to_bytes())).unwrap()
     }

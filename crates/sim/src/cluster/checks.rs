@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use peerage_ledger::{Order, Origin, Receipt, Record};
-use peerage_replica::{LogRow, Vector, VerifiedRow};
+use peerage_replica::{BatchId, LogRow, Vector, VerifiedRow};
 use peerage_types::{RecordId, Stamp, Time};
 
 use super::disk::{Change, Commit};
@@ -173,6 +173,20 @@ impl Checks {
             None => Ok(()),
             Some(s) => Rule::Liveness
                 .broken(format!("tracker {} has not answered what it has since {:?}", s.node, s.durable_at)),
+        }
+    }
+
+    /// Whoever waits at a tracker that has given everything to its disk waits for something there: else nobody would notice
+    /// that no answer comes.
+    pub(crate) fn watched<'a>(
+        at: usize,
+        unsigned_rows: usize,
+        waiting: impl IntoIterator<Item = &'a Submission>,
+    ) -> Result<(), Broken> {
+        let lost = |s: &&Submission| s.node == at && s.batch == BatchId(u64::MAX);
+        match waiting.into_iter().find(lost).filter(|_| unsigned_rows == 0) {
+            None => Ok(()),
+            Some(s) => Rule::Liveness.broken(format!("{:?} at tracker {at} waits for no batch", s.sender)),
         }
     }
 

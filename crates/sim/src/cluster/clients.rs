@@ -165,12 +165,15 @@ impl World {
             run.lanes.extend(lanes(&submission.records).into_iter().map(|lane| (lane, ticket)));
         }
         self.waiting.insert(ticket, submission);
+        let fresh: Vec<_> = records.iter().map(|record| record.id()).collect();
         self.handle(at, Input::Submit { ticket, records, known })?;
         let node = &self.nodes[at];
         let unsigned = node.run.as_ref().is_some_and(|run| run.replica.unsigned_rows() > 0);
         let (queued, idle) = (node.disk.last_queued, node.disk.idle());
         if let Some(submission) = self.waiting.get_mut(&ticket) {
-            submission.batch = if unsigned { BatchId(u64::MAX) } else { queued };
+            // What the disk was given already, or has, comes with no later batch.
+            let later = unsigned && !node.disk.given_all(&fresh);
+            submission.batch = if later { BatchId(u64::MAX) } else { queued };
             submission.durable_at = idle.then_some(self.now);
         }
         Ok(())

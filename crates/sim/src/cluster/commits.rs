@@ -118,6 +118,8 @@ impl World {
 
     pub(super) fn persisted(&mut self, at: usize, batch: BatchId) -> Result<(), Broken> {
         self.handle(at, Input::Persisted { batch })?;
+        let unsigned = self.nodes[at].run.as_ref().map_or(0, |run| run.replica.unsigned_rows());
+        Checks::watched(at, unsigned, self.waiting.values())?;
         for submission in self.waiting.values_mut().filter(|s| s.node == at && s.batch <= batch) {
             submission.durable_at.get_or_insert(self.now);
         }

@@ -94,6 +94,16 @@ impl Disk {
         ids.iter().all(|id| self.image.get(id).is_some() || written(id))
     }
 
+    /// On their way to a place in a log.
+    pub(crate) fn given_all(&self, ids: &[RecordId]) -> bool {
+        let appended = |commit: &&Commit| matches!(commit.what, Change::Append(..));
+        let given = |id: &RecordId| {
+            let mut rows = self.unsynced.iter().chain(&self.queued).filter(appended).flat_map(Commit::rows);
+            rows.any(|row| row.record().id() == *id)
+        };
+        ids.iter().all(given)
+    }
+
     pub(crate) fn queue(&mut self, commit: Commit) {
         self.last_queued = self.last_queued.max(commit.batch);
         self.queued.push_back(commit);

@@ -67,10 +67,16 @@ impl<'a> Append<'a> {
         if seq != last_seq + 1 {
             return Err(StoreError::Gap { origin, expected: last_seq + 1, got: seq }.into());
         }
-        if beyond && self.at(origin_n, seq)?.is_some_and(|ours| ours != *id) {
-            self.twin(row, origin_n)?;
-            self.origin(origin)?.last_seq = seq;
-            return Ok(true);
+        if beyond && let Some((ours, at)) = self.at(origin_n, seq)? {
+            let twin = ours != *id;
+            if twin {
+                self.twin(row, origin_n)?;
+            }
+            // Two stamps for one record: what the snapshot brought stays, and its digest with it.
+            if twin || at != *stamp {
+                self.origin(origin)?.last_seq = seq;
+                return Ok(twin);
+            }
         }
         let order = row.receipt().order();
         let record_n = match self.find(id)? {
@@ -99,14 +105,16 @@ impl<'a> Append<'a> {
         Ok(false)
     }
 
-    /// Which record the log has at a place.
-    fn at(&self, origin_n: i64, seq: u64) -> Result<Option<RecordId>, Fault> {
+    /// Which record the log has at a place, and its stamp.
+    fn at(&self, origin_n: i64, seq: u64) -> Result<Option<(RecordId, Stamp)>, Fault> {
         let mut select = self.db.prepare_cached(
-            "SELECT records.id FROM log JOIN records ON records.n = log.record
+            "SELECT records.id, log.stamp FROM log JOIN records ON records.n = log.record
              WHERE log.origin = ?1 AND log.seq = ?2",
         )?;
-        let found = select.query_row((origin_n, seq.cast_signed()), |row| row.get(0)).optional()?;
-        Ok(found.map(RecordId))
+        let found = select.query_row((origin_n, seq.cast_signed()), |row| {
+            Ok((RecordId(row.get(0)?), Stamp(row.get::<_, i64>(1)?.cast_unsigned())))
+        });
+        Ok(found.optional()?)
     }
 
     /// Keeps a row whose place another record holds: the log goes on behind the two, and the replica gives the record a
@@ -124,8 +132,8 @@ impl<'a> Append<'a> {
     /// A row that is there already must be the same row.
     fn repeated(&self, origin: Origin, origin_n: i64, seq: u64, theirs: RecordId) -> Result<(), Fault> {
         match self.at(origin_n, seq)? {
-            Some(ours) if ours == theirs => Ok(()),
-            Some(ours) => Err(StoreError::Conflict { origin, seq, ours, theirs }.into()),
+            Some((ours, _)) if ours == theirs => Ok(()),
+            Some((ours, _)) => Err(StoreError::Conflict { origin, seq, ours, theirs }.into()),
             None => Err(Fault::Damaged(format!("row {seq} of {origin:?} is missing"))),
         }
     }

@@ -223,6 +223,19 @@ fn a_row_under_another_seal_is_the_same_row() {
 }
 
 #[test]
+fn one_row_under_two_stamps_stays_as_it_came_and_the_digest_says_so() {
+    let folder = TempDir::new().unwrap();
+    let store = SqliteStore::open(&folder.path().join("tracker.db")).unwrap();
+    store.append(&rows()[..1], Stamp(9)).unwrap();
+    store.keep(&[row(origin(1), 2, 7, &user_name(1, "ada"))]).unwrap();
+    store.append(&[row(origin(1), 2, 2, &user_name(1, "ada"))], Stamp(9)).unwrap();
+    assert_eq!(store.vector().unwrap().get(&origin(1)), 2);
+    assert_eq!(store.record(&user_name(1, "ada").id()).unwrap().unwrap().receipt.stamp, Stamp(7));
+    let (_, corrected) = store.scrub(None).unwrap();
+    assert_eq!(corrected, 0);
+}
+
+#[test]
 fn a_snapshot_brings_everything_and_leaves_holes_that_are_owned_up_to() {
     let folder = TempDir::new().unwrap();
     let open = |name: &str| SqliteStore::open(&folder.path().join(name)).unwrap();
