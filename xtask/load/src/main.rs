@@ -100,14 +100,14 @@ impl Setting {
     const FULL: Self = Self {
         warm: Duration::from_secs(1),
         window: Duration::from_secs(4),
-        writes_per_second_max: 40_000.0,
+        writes_per_second_max: 80_000.0,
         lag_samples: 300,
         startup_records: 1_000_000,
     };
     const QUICK: Self = Self {
         warm: Duration::from_millis(500),
         window: Duration::from_millis(1_500),
-        writes_per_second_max: 40_000.0,
+        writes_per_second_max: 80_000.0,
         lag_samples: 100,
         startup_records: 50_000,
     };

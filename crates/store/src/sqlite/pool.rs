@@ -112,6 +112,9 @@ fn open_writer(path: &Path, schema: &Schema) -> Result<Connection, Fault> {
     db.pragma_update(None, "foreign_keys", true)?;
     db.pragma_update(None, "trusted_schema", false)?;
     db.pragma_update(None, "cell_size_check", true)?;
+    // Negative: KiB, not pages.
+    db.pragma_update(None, "cache_size", -schema.writer_cache_kib)?;
+    db.pragma_update_and_check(None, "wal_autocheckpoint", schema.checkpoint_pages, |_| Ok(()))?;
     db.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     if version == 0 {
         let transaction = db.transaction_with_behavior(TransactionBehavior::Exclusive)?;

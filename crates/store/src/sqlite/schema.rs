@@ -6,6 +6,10 @@ pub(crate) struct Schema {
     pub(crate) application_id: i64,
     /// Kept in `user_version`. 0 is an empty file.
     pub(crate) version: i64,
+    /// What the writer keeps of it in memory, KiB. SQLite's own default is 2,000.
+    pub(crate) writer_cache_kib: i64,
+    /// Pages in the write-ahead log at which a commit copies them into the file. SQLite's own default is 1,000.
+    pub(crate) checkpoint_pages: i64,
     /// Creates everything in an empty file.
     pub(crate) create: &'static str,
 }
@@ -19,6 +23,10 @@ pub(crate) struct Schema {
 pub(crate) const LOG: Schema = Schema {
     application_id: 0x5045_4552,
     version: 4,
+    // Ids are as good as random: nearly every row changes another page of their index, and with fewer checkpoints a page
+    // is copied once for many commits. 32 MiB each.
+    writer_cache_kib: 32 * 1_024,
+    checkpoint_pages: 8_192,
     create: "
         CREATE TABLE meta (
             key TEXT PRIMARY KEY NOT NULL,
@@ -118,6 +126,8 @@ pub(crate) const LOG: Schema = Schema {
 pub(crate) const METAINFO: Schema = Schema {
     application_id: 0x5045_454d,
     version: 1,
+    writer_cache_kib: 2_000,
+    checkpoint_pages: 1_000,
     create: "
         CREATE TABLE metainfo (
             id BLOB NOT NULL UNIQUE,
