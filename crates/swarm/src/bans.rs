@@ -1,7 +1,8 @@
 //! Who sent wrong data, and for how long nobody deals with them.
 //!
 //! Not for ever: a disk goes bad without anybody's fault, and may be repaired meanwhile. Whoever does it again is kept
-//! out for longer each time, so that a poisoner gets in ever more rarely, and each time for one piece at the most.
+//! out for longer each time, so that a poisoner gets in ever more rarely. How much wrong data one sends until the first block
+//! of it is found out, nothing here bounds.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -72,6 +72,7 @@ impl Crowd {
             mine: i.is_multiple_of(50),
             last_holder: Some(i.is_multiple_of(50) && i % 7 == 1),
             damaged: false,
+            scrub_percent: None,
         };
         let group = |i: u32| GroupLine {
             name: format!("group-{i:04}"),

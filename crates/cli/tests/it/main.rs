@@ -4,6 +4,7 @@
 
 mod accounts;
 mod capture;
+mod changed;
 mod child;
 mod command_line;
 mod demo;

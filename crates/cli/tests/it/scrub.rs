@@ -1,6 +1,7 @@
 //! What a disk loses without a word.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::rot::{flip, rot};
@@ -27,6 +28,8 @@ fn bit_rot_is_found_and_repaired_from_another_holder() {
     say(&mut ben, &format!("download_file lab album {}", arg(&to)), "Download started");
     ben.must("wait lab album --timeout 60").unwrap();
 
+    // Another mode is no edit.
+    fs::set_permissions(&song, Permissions::from_mode(0o640)).unwrap();
     let clean = ada.must("scrub lab album").unwrap();
     assert_eq!(clean.items()[0]["damaged"], 0, "{}", clean.json);
     let modified = fs::metadata(&song).unwrap().modified().unwrap();

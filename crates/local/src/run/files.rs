@@ -80,7 +80,9 @@ fn file_item(file: &FileLine) -> Item {
     let online = human::count(u64::from(file.sharers_online), "sharer");
     let files = file.files.map(|count| format!(" in {}", human::count(u64::from(count), "file")));
     let slash = if files.is_some() { "/" } else { "" };
-    let detail = format!("{}{}\t{online} online", human::bytes(file.size), files.unwrap_or_default());
+    let scrub = file.scrub_percent.map(|percent| format!(", looked through for damage: {percent} %"));
+    let scrub = scrub.unwrap_or_default();
+    let detail = format!("{}{}\t{online} online{scrub}", human::bytes(file.size), files.unwrap_or_default());
     Item::new(format!("{}{slash}", file.name), Some(detail), &model::File::from(file))
 }
 
@@ -189,9 +191,9 @@ fn download_item(d: &DownloadLine) -> Item {
         if let Some((selected, all)) = d.files.filter(|(selected, all)| selected < all) {
             line.push_str(&format!(" {selected} of {all} files"));
         }
-        if let Some(note) = &d.note {
-            line.push_str(&format!(" ({note})"));
-        }
+    }
+    if let Some(note) = &d.note {
+        line.push_str(&format!(" ({note})"));
     }
     Item::new(line, None, &model::Download::from(d))
 }
@@ -286,6 +288,7 @@ mod tests {
             mine: false,
             last_holder: Some(false),
             damaged: false,
+            scrub_percent: None,
         };
         let files = vec![file("b.mkv", 1, 2), file("A.mkv", 3, 0), file("c.txt", 2, 1)];
         let check = |part: Part| {
@@ -316,13 +319,14 @@ mod tests {
             mine: false,
             last_holder: None,
             damaged: false,
+            scrub_percent: Some(42),
         };
         let folder = FileLine { name: "album".into(), files: Some(3), ..file.clone() };
         let done = Ok(listing(&[file, folder], &"g".parse().unwrap()));
         expect![[r#"
             notes.pdf
             album/
-            {"command":"list_files","ok":true,"message":"2 files","items":[{"content":"abababababababababababababababababababababababababababababababab","damaged":false,"files":null,"last_holder":null,"mine":false,"name":"notes.pdf","sharers":2,"sharers_online":0,"size":2048},{"content":"abababababababababababababababababababababababababababababababab","damaged":false,"files":3,"last_holder":null,"mine":false,"name":"album","sharers":2,"sharers_online":0,"size":2048}]}"#]]
+            {"command":"list_files","ok":true,"message":"2 files","items":[{"content":"abababababababababababababababababababababababababababababababab","damaged":false,"files":null,"last_holder":null,"mine":false,"name":"notes.pdf","scrub_percent":42,"sharers":2,"sharers_online":0,"size":2048},{"content":"abababababababababababababababababababababababababababababababab","damaged":false,"files":3,"last_holder":null,"mine":false,"name":"album","scrub_percent":42,"sharers":2,"sharers_online":0,"size":2048}]}"#]]
         .assert_eq(&format!("{}\n{}", reply::plain(&done), reply::json("list_files", &done)));
         let peer = PeerLine {
             user: "bob".into(),

@@ -189,6 +189,12 @@ pub enum Refusal {
         /// For people.
         why: String,
     },
+    /// `scrub` of something that is still being downloaded.
+    #[error("`{file}` is not complete yet: there is nothing to look at")]
+    NotComplete {
+        /// Its name in the group.
+        file: String,
+    },
     /// `download_file`, `list_peers`, `stop_share` of a name the group does not list.
     #[error("No such file in the group")]
     FileUnknown,
@@ -394,6 +400,7 @@ impl Refusal {
                 return Some(format!("looked for `{}` in {}", path.display(), here()));
             }
             Self::SameNameOtherContent { .. } => "rename your file and share it under the new name",
+            Self::NotComplete { .. } => "`wait <group_id> <file_name>` returns when it is complete",
             Self::ShareChanged { .. } => {
                 "nothing was overwritten; to share the new content: `stop_share <group_id> <file_name>`, then `upload_file <file_path> <group_id>`; to get the old one back: `download_file <group_id> <file_name> <destination_path> --into-existing`"
             }

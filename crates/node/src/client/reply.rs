@@ -187,6 +187,8 @@ pub struct FileLine {
     pub last_holder: Option<bool>,
     /// Pieces of this device's copy went bad on the disk and are being fetched again.
     pub damaged: bool,
+    /// How much of this device's copy the look for bit rot that is going on has read, 0 to 100; nothing while there is none.
+    pub scrub_percent: Option<u8>,
 }
 
 /// One line of `list_folder`.

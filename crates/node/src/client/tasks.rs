@@ -188,6 +188,7 @@ async fn engine_events(
                 session.notify(Notice::Repaired { name });
                 session.announce_now().await;
             }
+            Ok(EngineEvent::Checked { .. }) => session.announce_now().await,
             Ok(EngineEvent::Learned { group }) => session.learned(group).await,
             Ok(EngineEvent::Resumed { .. }) => {}
             // The status says what the lost events would have said.

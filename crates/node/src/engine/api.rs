@@ -213,6 +213,8 @@ pub struct TorrentStatus {
     /// All that is wanted is there and in its place, and the others can do without us: one more piece was handed on since,
     /// nobody wants any, or a minute has passed.
     pub may_leave: bool,
+    /// How much the look for bit rot that is going on has read, 0–100; nothing while there is none.
+    pub scrub_percent: Option<u8>,
 }
 
 impl TorrentStatus {
@@ -235,6 +237,7 @@ impl TorrentStatus {
             pieces_done: 0,
             piece_map: Bitfield::new(metainfo.piece_count()),
             may_leave: false,
+            scrub_percent: None,
         }
     }
 }
@@ -333,6 +336,11 @@ pub enum EngineEvent {
         info_hash: InfoHash,
         /// For people.
         why: String,
+    },
+    /// A share that had to be read first is what it was, and served from now on.
+    Checked {
+        /// Which torrent.
+        info_hash: InfoHash,
     },
     /// All that was damaged is right again.
     Repaired {

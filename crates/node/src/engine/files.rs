@@ -5,19 +5,23 @@
 //! same path below the part. So a download that finds some files at its place leaves them there and fetches only the
 //! rest, and a download of a few files of a folder can be joined by more of them later.
 
+mod faults;
+mod untouched;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use peerage_metainfo::{Metainfo, sparse};
-use peerage_types::SafePath;
 use peerage_wire::Bitfield;
 
+use self::faults::FileFault;
+pub(super) use self::faults::{changed, describe};
+use self::untouched::Touched;
 use super::below::{self, Open, Parts};
 use super::buffer::lock;
 use super::disk::{self, FileStamp};
@@ -59,6 +63,10 @@ pub(super) struct Files {
     stamps: Mutex<Vec<FileStamp>>,
     /// Settled files that turned out to be edited though they look as they did.
     edited: Mutex<BTreeSet<usize>>,
+    /// Settled files that a scrub reads and that were touched.
+    touched: Mutex<BTreeMap<usize, Touched>>,
+    /// By file; made by this run of the program, so that nothing but holes was in it.
+    made: AtomicBits,
     handles: Mutex<Handles>,
     /// Held for writing while complete files move: until they are settled, too, nobody looks for them.
     naming: RwLock<()>,
@@ -82,7 +90,11 @@ struct Handles {
 
 /// An open file, counted.
 #[derive(Debug)]
-struct Handle(File);
+struct Handle {
+    file: File,
+    /// Whether it is worth looking for holes; found out when somebody asks.
+    has_holes: OnceLock<bool>,
+}
 
 impl Handle {
     fn new(file: File) -> Self {
@@ -91,7 +103,7 @@ impl Handle {
         HANDLES_SEEN.fetch_max(before + 1, Ordering::Relaxed);
         #[cfg(not(test))]
         let _ = before;
-        Self(file)
+        Self { file, has_holes: OnceLock::new() }
     }
 }
 
@@ -101,21 +113,6 @@ impl Drop for Handle {
     }
 }
 
-/// A file of a folder, and what is wrong with it: the message of an [`io::Error`].
-#[derive(Debug)]
-struct FileFault {
-    path: SafePath,
-    why: String,
-}
-
-impl fmt::Display for FileFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}`: {}", self.path, self.why)
-    }
-}
-
-impl std::error::Error for FileFault {}
-
 impl Files {
     /// Nothing is settled.
     pub(super) fn new(metainfo: Arc<Metainfo>, place: PathBuf, part: PathBuf) -> Self {
@@ -124,6 +121,8 @@ impl Files {
             settled: AtomicBits::new(&Bitfield::new(u32::try_from(count).unwrap_or(u32::MAX))),
             stamps: Mutex::new(vec![FileStamp::NONE; count]),
             edited: Mutex::default(),
+            touched: Mutex::default(),
+            made: AtomicBits::new(&Bitfield::new(u32::try_from(count).unwrap_or(u32::MAX))),
             metainfo,
             place,
             part,
@@ -217,14 +216,14 @@ impl Files {
 
     #[cfg(not(test))]
     fn read(&self, handle: &Handle, bytes: &mut [u8], offset: u64) -> io::Result<()> {
-        disk::read_exact_at(&handle.0, bytes, offset)
+        disk::read_exact_at(&handle.file, bytes, offset)
     }
 
     #[cfg(test)]
     fn read(&self, handle: &Handle, bytes: &mut [u8], offset: u64) -> io::Result<()> {
         match (offset..offset + bytes.len() as u64).contains(&self.unreadable_at.load(Ordering::Relaxed)) {
             true => Err(rustix::io::Errno::IO.into()),
-            false => disk::read_exact_at(&handle.0, bytes, offset),
+            false => disk::read_exact_at(&handle.file, bytes, offset),
         }
     }
 
@@ -238,53 +237,24 @@ impl Files {
         if self.is_settled(file) {
             return self.repair(file, bytes, offset).map_err(|error| self.fault(file, error));
         }
-        let written = self.handle(file, true).and_then(|handle| disk::write_all_at(&handle.0, bytes, offset));
+        let written =
+            self.handle(file, true).and_then(|handle| disk::write_all_at(&handle.file, bytes, offset));
         written.map_err(|error| self.fault(file, error))
-    }
-
-    /// Puts back what the disk has lost of a settled file. It looks as it did before: what it says is what it said when
-    /// it was changed last.
-    fn repair(&self, file: usize, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let _repairing = lock(&self.repairing);
-        let handle = match self.metainfo.is_single_file() {
-            true => OpenOptions::new().read(true).write(true).open(&self.place)?,
-            false => below::open(&self.place, &self.parts(file), Open::Write)?,
-        };
-        // Of what is open, so that nothing that takes its place meanwhile is written to.
-        let meta = handle.metadata()?;
-        if !self.known(file).is_some_and(|known| FileStamp::of_meta(&meta).is_untouched(&known)) {
-            // The next look ends the share: tried again it would fail for ever.
-            lock(&self.edited).insert(file);
-            return Err(edited());
-        }
-        let written = disk::write_all_at(&handle, bytes, offset);
-        // Only its owner may set a file's time; for anybody else it says now that it was written to, and so do we.
-        let _ = handle.set_times(fs::FileTimes::new().set_modified(meta.modified()?));
-        let stamp = FileStamp::of_meta(&handle.metadata()?);
-        let written = written.and_then(|()| handle.sync_all());
-        if let Some(slot) = lock(&self.stamps).get_mut(file) {
-            *slot = stamp;
-        }
-        written
-    }
-
-    /// Fills `bytes` from the device, not from the system's memory, which then does not keep them. False: the device
-    /// cannot read them.
-    pub(super) fn read_from_disk(&self, file: usize, bytes: &mut [u8], offset: u64) -> io::Result<bool> {
-        let handle = self.handle(file, false).map_err(|error| self.fault(file, error))?;
-        disk::drop_cached(&handle.0, offset, bytes.len());
-        let read = self.read(&handle, bytes, offset);
-        disk::drop_cached(&handle.0, offset, bytes.len());
-        match read {
-            Ok(()) => Ok(true),
-            Err(error) if disk::is_unreadable(&error) => Ok(false),
-            Err(error) => Err(self.fault(file, error)),
-        }
     }
 
     /// Whether these bytes lie in a hole: they read as zeros, and take no room. False when the file is not there.
     pub(super) fn is_hole(&self, file: usize, offset: u64, len: u32) -> bool {
-        self.handle(file, false).is_ok_and(|handle| sparse::is_hole(&handle.0, offset, len.into()))
+        self.handle(file, false).is_ok_and(|handle| {
+            // What somebody else wrote a moment ago looks like a hole to some file systems.
+            let has_holes = self.made.get(index(file))
+                || *handle.has_holes.get_or_init(|| sparse::may_have_holes(&handle.file));
+            has_holes && sparse::is_hole(&handle.file, offset, len.into())
+        })
+    }
+
+    /// Whether nothing was ever written there, in a file that this run of the program has made and not settled.
+    pub(super) fn is_fresh(&self, file: usize, offset: u64, len: u32) -> bool {
+        self.made.get(index(file)) && !self.is_settled(file) && self.is_hole(file, offset, len)
     }
 
     /// Lets go of all handles.
@@ -347,83 +317,16 @@ impl Files {
                 below::open(&self.part, &self.parts(file), if create { Open::Create } else { Open::Write })?
             }
         };
-        if create && handle.metadata()?.len() != entry.size {
-            handle.set_len(entry.size)?;
+        if create {
+            let len = handle.metadata()?.len();
+            if len != entry.size {
+                handle.set_len(entry.size)?;
+            }
+            if len == 0 {
+                self.made.set(index(file));
+            }
         }
         Ok(handle)
-    }
-
-    /// Compares settled files with their stamps: those that are open, and the next few of the others.
-    pub(super) fn look(&self) -> io::Result<()> {
-        let count = self.metainfo.files().len();
-        let open: BTreeSet<usize> = lock(&self.handles).open.keys().copied().collect();
-        let few = LOOK_FILES_MAX.min(count);
-        let from = self.look_at.load(Ordering::Relaxed);
-        self.look_at.store((from + few) % count.max(1), Ordering::Relaxed);
-        let next = (from..from + few).map(|file| file % count.max(1));
-        let edited = lock(&self.edited).clone();
-        edited.into_iter().chain(open).chain(next).try_for_each(|file| self.look_at_file(file))
-    }
-
-    /// Compares a settled file with its stamp.
-    pub(super) fn look_at_file(&self, file: usize) -> io::Result<()> {
-        if !self.is_settled(file) {
-            return Ok(());
-        }
-        let _repairing = lock(&self.repairing);
-        let found = self.stamp(file).map_err(|error| self.fault(file, error))?;
-        match self.known(file) {
-            Some(known) if found.looks_like(&known) && lock(&self.edited).contains(&file) => {
-                Err(self.fault(file, edited()))
-            }
-            Some(known) if found.looks_like(&known) => Ok(()),
-            _ => Err(self.fault(file, changed())),
-        }
-    }
-
-    /// Fails unless it is certain that nobody has touched a settled file, so that what is wrong in it is the disk's
-    /// fault. An edit that puts the time back is somebody's work, and never undone.
-    pub(super) fn check_untouched(&self, file: usize) -> io::Result<()> {
-        if !self.is_settled(file) {
-            return Ok(());
-        }
-        let _repairing = lock(&self.repairing);
-        let found = self.stamp(file).map_err(|error| self.fault(file, error))?;
-        match self.known(file) {
-            Some(known) if found.is_untouched(&known) => Ok(()),
-            Some(known) if found.looks_like(&known) => Err(self.fault(file, edited())),
-            _ => Err(self.fault(file, changed())),
-        }
-    }
-
-    /// What a settled file must look like.
-    fn known(&self, file: usize) -> Option<FileStamp> {
-        lock(&self.stamps).get(file).copied()
-    }
-
-    /// The disk loses a bit, and nobody has touched the file.
-    #[cfg(test)]
-    pub(super) fn rot(&self, file: usize, at: u64) {
-        let _repairing = lock(&self.repairing);
-        let handle = OpenOptions::new().read(true).write(true).open(self.place_of(file)).unwrap();
-        let modified = handle.metadata().unwrap().modified().unwrap();
-        let mut byte = [0];
-        disk::read_exact_at(&handle, &mut byte, at).unwrap();
-        disk::write_all_at(&handle, &[byte[0] ^ 1], at).unwrap();
-        handle.set_times(fs::FileTimes::new().set_modified(modified)).unwrap();
-        lock(&self.stamps)[file] = FileStamp::of_meta(&handle.metadata().unwrap());
-    }
-
-    /// What the file at its final place looks like.
-    pub(super) fn stamp(&self, file: usize) -> io::Result<FileStamp> {
-        if self.metainfo.is_single_file() {
-            return FileStamp::of(&self.place);
-        }
-        let meta = fs::symlink_metadata(self.place_of(file))?;
-        match meta.is_file() {
-            true => Ok(FileStamp::of_meta(&meta)),
-            false => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a plain file")),
-        }
     }
 
     /// Gives all complete files that `wanted` picks their final place, and settles them. What lies there is never
@@ -504,28 +407,6 @@ impl Files {
             _ => error,
         }
     }
-}
-
-/// What a user needs to know about a file that cannot be used.
-pub(super) fn describe(error: &io::Error) -> String {
-    match error.kind() {
-        _ if error.get_ref().is_some() => error.to_string(),
-        io::ErrorKind::NotFound => "it does not exist".to_owned(),
-        io::ErrorKind::PermissionDenied => "it may not be read".to_owned(),
-        io::ErrorKind::UnexpectedEof => "it has become shorter".to_owned(),
-        io::ErrorKind::NotADirectory => "something that is no folder is in its way".to_owned(),
-        _ => error.to_string(),
-    }
-}
-
-/// Not what was hashed.
-pub(super) fn changed() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "it has changed since it was shared")
-}
-
-/// Not what was hashed, although it looks so.
-fn edited() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "its content has changed, though its size and time have not")
 }
 
 /// Metainfo has at most a million files.

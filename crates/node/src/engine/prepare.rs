@@ -52,8 +52,9 @@ pub(super) struct Prepared {
 pub(super) enum Kind {
     /// All that is wanted, as it was when it was hashed.
     Complete,
-    /// Files of the right size that are to be shared and of which nothing (certain) is known.
-    Share,
+    /// Files of the right size that are to be shared and of which nothing (certain) is known. These pieces are known to be
+    /// damaged: they are right only if a repair came to its end.
+    Share { lost: Bitfield },
     /// A download: what is not settled lies below the part.
     Part {
         /// Files of the right size at the place; whether they are the content has to be seen.
@@ -112,7 +113,11 @@ fn prepare_seed(
     let files = Files::in_place(Arc::clone(metainfo), path.clone());
     let saved = Saved::load(state_dir, metainfo.info_hash(), &path);
     let saved = saved.filter(|saved| saved.settled.len() == metainfo.files().len());
+    let saved_have =
+        saved.as_ref().filter(|saved| saved.is_trusted()).map(|s| s.have(metainfo.piece_count()));
     let mut stamps = Vec::with_capacity(metainfo.files().len());
+    // Files that a repair may have been writing to when the program was killed, and whether they look as before.
+    let mut doubtful = Vec::new();
     for (file, entry) in metainfo.files().iter().enumerate() {
         let fault = |error| refuse(describe(&files.fault(file, error)));
         let stamp = files.stamp(file).map_err(fault)?;
@@ -127,6 +132,13 @@ fn prepare_seed(
         }
         let before = saved.as_ref().and_then(|saved| saved.settled.get(file));
         let before = before.filter(|_| leaves.is_none());
+        let damaged =
+            saved_have.as_ref().filter(|_| before.is_some_and(|(_, before)| !before.is_untouched(&stamp)));
+        if damaged.is_some_and(|have| metainfo.file_pieces(file).any(|piece| !have.get(piece))) {
+            doubtful.push((file, before.is_some_and(|(_, before)| before.looks_like(&stamp))));
+            stamps.push(stamp);
+            continue;
+        }
         let same = |(number, before): &(u32, FileStamp)| *number == index(file) && before.looks_like(&stamp);
         if !before.is_none_or(same) {
             let why = describe(&files.fault(file, changed()));
@@ -143,17 +155,25 @@ fn prepare_seed(
             write_sidecar(metainfo, &leaves, state_dir)?;
             Kind::Complete
         }
-        (None, Some(saved)) if saved.is_trusted() => Kind::Complete,
+        (None, Some(saved)) if saved.is_trusted() && doubtful.is_empty() => Kind::Complete,
         (None, _) if metainfo.piece_count() == 0 => Kind::Complete,
         // Nothing is known about it, or a power failure may have changed it.
-        (None, _) => Kind::Share,
+        (None, _) => Kind::Share { lost: lost(metainfo, saved_have.as_ref(), &doubtful) },
     };
     let (all, none) = (Bitfield::full(metainfo.piece_count()), Bitfield::new(metainfo.piece_count()));
-    let (have, check) = match (&kind, &saved) {
+    let (have, check) = match (&kind, saved_have) {
         (Kind::Complete, _) if hashed => (all, none),
         // What was known to be damaged is so still.
-        (Kind::Complete, Some(saved)) => (saved.have(metainfo.piece_count()), none),
+        (Kind::Complete, Some(have)) => (have, none),
         (Kind::Complete, None) => (all, none),
+        (_, Some(mut have)) => {
+            let mut check = none;
+            for piece in doubtful.iter().flat_map(|(file, _)| metainfo.file_pieces(*file)) {
+                have.clear(piece);
+                check.set(piece);
+            }
+            (have, check)
+        }
         _ => (none, all),
     };
     let scrubbed = saved
@@ -164,6 +184,19 @@ fn prepare_seed(
     let storage = with_sidecar(metainfo, files, state_dir);
     let (wanted, priorities) = (None, Vec::new());
     Ok(Prepared { storage, have, check, kind, place: path, sources, wanted, priorities, scrubbed })
+}
+
+/// Pieces that are known to be damaged, without those of files that do not look as before: there somebody's edit would be
+/// taken for damage.
+fn lost(metainfo: &Metainfo, have: Option<&Bitfield>, doubtful: &[(usize, bool)]) -> Bitfield {
+    let mut lost = Bitfield::new(metainfo.piece_count());
+    for piece in have.iter().flat_map(|have| (0..metainfo.piece_count()).filter(|piece| !have.get(*piece))) {
+        lost.set(piece);
+    }
+    for piece in doubtful.iter().filter(|(_, same)| !same).flat_map(|(file, _)| metainfo.file_pieces(*file)) {
+        lost.clear(piece);
+    }
+    lost
 }
 
 /// A download, while the disk is being looked at.

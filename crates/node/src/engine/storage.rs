@@ -81,13 +81,13 @@ impl Storage {
         self.write_leaves(piece, leaves)
     }
 
-    /// Whether nothing was ever written to where a piece goes, in a file that is being fetched.
+    /// Whether nothing was ever written to where a piece goes, in a file that is being fetched and was made for it.
     fn is_fresh(&self, at: PieceFile, len: usize) -> io::Result<bool> {
         if self.files.is_settled(at.file) {
             return Ok(false);
         }
         self.files.create(at.file)?;
-        Ok(self.files.is_hole(at.file, at.offset, u32::try_from(len).unwrap_or(u32::MAX)))
+        Ok(self.files.is_fresh(at.file, at.offset, u32::try_from(len).unwrap_or(u32::MAX)))
     }
 
     /// Blocks of zeros stay holes.
@@ -152,16 +152,20 @@ impl Storage {
     pub(super) fn scrub(&self, pieces: &[u32]) -> io::Result<Vec<u32>> {
         let (mut damaged, mut scratch) = (Vec::new(), Vec::new());
         for piece in pieces {
+            let run = self.run(*piece, 0, self.metainfo.piece_bytes(*piece));
+            self.files.scrub_begins(run.file, *piece);
             if self.is_hole(*piece) {
+                self.files.scrub_right(run.file, *piece);
                 continue;
             }
-            let run = self.run(*piece, 0, self.metainfo.piece_bytes(*piece));
             scratch.resize(run.len as usize, 0);
             let is_right = self.files.read_from_disk(run.file, &mut scratch, run.offset)? && {
                 let blocks: Vec<_> = scratch.chunks(BLOCK_BYTES as usize).collect();
                 self.metainfo.verify_leaves(*piece, &hashes::leaves(&blocks))
             };
-            if !is_right {
+            if is_right {
+                self.files.scrub_right(run.file, *piece);
+            } else {
                 self.files.check_untouched(run.file)?;
                 damaged.push(*piece);
             }

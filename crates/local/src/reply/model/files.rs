@@ -31,6 +31,8 @@ pub struct File {
     pub last_holder: Option<bool>,
     /// Pieces of this device's copy went bad on the disk and are being fetched again.
     pub damaged: bool,
+    /// How much of this device's copy the look for bit rot that is going on has read, 0 to 100; nothing while there is none.
+    pub scrub_percent: Option<u8>,
 }
 
 impl From<&FileLine> for File {
@@ -45,6 +47,7 @@ impl From<&FileLine> for File {
             mine: f.mine,
             last_holder: f.last_holder,
             damaged: f.damaged,
+            scrub_percent: f.scrub_percent,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use peerage_ledger::FileView;
 use peerage_link::api::path;
@@ -21,10 +21,14 @@ use super::super::transfers::refuse_add;
 use super::super::{GroupRef, Node, Refusal};
 use super::select::select;
 use super::upload_file::folder_files;
+use crate::engine::TorrentState;
 
 /// Trackers tell each other every second who is online.
 const PRESENCE_TRIES: u32 = 5;
 const PRESENCE_PAUSE: Duration = Duration::from_millis(300);
+/// How long a command waits until what lies at the place was read, and how often it looks.
+const CHECK_WAIT_MAX: Duration = Duration::from_secs(3);
+const CHECK_LOOK: Duration = Duration::from_millis(20);
 
 /// How to download.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -113,8 +117,7 @@ pub(super) fn listed<'a>(state: &'a GroupState, name: &str) -> Option<&'a FileVi
 /// Refuses what this device has or fetches already.
 fn not_here(session: &Session, info_hash: &InfoHash) -> Result<(), Refusal> {
     let running = session.engine.status().into_iter().find(|s| s.info_hash == *info_hash);
-    let failed =
-        running.as_ref().is_some_and(|s| matches!(s.state, crate::engine::TorrentState::Failed { .. }));
+    let failed = running.as_ref().is_some_and(|s| matches!(s.state, TorrentState::Failed { .. }));
     match (session.downloads.get(info_hash), session.shares.get(info_hash)) {
         _ if failed => Ok(()),
         (Some(entry), _) if entry.state == DownloadState::Running && running.is_some() => {
@@ -175,6 +178,11 @@ async fn start(
         restore(session, info_hash, before).await.map_err(local)?;
         return Err(refuse_add(error));
     }
+    if let Some(why) = ended_at_once(session, &info_hash).await {
+        session.engine.remove(info_hash).await;
+        restore(session, info_hash, before).await.map_err(local)?;
+        return Err(Refusal::Local(why));
+    }
     if session.is_seeding(&info_hash) {
         // The very file lies there already.
         session.completed(info_hash).await;
@@ -194,6 +202,20 @@ async fn start(
             session.announce_anew().await;
             Err(refused.err().unwrap_or(Refusal::NobodySharing))
         }
+    }
+}
+
+/// Why a download has ended before it began: something of the right size lies at its place, and is other content. Reading
+/// what is large takes longer than a command should; then the download itself tells.
+async fn ended_at_once(session: &Session, info_hash: &InfoHash) -> Option<String> {
+    let started = Instant::now();
+    loop {
+        match &session.engine.torrent(info_hash)?.state {
+            TorrentState::Failed { why } => return Some(why.clone()),
+            TorrentState::Checking if started.elapsed() < CHECK_WAIT_MAX => {}
+            _ => return None,
+        }
+        tokio::time::sleep(CHECK_LOOK).await;
     }
 }
 

@@ -61,6 +61,7 @@ impl Node {
                 mine,
                 last_holder: online.as_ref().map(|_| last),
                 damaged: repairing.contains(&file.info_hash),
+                scrub_percent: session.engine.torrent(&file.info_hash).and_then(|s| s.scrub_percent),
             }
         };
         Ok(state.view.files.iter().map(line).collect())

@@ -10,6 +10,13 @@ impl Node {
         let session = self.inner.session()?;
         let state = session.my_group(group).await?;
         let file = super::download_file::listed(&state, file).ok_or(Refusal::FileUnknown)?;
+        let state = session.engine.torrent(&file.info_hash).map(|status| status.state.clone());
+        if matches!(state, Some(TorrentState::Downloading | TorrentState::Paused { .. })) {
+            return Err(Refusal::NotComplete { file: file.shown.clone() });
+        }
+        if let Some(TorrentState::Failed { why }) = state {
+            return Err(Refusal::ShareChanged { file: file.shown.clone(), why });
+        }
         match session.engine.scrub(file.info_hash).await {
             Some(Ok(scrubbed)) => Ok(scrubbed),
             Some(Err(why)) => Err(Refusal::ShareChanged { file: file.shown.clone(), why }),

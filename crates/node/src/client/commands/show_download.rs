@@ -12,6 +12,7 @@ use super::download_file::{listed, metainfo};
 use super::list_peers::connected_line;
 use super::set_priority::FilePriority;
 use super::show_downloads::{activity, note, rate_down};
+use crate::engine::TorrentState;
 
 impl Node {
     /// Which pieces of a download are here, and who is connected for it. Asks nobody.
@@ -40,10 +41,13 @@ impl Node {
         Ok(DownloadDetail {
             piece_bytes,
             activity,
-            note: note(&session, &entry, status.as_ref()),
+            note: note(&session, &info_hash, &entry, status.as_ref()),
             bytes_per_second_down: status.as_ref().map_or(0, |s| rate_down(activity, s)),
             bytes_per_second_up: status.as_ref().map_or(0, |s| s.bytes_per_second_up),
-            pieces: status.map(|s| PieceMap(s.piece_map)),
+            // What has ended serves none of them.
+            pieces: status
+                .filter(|s| !matches!(s.state, TorrentState::Failed { .. }))
+                .map(|s| PieceMap(s.piece_map)),
             peers,
         })
     }

@@ -1,5 +1,7 @@
 //! `show_downloads`.
 
+use peerage_types::InfoHash;
+
 use super::super::announce::percent;
 use super::super::downloads::{DownloadEntry, DownloadState};
 use super::super::reply::{Activity, DownloadLine};
@@ -7,6 +9,10 @@ use super::super::session::Session;
 use super::super::snapshot::unix_ms;
 use super::super::{Node, Refusal};
 use crate::engine::{TorrentState, TorrentStatus};
+
+/// What can be done about a complete download that lies there no more as it came.
+const WAY_OUT: &str = "to share what is there now: `stop_share` and `upload_file`; to get it again: `download_file` with \
+                       `--into-existing`";
 
 impl Node {
     /// All downloads of this device, running and complete, oldest first.
@@ -25,10 +31,15 @@ fn lines(session: &Session) -> Vec<DownloadLine> {
     let mut entries = session.downloads.all();
     entries.sort_by_key(|(_, entry)| entry.started_unix_ms);
     let status = |hash| running.iter().find(|s| s.info_hash == hash);
-    entries.iter().map(|(hash, entry)| line(session, entry, status(*hash))).collect()
+    entries.iter().map(|(hash, entry)| line(session, hash, entry, status(*hash))).collect()
 }
 
-fn line(session: &Session, entry: &DownloadEntry, status: Option<&TorrentStatus>) -> DownloadLine {
+fn line(
+    session: &Session,
+    info_hash: &InfoHash,
+    entry: &DownloadEntry,
+    status: Option<&TorrentStatus>,
+) -> DownloadLine {
     let complete = entry.state == DownloadState::Complete;
     let running = status.filter(|_| !complete);
     // What is being checked is not known to be there yet.
@@ -57,7 +68,7 @@ fn line(session: &Session, entry: &DownloadEntry, status: Option<&TorrentStatus>
         seconds: took_ms as f64 / 1000.0,
         sources,
         files: entry.counts(),
-        note: note(session, entry, status),
+        note: note(session, info_hash, entry, status),
         activity,
     }
 }
@@ -87,6 +98,7 @@ pub(super) fn rate_down(activity: Activity, status: &TorrentStatus) -> u64 {
 /// What keeps a download from going on, or what a complete one is still at.
 pub(super) fn note(
     session: &Session,
+    info_hash: &InfoHash,
     entry: &DownloadEntry,
     status: Option<&TorrentStatus>,
 ) -> Option<String> {
@@ -95,7 +107,14 @@ pub(super) fn note(
         Some(TorrentState::Seeding) if complete && entry.leave => {
             Some("served until others can do without, as --leave asks".to_owned())
         }
-        None | Some(TorrentState::Checking | TorrentState::Seeding) if complete => None,
+        Some(TorrentState::Checking | TorrentState::Seeding) if complete => None,
+        Some(TorrentState::Failed { why }) if complete => Some(format!("{why}; {WAY_OUT}")),
+        // It was to be a share, or that would have been forgotten.
+        None if complete && session.shares.get(info_hash).is_some() => {
+            let why = if entry.path().exists() { "has changed" } else { "is not there any more" };
+            Some(format!("`{}` is not shared any more: it {why}; {WAY_OUT}", entry.path().display()))
+        }
+        None if complete => None,
         _ => held_up(session, entry, status),
     }
 }

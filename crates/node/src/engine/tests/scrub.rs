@@ -35,6 +35,26 @@ async fn damaged(node: &mut Node) -> String {
     .await
 }
 
+/// A share and two who have all of it.
+async fn two_holders(world: &World) -> (Shared, Node, Node) {
+    let shared = world.share(3 * MIB);
+    let (seeder, mut other) = (world.member(1).await, world.member(2).await);
+    seeder.seed(&shared).await;
+    other.download(&shared).await;
+    other.meets(&shared, &[&seeder]);
+    other.completed(&shared).await;
+    (shared, seeder, other)
+}
+
+/// The same, but of the first one's copy a piece went bad, which she knows.
+async fn damaged_share(world: &World) -> (Shared, Node, Node) {
+    let (shared, mut seeder, other) = two_holders(world).await;
+    rot(&seeder, &shared, 1_000_000);
+    assert_eq!(scrub(&seeder, &shared).await.unwrap().damaged, 1);
+    damaged(&mut seeder).await;
+    (shared, seeder, other)
+}
+
 async fn scrub(node: &Node, shared: &Shared) -> Result<Scrubbed, String> {
     super::world::soon(node.engine.scrub(shared.hash())).await.unwrap()
 }
@@ -120,15 +140,7 @@ async fn a_file_that_was_changed_is_no_bit_rot() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repair_that_failed_is_tried_again() {
     let world = World::new();
-    let shared = world.share(3 * MIB);
-    let (mut seeder, mut other) = (world.member(1).await, world.member(2).await);
-    seeder.seed(&shared).await;
-    other.download(&shared).await;
-    other.meets(&shared, &[&seeder]);
-    other.completed(&shared).await;
-    rot(&seeder, &shared, 1_000_000);
-    assert_eq!(scrub(&seeder, &shared).await.unwrap().damaged, 1);
-    damaged(&mut seeder).await;
+    let (shared, mut seeder, other) = damaged_share(&world).await;
     let torrent = seeder.engine.registry.get(&shared.hash()).unwrap();
     torrent.storage.files().is_full.store(true, Ordering::Relaxed);
     seeder.meets(&shared, &[&other]);
@@ -143,15 +155,7 @@ async fn a_repair_that_failed_is_tried_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_edit_during_a_repair_is_left_alone() {
     let world = World::new();
-    let shared = world.share(3 * MIB);
-    let (mut seeder, mut other) = (world.member(1).await, world.member(2).await);
-    seeder.seed(&shared).await;
-    other.download(&shared).await;
-    other.meets(&shared, &[&seeder]);
-    other.completed(&shared).await;
-    rot(&seeder, &shared, 1_000_000);
-    assert_eq!(scrub(&seeder, &shared).await.unwrap().damaged, 1);
-    damaged(&mut seeder).await;
+    let (shared, mut seeder, other) = damaged_share(&world).await;
     edit(&shared.path, 2_000_000);
     let edited = fs::read(&shared.path).unwrap();
     seeder.meets(&shared, &[&other]);
@@ -169,12 +173,7 @@ async fn an_edit_during_a_repair_is_left_alone() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_read_while_it_is_served_is_repaired() {
     let world = World::new();
-    let shared = world.share(3 * MIB);
-    let (mut seeder, mut other) = (world.member(1).await, world.member(2).await);
-    seeder.seed(&shared).await;
-    other.download(&shared).await;
-    other.meets(&shared, &[&seeder]);
-    other.completed(&shared).await;
+    let (shared, mut seeder, other) = two_holders(&world).await;
     let torrent = seeder.engine.registry.get(&shared.hash()).unwrap();
     torrent.storage.files().unreadable_at.store(1_000_000, Ordering::Relaxed);
 
@@ -228,4 +227,68 @@ async fn only_what_is_complete_is_looked_at() {
     assert_eq!(scrub(&leecher, &shared).await, Err("it is not complete".to_owned()));
     leecher.engine.remove(shared.hash()).await;
     assert_eq!(leecher.engine.scrub(shared.hash()).await, None);
+}
+
+/// Another mode or name moves the change time, and is no edit: a clean look goes by the new one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_touched_and_is_right_is_known_again() {
+    let world = World::new();
+    let shared = world.share(3 * MIB);
+    let seeder = world.member(1).await;
+    seeder.seed(&shared).await;
+    let torrent = seeder.engine.registry.get(&shared.hash()).unwrap();
+    fs::hard_link(&shared.path, world.dir.path().join("another name")).unwrap();
+    let why = torrent.storage.files().check_untouched(0).unwrap_err().to_string();
+    assert_eq!(why, "its content has changed, though its size and time have not");
+    assert_eq!(scrub(&seeder, &shared).await.unwrap().damaged, 0);
+    torrent.storage.files().check_untouched(0).unwrap();
+}
+
+/// SIGKILL while a repair writes: the file was changed, and it was us.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repair_that_was_killed_goes_on() {
+    let world = World::new();
+    let (shared, seeder, other) = damaged_share(&world).await;
+    let pieces = shared.metainfo.piece_count();
+    let person = seeder.person.clone();
+    seeder.engine.shutdown().await;
+    // As far as it came.
+    edit(&shared.path, 1_000_000 + 1);
+    let mut seeder = world.node(person).await;
+    seeder.add(&shared, Source::Seed { path: shared.path.clone(), leaves: None }).await.unwrap();
+    let status = seeder.until(&shared, |status| status.state == TorrentState::Repairing).await;
+    assert_eq!(status.piece_map.count(), pieces - 1);
+    seeder.meets(&shared, &[&other]);
+    seeder.event(|event| matches!(event, EngineEvent::Repaired { .. }).then_some(())).await;
+    assert!(fs::read(&shared.path).unwrap() == shared.content);
+    assert_eq!(scrub(&seeder, &shared).await, Ok(Scrubbed { pieces, damaged: 0 }));
+}
+
+/// An edit of anything else than what was damaged stays one, also beside a repair.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edit_beside_a_repair_that_was_killed_ends_the_share() {
+    let world = World::new();
+    let (shared, seeder, other) = damaged_share(&world).await;
+    let person = seeder.person.clone();
+    seeder.engine.shutdown().await;
+    edit(&shared.path, 2_000_000);
+    let edited = fs::read(&shared.path).unwrap();
+    let seeder = world.node(person).await;
+    seeder.add(&shared, Source::Seed { path: shared.path.clone(), leaves: None }).await.unwrap();
+    let failed = |state: &TorrentState| matches!(state, TorrentState::Failed { .. });
+    seeder.until(&shared, |status| failed(&status.state)).await;
+    seeder.meets(&shared, &[&other]);
+    assert!(fs::read(&shared.path).unwrap() == edited);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn how_far_it_is_can_be_seen() {
+    let world = World::new();
+    let shared = world.share(12 * MIB);
+    let person = world.join(1);
+    let seeder = world.node_with(person, |config| config.scrub_every = Duration::ZERO).await;
+    seeder.seed(&shared).await;
+    let status =
+        seeder.until(&shared, |status| status.scrub_percent.is_some_and(|percent| percent > 0)).await;
+    assert!(status.scrub_percent < Some(100), "{:?}", status.scrub_percent);
 }

@@ -390,6 +390,10 @@ impl Owner {
         self.check_cancelled.store(true, std::sync::atomic::Ordering::Relaxed);
         self.disconnect_all(now, &"the torrent is being stopped");
         self.stop = Some(answer);
+        if self.scrub.is_running() {
+            // Its place is worth keeping.
+            self.report.progress();
+        }
         self.save(now, true);
     }
 }

@@ -132,6 +132,7 @@ impl Owner {
             pieces_done: have.count(),
             piece_map: have.clone(),
             may_leave: self.state == TorrentState::Seeding && self.swarm.may_leave(),
+            scrub_percent: self.scrub.percent(have.len()),
         };
         *lock(&shared.status) = Arc::new(status);
     }

@@ -4,6 +4,7 @@
 //! sent. One that is not what was hashed although nobody has touched the file is not served from then on; as soon as a
 //! peer has it, it is fetched and written to where it belongs. A file that was changed is another matter: it ends the share.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -25,6 +26,13 @@ const STEP_BYTES: u64 = 4 * 1024 * 1024;
 const ZEROS_PER_PIECE: u64 = 256;
 /// When peers were being served, and before a look whether it is time.
 const PAUSE: Duration = Duration::from_secs(1);
+/// A piece that goes bad again is fetched again only after so long, four times as long each further time: a sector that
+/// the device cannot read any more stays bad however often it is written.
+const AGAIN_FIRST: Duration = Duration::from_secs(15);
+const AGAIN_FACTOR: u32 = 4;
+const AGAIN_MAX: Duration = Duration::from_secs(6 * 3600);
+/// Pieces of which it is remembered how often they went bad.
+const FOUND_MAX: usize = 4_096;
 /// How often a scrub's place is saved.
 const SAVE_EVERY: Duration = Duration::from_secs(60);
 
@@ -45,8 +53,13 @@ pub(super) struct Scrub {
     /// Pieces that were read by this one, and those that it found damaged.
     read: u32,
     damaged: u32,
-    /// Damaged pieces that the swarm has not heard of yet.
-    lost: Vec<u32>,
+    /// Damaged pieces that the swarm has not heard of yet, and when it is to.
+    lost: BTreeMap<u32, Time>,
+    /// How often pieces were found damaged.
+    found: BTreeMap<u32, u32>,
+    /// Pieces that could not be looked at for want of descriptors after serving them had failed, and when that is tried
+    /// again.
+    again: Option<(Time, Vec<u32>)>,
     /// Why the last repair failed, so that the same is not told every few seconds.
     repair_failed: Option<String>,
     /// Who has asked for this one. Then it does not wait for anything.
@@ -89,7 +102,9 @@ impl Scrub {
             run: 0,
             read: 0,
             damaged: 0,
-            lost: Vec::new(),
+            lost: BTreeMap::new(),
+            found: BTreeMap::new(),
+            again: None,
             repair_failed: None,
             asked: Vec::new(),
         }
@@ -105,9 +120,34 @@ impl Scrub {
         (self.ended_unix_ms, self.next.unwrap_or(self.resume))
     }
 
+    /// How much of so many pieces the one that is going on has behind it, 0–100.
+    pub(super) fn percent(&self, pieces: u32) -> Option<u8> {
+        let next = u64::from(self.next?);
+        u8::try_from(next * 100 / u64::from(pieces.max(1))).ok()
+    }
+
+    /// Whether one is going on.
+    pub(super) fn is_running(&self) -> bool {
+        self.next.is_some()
+    }
+
     /// Everything was just hashed.
     pub(super) fn all_right(&mut self) {
         self.ended_unix_ms = unix_ms();
+    }
+
+    /// A piece is damaged: it is fetched again, the first time at once.
+    fn found_damaged(&mut self, now: Time, piece: u32) {
+        if self.found.len() >= FOUND_MAX && !self.found.contains_key(&piece) {
+            self.found.pop_first();
+        }
+        let times = self.found.entry(piece).or_default();
+        *times = times.saturating_add(1);
+        let wait = match *times {
+            1 => Duration::ZERO,
+            more => AGAIN_FIRST.saturating_mul(AGAIN_FACTOR.saturating_pow(more - 2)).min(AGAIN_MAX),
+        };
+        self.lost.entry(piece).or_insert(now.after(wait));
     }
 
     fn begin(&mut self, now: Time, from: u32) {
@@ -141,7 +181,12 @@ impl Owner {
     pub(super) fn scrub_due_in(&self) -> Option<Duration> {
         let possible = self.scrub.next.is_none() && self.work.is_complete() && self.is_open();
         let since = Duration::from_millis(unix_ms().saturating_sub(self.scrub.ended_unix_ms));
-        possible.then(|| self.shared.engine.config.scrub_every.saturating_sub(since))
+        let wait = match self.scrub.resume {
+            0 => self.shared.engine.config.scrub_every.saturating_sub(since),
+            // The end of the program had cut it short.
+            _ => Duration::ZERO,
+        };
+        possible.then_some(wait)
     }
 
     /// The next few pieces, if it is time.
@@ -191,8 +236,8 @@ impl Owner {
             Err(error) if disk::is_shortage(&error) => {
                 match step.of {
                     Of::Run { .. } => self.scrub.at = Some(now.after(PAUSE)),
-                    // Whoever asks for them meets it again.
-                    Of::Served(pieces) => pieces.into_iter().for_each(|piece| self.shared.have.set(piece)),
+                    // Until then they are not served.
+                    Of::Served(pieces) => self.look_again(now, pieces),
                 }
                 return;
             }
@@ -203,11 +248,17 @@ impl Owner {
             }
         };
         if let Of::Served(pieces) = &step.of {
-            pieces.iter().for_each(|piece| self.shared.have.set(*piece));
+            // Another look may have found one of them damaged meanwhile.
+            let is_right = |piece: &&u32| {
+                self.swarm.have().get(**piece)
+                    && !damaged.contains(piece)
+                    && !self.scrub.lost.contains_key(piece)
+            };
+            pieces.iter().filter(is_right).for_each(|piece| self.shared.have.set(*piece));
         }
         damaged.iter().for_each(|piece| self.shared.have.clear(*piece));
         let found = u32::try_from(damaged.len()).unwrap_or(u32::MAX);
-        self.scrub.lost.extend(damaged);
+        damaged.into_iter().for_each(|piece| self.scrub.found_damaged(now, piece));
         self.lose(now);
         let Of::Run { run, end, read } = step.of else { return };
         if run != self.scrub.run || self.scrub.next.is_none() {
@@ -225,6 +276,7 @@ impl Owner {
             self.scrub.saved_at = now;
             self.report.progress();
         }
+        self.publish();
     }
 
     fn scrub_ended(&mut self, result: Result<Scrubbed, String>) {
@@ -241,10 +293,11 @@ impl Owner {
             // Nothing of it is served any more, and nothing mends it here.
             self.scrub.lost.clear();
         }
-        if self.scrub.lost.is_empty() || !self.work.is_idle() {
+        if !self.scrub.lost.values().any(|at| *at <= now) || !self.work.is_idle() {
             return;
         }
-        let damaged = std::mem::take(&mut self.scrub.lost);
+        let damaged: Vec<u32> =
+            self.scrub.lost.extract_if(.., |_, at| *at <= now).map(|(piece, _)| piece).collect();
         self.work.forget_stuck();
         let mut have = self.swarm.have().clone();
         damaged.iter().for_each(|piece| _ = have.clear(*piece));
@@ -306,6 +359,23 @@ impl Owner {
             return;
         }
         pieces.iter().for_each(|piece| self.shared.have.clear(*piece));
+        self.look_at(pieces);
+    }
+
+    /// The same once more, a little later.
+    fn look_again(&mut self, now: Time, pieces: Vec<u32>) {
+        let (_, again) = self.scrub.again.get_or_insert((now.after(PAUSE), Vec::new()));
+        again.extend(pieces);
+    }
+
+    /// What could not be looked at, if it is time.
+    pub(super) fn scrub_again(&mut self, now: Time) {
+        if let Some((_, pieces)) = self.scrub.again.take_if(|(at, _)| *at <= now) {
+            self.look_at(pieces);
+        }
+    }
+
+    fn look_at(&self, pieces: Vec<u32>) {
         let shared = Arc::clone(&self.shared);
         tokio::task::spawn_blocking(move || {
             let damaged = shared.storage.scrub(&pieces);
@@ -324,4 +394,23 @@ impl super::work::Work {
 fn unix_ms() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_bad_again_waits_longer_each_time() {
+        let mut scrub = Scrub::new(Time(0), None);
+        let mut waits = Vec::new();
+        for round in 0..9 {
+            let now = Time(round * 1_000_000_000);
+            scrub.found_damaged(now, 7);
+            waits.push(scrub.lost.remove(&7).unwrap().since(now).as_secs());
+        }
+        assert_eq!(waits, [0, 15, 60, 240, 960, 3_840, 15_360, 21_600, 21_600]);
+        (0..2 * FOUND_MAX as u32).for_each(|piece| scrub.found_damaged(Time(0), piece));
+        assert_eq!(scrub.found.len(), FOUND_MAX);
+    }
 }

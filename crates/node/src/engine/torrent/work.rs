@@ -129,7 +129,7 @@ impl Owner {
             return;
         }
         let place = self.work.place.display().to_string();
-        let is_share = self.work.kind == Kind::Share;
+        let is_share = matches!(self.work.kind, Kind::Share { .. });
         let event = if is_share { share_broken } else { download_failed };
         let right = match result {
             Ok(right) => right,
@@ -138,14 +138,14 @@ impl Owner {
                 return self.fail(now, why, event);
             }
         };
-        if is_share && !right.is_full() {
-            let why = format!(
-                "`{}` has other content than what is to be shared",
-                self.first_wrong(&right).display()
-            );
-            return self.fail(now, why, event);
-        }
-        if is_share {
+        if let Kind::Share { lost } = &self.work.kind {
+            let known = |piece: u32| right.get(piece) || self.swarm_config.have.get(piece) || lost.get(piece);
+            if let Some(wrong) = (0..self.shared.metainfo.piece_count()).find(|piece| !known(*piece)) {
+                let file = self.shared.metainfo.piece_file(wrong).file;
+                let place = self.shared.storage.files().place_of(file);
+                let why = format!("`{}` has other content than what is to be shared", place.display());
+                return self.fail(now, why, event);
+            }
             self.work.kind = Kind::Complete;
         }
         if let Err(why) = self.take_found(&right) {
@@ -159,6 +159,9 @@ impl Owner {
         self.checked_all();
         self.next_tick = now;
         self.publish();
+        if is_share {
+            self.shared.engine.emit(EngineEvent::Checked { info_hash: self.shared.info_hash });
+        }
     }
 
     /// It is known which pieces are there.
@@ -170,7 +173,7 @@ impl Owner {
         (self.wanted_done, self.wanted_total) = self.count_wanted(have);
         self.state = match self.work.kind {
             Kind::Part { .. } => TorrentState::Downloading,
-            Kind::Complete | Kind::Share => {
+            Kind::Complete | Kind::Share { .. } => {
                 self.report.progress();
                 if self.swarm.is_complete() { TorrentState::Seeding } else { TorrentState::Repairing }
             }
@@ -229,17 +232,12 @@ impl Owner {
         }
         let missing = |file: usize| is_wanted(self.work.wanted.as_ref(), file) && !files.is_settled(file);
         if !(0..self.shared.metainfo.files().len()).any(missing) {
-            // Everything was there.
-            (self.work.kind, self.work.synced) = (Kind::Complete, true);
+            // Everything was there. Who wrote it, and when, nobody knows.
+            (self.work.kind, self.work.synced) = (Kind::Complete, false);
             self.downloads = None;
+            self.sync();
         }
         Ok(())
-    }
-
-    /// The first file that lacks a piece.
-    fn first_wrong(&self, right: &Bitfield) -> PathBuf {
-        let wrong = (0..self.shared.metainfo.piece_count()).find(|piece| !right.get(*piece)).unwrap_or(0);
-        self.shared.storage.files().place_of(self.shared.metainfo.piece_file(wrong).file)
     }
 
     /// A complete piece is checked and goes to disk.
@@ -333,6 +331,10 @@ impl Owner {
         self.save(now, true);
         self.enter(now, TorrentState::Seeding);
         self.shared.engine.emit(EngineEvent::Completed { info_hash: self.shared.info_hash, path: place });
+        self.sync();
+    }
+
+    fn sync(&self) {
         let shared = Arc::clone(&self.shared);
         tokio::task::spawn_blocking(move || {
             let result = shared.storage.files().sync();
@@ -420,6 +422,7 @@ impl Owner {
         self.save(now, self.stop.is_some());
         self.part_with_complete(now);
         self.compare_later(now);
+        self.scrub_again(now);
         self.lose(now);
         self.scrub_if_due(now);
         if matches!(self.state, TorrentState::Seeding | TorrentState::Repairing) {
