@@ -1,13 +1,13 @@
 //! What is given away: the program, completions, man pages, systemd units, Debian packages, all in `target/dist`.
 //!
-//! The packages are put together with Debian's own `dpkg-deb` and `dpkg-shlibdeps`. `cargo-deb` would have to be compiled
-//! first, and a folder and a control file are all that it would spare us.
+//! `cargo-deb` makes the packages, of what is in `target/dist` and of what `crates/cli/Cargo.toml` says of them; it is
+//! installed into `target/tools` if it is not there. Each package is then unpacked, looked through and tried.
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::process::{self, root, run, step};
 
@@ -26,9 +26,8 @@ const NODE_UNITS: [(&str, &str); 2] = [
 ];
 const TRACKER_UNITS: [(&str, &str); 1] =
     [("peerage-tracker@.service", "usr/lib/systemd/system/peerage-tracker@.service")];
-/// systemd looks at its units again; nothing is started without being asked for.
-const AFTER_INSTALL: &str =
-    "#!/bin/sh\nset -e\nif [ -d /run/systemd/system ]; then systemctl daemon-reload; fi\n";
+/// What makes the packages.
+const CARGO_DEB: &str = "3.8.0";
 
 /// Arguments of `cargo xtask dist`.
 #[derive(clap::Args)]
@@ -63,7 +62,13 @@ impl Dist {
             println!("xtask: skipped: Debian packages (install the Debian package `dpkg-dev`)");
             return Ok(());
         }
-        step("Debian packages", || debian(&out))?;
+        let tools = root().join("target/tools");
+        let folder = tools.display().to_string();
+        let install =
+            ["install", "cargo-deb", "--version", CARGO_DEB, "--locked", "--quiet", "--root", &folder];
+        process::cargo("cargo-deb", &install, &[])?;
+        step("Debian packages", || debian(&out, &tools.join("bin/cargo-deb")))?;
+        step("what is in them", || look_through(&out))?;
         println!("xtask: all of it is in {}", out.display());
         Ok(())
     }
@@ -85,60 +90,70 @@ fn completions(program: &Path, out: &Path) -> Result<()> {
 }
 
 /// `peerage`: the program and the node's units. `peerage-tracker`: the tracker's unit, for the same program.
-fn debian(out: &Path) -> Result<()> {
-    let staging = tempfile::tempdir()?;
-    let (node, tracker) = (staging.path().join("peerage"), staging.path().join("peerage-tracker"));
-    let program = node.join("usr/bin/peerage");
-    copy(&out.join("bin/peerage"), &program)?;
-    run(Command::new("strip").arg(&program))?;
-    for (shell, place) in SHELLS {
-        let name = Path::new(place).file_name().unwrap_or_default();
-        copy(&out.join("completions").join(shell).join(name), &node.join(place))?;
+fn debian(out: &Path, cargo_deb: &Path) -> Result<()> {
+    let stripped = out.join("stripped/peerage");
+    copy(&out.join("bin/peerage"), &stripped)?;
+    run(Command::new("strip").arg(&stripped))?;
+    for variant in [&[][..], &["--variant", "tracker"]] {
+        let mut command = Command::new(cargo_deb);
+        command.args([
+            "--package",
+            "peerage-cli",
+            "--no-build",
+            "--no-strip",
+            "--locked",
+            "--quiet",
+            "--output",
+        ]);
+        run(command.arg(out).args(variant).current_dir(root()).stdin(Stdio::null()).stdout(Stdio::null()))?;
     }
-    for page in fs::read_dir(out.join("man"))? {
-        let page = page?;
-        copy(&page.path(), &node.join("usr/share/man/man1").join(page.file_name()))?;
-    }
-    for (units, package) in [(&NODE_UNITS[..], &node), (&TRACKER_UNITS[..], &tracker)] {
-        for (from, place) in units {
-            copy(&root().join("packaging").join(from), &package.join(place))?;
-        }
-    }
+    Ok(fs::remove_dir_all(out.join("stripped"))?)
+}
+
+/// Unpacks both, and sees that nothing is missing and that the program runs.
+fn look_through(out: &Path) -> Result<()> {
     let version = env!("CARGO_PKG_VERSION");
-    let needs = libraries(staging.path(), &program)?;
-    package(out, &node, "peerage", &needs, "share large files inside a group, from member to member")?;
+    let architecture = said(Command::new("dpkg").arg("--print-architecture"))?;
+    let package = |name: &str| out.join(format!("{name}_{version}_{architecture}.deb"));
+    let (node, tracker) = (package("peerage"), package("peerage-tracker"));
+    let mut expected: Vec<String> =
+        SHELLS.iter().chain(&NODE_UNITS).map(|(_, place)| (*place).to_owned()).collect();
+    for page in fs::read_dir(out.join("man"))? {
+        expected.push(format!("usr/share/man/man1/{}.gz", page?.file_name().display()));
+    }
+    expected.push("usr/bin/peerage".to_owned());
+    let unpacked = unpack(&node, &expected)?;
+    let tried = said(Command::new(unpacked.path().join("usr/bin/peerage")).arg("--version"))?;
+    ensure!(tried.contains(version), "the packaged program says `{tried}`, expected version {version}");
+    unpack(&tracker, &TRACKER_UNITS.map(|(_, place)| place.to_owned()))?;
+    let depends = said(Command::new("dpkg-deb").arg("--field").arg(&tracker).arg("Depends"))?;
     let same = format!("peerage (= {version})");
-    package(out, &tracker, "peerage-tracker", &same, "tracker of Peerage as a service")
-}
-
-/// The packages of the shared libraries that a program needs, with the versions that it was linked to.
-fn libraries(scratch: &Path, program: &Path) -> Result<String> {
-    fs::create_dir_all(scratch.join("debian"))?;
-    fs::write(scratch.join("debian/control"), "Source: peerage\n\nPackage: peerage\nArchitecture: any\n")?;
-    let mut command = Command::new("dpkg-shlibdeps");
-    let output = command.arg("-O").arg(program).current_dir(scratch).output()?;
-    anyhow::ensure!(output.status.success(), "dpkg-shlibdeps: {}", String::from_utf8_lossy(&output.stderr));
-    let said = String::from_utf8(output.stdout)?;
-    let needs = said.trim().strip_prefix("shlibs:Depends=");
-    Ok(needs.with_context(|| format!("dpkg-shlibdeps said `{said}`"))?.to_owned())
-}
-
-/// Makes a package of a folder.
-fn package(out: &Path, folder: &Path, name: &str, depends: &str, summary: &str) -> Result<()> {
-    let architecture = Command::new("dpkg").arg("--print-architecture").output()?;
-    let architecture = String::from_utf8(architecture.stdout)?;
-    let (architecture, version) = (architecture.trim(), env!("CARGO_PKG_VERSION"));
-    fs::create_dir_all(folder.join("DEBIAN"))?;
-    let control = format!(
-        "Package: {name}\nVersion: {version}\nArchitecture: {architecture}\nMaintainer: Peerage developers <peerage@example.org>\n\
-         Section: net\nPriority: optional\nDepends: {depends}\nDescription: {summary}\n"
+    ensure!(
+        depends == same,
+        "peerage-tracker depends on `{depends}`, expected `{same}` in crates/cli/Cargo.toml"
     );
-    fs::write(folder.join("DEBIAN/control"), control)?;
-    let after: PathBuf = folder.join("DEBIAN/postinst");
-    fs::write(&after, AFTER_INSTALL)?;
-    executable(&after)?;
-    let deb = out.join(format!("{name}_{version}_{architecture}.deb"));
-    run(quiet(Path::new("dpkg-deb")).args(["--root-owner-group", "--build"]).arg(folder).arg(deb))
+    Ok(())
+}
+
+/// A package's files in a folder of their own, where all these must be, and its script for `systemctl daemon-reload`.
+fn unpack(package: &Path, expected: &[String]) -> Result<tempfile::TempDir> {
+    let folder = tempfile::tempdir()?;
+    let unpack = |option: &str, to: &Path| run(quiet(Path::new("dpkg-deb")).arg(option).arg(package).arg(to));
+    unpack("--extract", folder.path())?;
+    let control = folder.path().join("DEBIAN");
+    unpack("--control", &control)?;
+    for place in expected {
+        ensure!(folder.path().join(place).is_file(), "`{place}` is missing in {}", package.display());
+    }
+    ensure!(control.join("postinst").is_file(), "{} has no postinst", package.display());
+    Ok(folder)
+}
+
+/// What a program prints, which must succeed.
+fn said(command: &mut Command) -> Result<String> {
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("{command:?}"))?;
+    ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
@@ -146,16 +161,5 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
         fs::create_dir_all(folder)?;
     }
     fs::copy(from, to).with_context(|| format!("`{}`", from.display()))?;
-    Ok(())
-}
-
-#[cfg(unix)]
-fn executable(path: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    Ok(fs::set_permissions(path, fs::Permissions::from_mode(0o755))?)
-}
-
-#[cfg(not(unix))]
-fn executable(_: &Path) -> Result<()> {
     Ok(())
 }

@@ -85,6 +85,22 @@ fn every_command_has_a_man_page() {
     }
 }
 
+/// `cargo xtask dist` makes the packages and looks through them; that takes a release build.
+#[test]
+fn packages_are_of_this_version_and_hold_every_unit() {
+    let manifest = include_str!("../../Cargo.toml");
+    let package: toml::Table = manifest.parse().unwrap();
+    let node = package["package"]["metadata"]["deb"].as_table().unwrap();
+    let tracker = node["variants"]["tracker"].as_table().unwrap();
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(tracker["depends"].as_str(), Some(&*format!("peerage (= {version})")));
+    let assets = [node, tracker].into_iter().flat_map(|of| of["assets"].as_array().unwrap());
+    let sources: Vec<&str> = assets.map(|asset| asset[0].as_str().unwrap()).collect();
+    for unit in ["peerage.service", "user/peerage.service", "peerage-tracker@.service"] {
+        assert!(sources.contains(&&*format!("../../packaging/{unit}")), "{unit}: {sources:?}");
+    }
+}
+
 /// The units as they are, but for the program, which is not installed here.
 fn units(folder: &Path) -> Vec<(PathBuf, bool)> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging");
