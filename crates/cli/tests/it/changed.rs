@@ -48,6 +48,8 @@ fn what_is_other_content_is_said_and_the_way_out_works() {
     assert!(ended.text().contains("it has changed since it was shared"), "{}", ended.json);
     until(&mut ben, "show_downloads", "it is said", is_said);
     assert!(ben.must("show_download lab film.bin").unwrap().items()[0]["pieces"].is_null());
+    // Before he is killed: a tracker believes what it was told last for a minute.
+    until(&mut ada, "list_files lab", "ada alone shares it", |r| r.items()[0]["sharers_online"] == 1);
     let options = world.options("ben");
     ben.kill();
     let mut ben = Client::start("ben", &options).unwrap();
@@ -55,7 +57,7 @@ fn what_is_other_content_is_said_and_the_way_out_works() {
     let shown = ben.must("show_downloads").unwrap();
     assert!(is_said(&shown), "{}", shown.json);
     assert!(shown.items()[0]["note"].as_str().unwrap().contains("`--into-existing`"), "{}", shown.json);
-    until(&mut ada, "list_files lab", "ada alone shares it", |r| r.items()[0]["sharers_online"] == 1);
+    assert_eq!(ada.must("list_files lab").unwrap().items()[0]["sharers_online"], 1);
     say(&mut ben, &format!("{get} --into-existing"), "Download started");
     ben.must("wait lab film.bin --timeout 60").unwrap();
     assert_same(&film, &copy);
