@@ -53,6 +53,8 @@ struct UnderWay {
     stream: u32,
     slot: usize,
     answer: Vec<u8>,
+    /// Anything but 200: its field, as it came.
+    refused: Option<Vec<u8>>,
 }
 
 impl Lean {
@@ -105,7 +107,7 @@ impl Lean {
                     break;
                 }
                 let stream = self.request(&body)?;
-                under_way.push(UnderWay { stream, slot, answer: Vec::new() });
+                under_way.push(UnderWay { stream, slot, answer: Vec::new(), refused: None });
             }
             if under_way.is_empty() && waiting.is_none() {
                 return Ok(());
@@ -165,11 +167,18 @@ impl Lean {
                     let index = index.with_context(|| format!("an answer on stream {stream}"))?;
                     if kind == DATA {
                         under_way[index].answer.extend_from_slice(payload);
-                    } else {
-                        ensure!(payload.first() == Some(&STATUS_200), "a request was refused");
+                    } else if payload.first() != Some(&STATUS_200) {
+                        under_way[index].refused = Some(payload.to_vec());
                     }
                     if flags & END_STREAM != 0 {
-                        let UnderWay { slot, answer, .. } = under_way.swap_remove(index);
+                        let UnderWay { slot, answer, refused, .. } = under_way.swap_remove(index);
+                        if let Some(fields) = refused {
+                            let fields = String::from_utf8_lossy(&fields).into_owned();
+                            bail!(
+                                "a request was refused: {fields:?}: {:?}",
+                                String::from_utf8_lossy(&answer)
+                            );
+                        }
                         complete.push((slot, answer));
                     }
                 }
