@@ -90,11 +90,11 @@ pub struct Limits {
 }
 
 /// See [`Limits::commit_rows_max`].
-const COMMIT_ROWS_MAX: usize = 112;
+const COMMIT_ROWS_MAX: usize = 240;
 /// See [`Limits::commit_rows_max_slow`].
 const COMMIT_ROWS_MAX_SLOW: usize = 4_096;
-// A quick commit's receipts are under one signature.
-const _: () = assert!(COMMIT_ROWS_MAX + BUNDLE_RECORDS_MAX <= SEALED_MAX);
+// A quick commit's receipts are under two signatures.
+const _: () = assert!(COMMIT_ROWS_MAX + BUNDLE_RECORDS_MAX <= 2 * SEALED_MAX);
 
 impl Default for Limits {
     fn default() -> Self {

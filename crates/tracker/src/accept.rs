@@ -4,9 +4,11 @@
 //! when `closing` turns true, lets requests in flight finish and then drops what is left.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
@@ -142,6 +144,7 @@ async fn connection(
     let mut http = pin!(builder.serve_connection(TokioIo::new(tls), service));
     let mut closing = serving.closing.clone();
     let mut draining = false;
+    let mut behind = Behind::default();
     loop {
         let over = async {
             tokio::select! {
@@ -151,7 +154,9 @@ async fn connection(
             }
         };
         tokio::select! {
-            ended = http.as_mut() => return ended.map_err(|e| e.to_string()),
+            ended = poll_fn(|cx| behind.poll(activity.in_flight() > 1, http.as_mut(), cx)) => {
+                return ended.map_err(|e| e.to_string());
+            }
             () = over, if !draining => {
                 draining = true;
                 http.as_mut().graceful_shutdown();
@@ -168,6 +173,30 @@ async fn connection(
                 return Err("it did not close when asked to".to_owned());
             }
         }
+    }
+}
+
+/// Polls a connection with several requests in flight when everything else that is ready to run has run: what is answered
+/// at the same moment leaves in one write.
+#[derive(Default)]
+struct Behind {
+    waited: bool,
+}
+
+impl Behind {
+    fn poll<F: Future>(
+        &mut self,
+        several: bool,
+        connection: Pin<&mut F>,
+        cx: &mut Context<'_>,
+    ) -> Poll<F::Output> {
+        if several && !std::mem::replace(&mut self.waited, true) {
+            // Wakes this task again behind the others.
+            let _ = pin!(tokio::task::yield_now()).poll(cx);
+            return Poll::Pending;
+        }
+        self.waited = false;
+        connection.poll(cx)
     }
 }
 

@@ -66,7 +66,8 @@ impl Activity {
         Busy(Arc::clone(self))
     }
 
-    fn in_flight(&self) -> usize {
+    /// Requests that are not answered to the end.
+    pub(crate) fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Relaxed)
     }
 

@@ -96,7 +96,7 @@ pub(crate) const COMMIT_BATCHES_MAX: usize = 256;
 pub(crate) const COMMIT_ROWS_MAX: usize = 4_096;
 /// The same as long as the disk is quick. Else, when all who write wait for one commit, nobody has anything to do
 /// meanwhile, and afterwards all have at once.
-pub(crate) const COMMIT_ROWS_QUICK: usize = 112;
+pub(crate) const COMMIT_ROWS_QUICK: usize = 240;
 /// A disk on which a commit takes longer than this is not quick: better few syncs with many rows each.
 pub(crate) const COMMIT_QUICK: Duration = Duration::from_millis(20);
 /// Bundles waiting to be verified together; when it is full, requests wait in their own tasks.

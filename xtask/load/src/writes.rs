@@ -13,7 +13,7 @@ use peerage_types::limits::BUNDLE_RECORDS_MAX;
 use tokio::task::JoinSet;
 
 use crate::bare::Submission;
-use crate::client::{Conn, Load, Measured, source};
+use crate::client::{Conn, HERE, Load, Measured};
 use crate::cluster::{Cluster, submit};
 use crate::lean::Lean;
 use crate::people::{Person, in_parallel};
@@ -109,7 +109,7 @@ impl Writers {
             let target = cluster.targets[number / shape.writers % pids.len()];
             let (account, genesis) = (script.founding.clone(), script.genesis.clone());
             founding.spawn(async move {
-                let conn = Conn::open(target, source(number + 1), None).await?;
+                let conn = Conn::open(target, HERE, None).await?;
                 submit(&conn, &account).await?;
                 submit(&conn, &[genesis]).await
             });
@@ -121,7 +121,7 @@ impl Writers {
         let mut tasks = JoinSet::new();
         for (number, scripts) in self.scripts.chunks(shape.writers).enumerate() {
             let target = cluster.targets[number % pids.len()];
-            let conn = Lean::open(target, source(number + 1), path::BUNDLE).await?;
+            let conn = Lean::open(target, HERE, path::BUNDLE).await?;
             let of_script = |script: &Script| match sending {
                 Sending::Single => Arc::clone(&script.single),
                 Sending::Bundles => Arc::clone(&script.bundles),

@@ -64,3 +64,21 @@ fn what_is_other_content_is_said_and_the_way_out_works() {
     assert!(ben.must("show_downloads").unwrap().items()[0]["note"].is_null());
     until(&mut ada, "list_files lab", "both share it", |r| r.items()[0]["sharers_online"] == 2);
 }
+
+#[test]
+fn what_is_gone_after_a_crash_is_not_listed_from_the_next_login_on() {
+    let mut world = World::with_trackers(1);
+    let (mut ada, [mut ben]) = world.group("ada", ["ben"]);
+    let film = world.file("film.bin", 100_000);
+    say(&mut ben, &format!("upload_file {} lab", arg(&film)), "File shared successfully");
+    until(&mut ada, "list_files lab", "ben is online", |r| {
+        r.items().first().is_some_and(|file| file["sharers_online"] == 1)
+    });
+    let options = world.options("ben");
+    ben.kill();
+    fs::remove_file(&film).unwrap();
+    assert_eq!(ada.must("list_files lab").unwrap().items()[0]["sharers_online"], 1);
+    let mut ben = Client::start("ben", &options).unwrap();
+    say(&mut ben, "login ben pw-ben", "Logged in successfully");
+    assert_eq!(ada.must("list_files lab").unwrap().items()[0]["sharers_online"], 0);
+}

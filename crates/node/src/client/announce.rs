@@ -73,7 +73,7 @@ impl Session {
         }
     }
 
-    /// Takes everything back and announces what is left: there is no other way to leave a single swarm.
+    /// Takes everything back and announces what there is: there is no other way to leave a single swarm.
     pub(super) async fn announce_anew(&self) {
         let withdraw = api::WithdrawRequest { said: self.word() };
         if let Err(error) = self.trackers.call::<_, api::Empty>(api::path::WITHDRAW, &withdraw).await {

@@ -32,7 +32,8 @@ pub struct EngineConfig {
     /// Unfinished pieces in memory, bytes. One download may use all of it; the *n*-th of several that run at once
     /// gets the *n*-th part on top, so a hundred of them stay below six times this.
     pub download_memory_bytes: u64,
-    /// Blocks read from disk and not yet sent, bytes, over all connections; at least 1 MiB.
+    /// Blocks read from disk and not yet sent, bytes, over all connections; beyond that each may have 256 KiB,
+    /// so that those who do not read stop nobody.
     pub upload_memory_bytes: u64,
     /// How long after one look for bit rot the next begins, for each complete torrent.
     pub scrub_every: Duration,

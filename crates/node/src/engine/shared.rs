@@ -15,7 +15,6 @@ use tokio::sync::{Semaphore, broadcast, mpsc};
 
 use super::api::{EngineConfig, EngineEvent, Roster, TorrentStatus};
 use super::buffer::{Pool, lock};
-use super::conn::RUNS_MAX;
 use super::doors::Doors;
 use super::hashes::ByRoot;
 use super::limits::{Limits, Pace, TorrentLimits};
@@ -83,7 +82,7 @@ impl EngineShared {
             events: broadcast::channel(EVENTS_MAX).0,
             connections: Arc::new(Semaphore::new(config.connections_max)),
             doors: Arc::new(Doors::new(config.handshakes_max)),
-            upload_chunks: Arc::new(Semaphore::new(chunks.clamp(RUNS_MAX, Semaphore::MAX_PERMITS))),
+            upload_chunks: Arc::new(Semaphore::new(chunks.min(Semaphore::MAX_PERMITS))),
             upload_pool: Pool::new(CHUNK_BYTES, UPLOAD_IDLE_BYTES_MAX),
             wire_pool: Pool::new(tls::BUF_BYTES, WIRE_IDLE_BYTES_MAX),
             dials: Semaphore::new(DIALS_MAX),

@@ -222,7 +222,8 @@ async fn begin(session: &Arc<Session>, in_doubt: mpsc::Receiver<GroupId>) -> Log
     }
     let resumed = session.resume(begun_unix_ms).await;
     session.start_tasks(in_doubt);
-    session.announce_now().await;
+    // Who was cut off may have less to offer now than trackers still believe.
+    session.announce_anew().await;
     LoggedIn {
         user: session.shown(),
         shares: resumed.shares,

@@ -26,8 +26,8 @@ use tokio::time::{Interval, MissedTickBehavior};
 
 use self::input::Input;
 use self::outbox::Outbox;
+pub(super) use self::serve::REQUESTS_MAX;
 use self::serve::Serve;
-pub(super) use self::serve::{REQUESTS_MAX, RUNS_MAX};
 use super::buffer::PieceSlot;
 use super::limits::{Direction, Meter};
 use super::shared::{Gate, TorrentShared};
@@ -46,8 +46,6 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 pub(super) const SILENCE_MAX: Duration = Duration::from_secs(100);
 /// A socket that takes nothing for this long although something waits.
 const STUCK_MAX: Duration = Duration::from_secs(60);
-/// The same while its blocks lie in memory that others wait for: so small a part of `EngineConfig::silence_max`.
-const STUCK_PART: u32 = 10;
 /// For a proper end of the TLS stream.
 const GOODBYE: Duration = Duration::from_millis(500);
 
@@ -341,12 +339,8 @@ impl Conn {
             self.gate.heard_ms.store(now.0, Ordering::Relaxed);
         }
         let heard = Time(self.gate.heard_ms.load(Ordering::Relaxed));
-        let silence_max = self.shared.engine.config.silence_max;
-        let in_the_way =
-            self.out.data_bytes() > 0 && self.shared.engine.upload_chunks.available_permits() == 0;
-        let stuck_max = if in_the_way { silence_max / STUCK_PART } else { STUCK_MAX };
-        let stuck = self.waiting_since.is_some_and(|since| now.since(since) >= stuck_max);
-        if stuck || now.since(heard) >= silence_max {
+        let stuck = self.waiting_since.is_some_and(|since| now.since(since) >= STUCK_MAX);
+        if stuck || now.since(heard) >= self.shared.engine.config.silence_max {
             return Err(Closed::Silent);
         }
         if self.out.is_empty() && now.since(self.wrote_at) >= KEEP_ALIVE {

@@ -2,7 +2,8 @@
 //!
 //! Requests that follow one another in a file are read together, up to 256 KiB at a time, on a blocking thread,
 //! while the run before is being encrypted. A peer that empties the outbox faster than one run is read gets more
-//! runs per read. All buffers of all connections come out of one budget.
+//! runs per read. The buffers of all connections come out of one budget; when others hold all of it, a connection with
+//! nothing left to send reads one run beyond it, so that whoever asks and does not read stops nobody.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -15,7 +16,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use peerage_types::Sha256;
 use peerage_wire::{BLOCK_BYTES_WIRE_MAX, BlockRef, HashRange, Message};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Closed;
 use super::outbox::Outbox;
@@ -34,7 +35,7 @@ const REQUESTS_REJECT: usize = 2 * REQUESTS_MAX as usize;
 /// Hash requests of one peer that we queue; one per piece under way is usual.
 const HASH_REQUESTS_MAX: usize = 256;
 /// Runs of one read for a fast peer, 256 KiB each.
-pub(in crate::engine) const RUNS_MAX: usize = 4;
+const RUNS_MAX: usize = 4;
 
 /// Read results for the outbox.
 struct Served {
@@ -204,19 +205,17 @@ impl Serve {
             return false;
         }
         let Poll::Ready(allowed) = self.up.poll_allowed(cx, &engine) else { return false };
-        let hash_requests: Vec<HashRange> = self.hash_requests.drain(..).collect();
         let runs_max = if allowed == usize::MAX { self.runs } else { 1 };
-        let runs: Vec<_> =
-            (0..runs_max).map_while(|_| self.next_run(allowed.min(CHUNK_BYTES), out)).collect();
+        let budget = Budget::take(&engine.upload_chunks, runs_max, out.data_bytes() == 0);
+        let run_bytes = allowed.min(CHUNK_BYTES);
+        let runs: Vec<_> = (0..budget.runs()).map_while(|_| self.next_run(run_bytes, out)).collect();
+        let hash_requests: Vec<HashRange> = self.hash_requests.drain(..).collect();
         if runs.is_empty() && hash_requests.is_empty() {
             return false;
         }
         self.up.spend(runs.iter().map(|(run, _)| run.len as usize).sum());
         let shared = Arc::clone(&self.shared);
         self.job = Some(Box::pin(async move {
-            // All at once: connections that each hold some and wait for more would wait for each other.
-            let chunks = Arc::clone(&shared.engine.upload_chunks);
-            let budget = chunks.acquire_many_owned(runs.len() as u32).await.ok()?;
             tokio::task::spawn_blocking(move || read(&shared, &hash_requests, runs, budget)).await.ok()
         }));
         true
@@ -283,6 +282,42 @@ impl Serve {
     }
 }
 
+/// Memory for one read.
+enum Budget {
+    /// So many runs, out of what all connections share.
+    Shared(OwnedSemaphorePermit),
+    /// One run beyond that.
+    Own,
+    /// Nothing before what waits in the outbox is sent.
+    None,
+}
+
+impl Budget {
+    /// As many runs as there is memory for. Nobody ever waits for others: they may never read what was read for them.
+    fn take(chunks: &Arc<Semaphore>, runs_max: usize, nothing_waits: bool) -> Self {
+        let take = |runs: usize| Arc::clone(chunks).try_acquire_many_owned(runs as u32).ok();
+        match take(runs_max).or_else(|| take(1)) {
+            Some(permit) => Self::Shared(permit),
+            None if nothing_waits => Self::Own,
+            None => Self::None,
+        }
+    }
+
+    fn runs(&self) -> usize {
+        match self {
+            Self::Shared(permit) => permit.num_permits(),
+            Self::Own => 1,
+            Self::None => 0,
+        }
+    }
+
+    /// A buffer for the next run.
+    fn buffer(&mut self, pool: &Arc<Pool>, len: usize) -> SentBuf {
+        let permit = if let Self::Shared(permit) = self { permit.split(1) } else { None };
+        SentBuf { buf: pool.take(), len, _permit: permit }
+    }
+}
+
 /// A read buffer and its share of the budget; both are given back when its last block is sent.
 struct SentBuf {
     buf: PooledBuf,
@@ -301,7 +336,7 @@ fn read(
     shared: &TorrentShared,
     hash_requests: &[HashRange],
     runs: Vec<(Run, Vec<BlockRef>)>,
-    mut budget: OwnedSemaphorePermit,
+    mut budget: Budget,
 ) -> Served {
     let (mut error, mut unreadable) = (None, Vec::new());
     let mut scratch = Vec::new();
@@ -321,9 +356,8 @@ fn read(
     };
     let hashes = hash_requests.iter().map(|range| (*range, answer(range))).collect();
     let runs = runs.into_iter().map(|(run, blocks)| {
-        // There is one for each.
-        let permit = budget.split(1);
-        let data = read_run(shared, &shared.engine.upload_pool, run, permit);
+        let buf = budget.buffer(&shared.engine.upload_pool, run.len as usize);
+        let data = read_run(shared, run, buf);
         let data = data.map_err(|failed| {
             let kind = failed.kind();
             match disk::is_unreadable(&failed) {
@@ -340,14 +374,7 @@ fn read(
     Served { hashes, runs, error, unreadable }
 }
 
-fn read_run(
-    shared: &TorrentShared,
-    pool: &Arc<Pool>,
-    run: Run,
-    permit: Option<OwnedSemaphorePermit>,
-) -> io::Result<Bytes> {
-    let mut buf = pool.take();
-    let len = run.len as usize;
-    shared.storage.read(run, &mut buf[..len])?;
-    Ok(Bytes::from_owner(SentBuf { buf, len, _permit: permit }))
+fn read_run(shared: &TorrentShared, run: Run, mut sent: SentBuf) -> io::Result<Bytes> {
+    shared.storage.read(run, &mut sent.buf[..sent.len])?;
+    Ok(Bytes::from_owner(sent))
 }
