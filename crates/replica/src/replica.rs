@@ -47,6 +47,9 @@ pub struct Replica {
     waiting: BTreeMap<Ticket, Waiting>,
     deadlines: BTreeSet<(Time, Ticket)>,
     replies: BTreeMap<ReplyId, Vector>,
+    /// Places that stand for another record elsewhere, each with where that one gets its own; until it is there on the
+    /// disk. Not more than `recent` knows.
+    unplaced: BTreeMap<(Origin, u64), Vector>,
     tail: Tail,
     recent: Recent,
     compare: Compare,
@@ -133,6 +136,7 @@ impl Replica {
             waiting: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             replies: BTreeMap::new(),
+            unplaced: BTreeMap::new(),
             tail: Tail::default(),
             recent: Recent::default(),
             compare: exchanges::first_comparison(now, compare_first),
@@ -173,7 +177,7 @@ impl Replica {
             }
             Input::PullFailed { peer } => self.pull_failed(now, peer),
             Input::RowsLoaded { reply, rows, more, snapshot } => {
-                let vector = self.durable.clone();
+                let vector = self.shown();
                 self.outputs.push_back(Output::PullReply { reply, rows, more, snapshot, vector });
             }
             Input::PullNow => self.peers.values_mut().for_each(|peer| peer.pull_now(now)),
@@ -356,9 +360,17 @@ impl Replica {
         }
         if any {
             self.unsettled = true;
+            let durable = &self.durable;
+            self.unplaced.retain(|_, needs| !durable.covers(needs));
             self.outputs.push_back(Output::Applied { rows: applied });
         }
         self.exchange_persisted(now, batch);
+    }
+
+    /// What others are told that the own disk holds. Not the place of a twin before both records are there: whoever has the
+    /// other one there would take it for this one's, count it, and never push it again.
+    fn shown(&self) -> Vector {
+        self.durable.short_of(self.unplaced.keys())
     }
 
     /// Stages what continues an origin; looks at what is known already; leaves what is behind a gap.
@@ -374,6 +386,9 @@ impl Replica {
                     // It is as good as here once its own place is on the disk.
                     taken.needs.raise(place.origin, place.seq);
                     taken.fresh |= fresh;
+                    if seq <= reached && self.durable.get(&place.origin) < place.seq {
+                        self.unplaced.entry((origin, seq)).or_default().raise(place.origin, place.seq);
+                    }
                 }
             } else if seq == reached + 1 {
                 self.clock.observe(stamp, unix_ms);

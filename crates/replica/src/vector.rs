@@ -29,6 +29,19 @@ impl Vector {
         }
     }
 
+    /// The same, but so that it covers none of these places.
+    pub(crate) fn short_of<'a>(&self, places: impl IntoIterator<Item = &'a (Origin, u64)>) -> Self {
+        let mut short = self.clone();
+        for (origin, seq) in places {
+            match short.0.get_mut(origin) {
+                Some(_) if *seq <= 1 => short.forget(origin),
+                Some(reached) => *reached = (*seq - 1).min(*reached),
+                None => {}
+            }
+        }
+        short
+    }
+
     /// Takes one origin out.
     pub(crate) fn forget(&mut self, origin: &Origin) {
         self.0.remove(origin);

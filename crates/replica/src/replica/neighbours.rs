@@ -52,7 +52,8 @@ impl Replica {
     pub(super) fn answer_pushes(&mut self) {
         let durable = &self.durable;
         for (reply, _) in self.replies.extract_if(.., |_, needs| durable.covers(needs)) {
-            self.outputs.push_back(Output::PushReply { reply, vector: durable.clone() });
+            let vector = durable.short_of(self.unplaced.keys());
+            self.outputs.push_back(Output::PushReply { reply, vector });
         }
     }
 
@@ -88,15 +89,15 @@ impl Replica {
             if peer.pull.is_none() && (continues || peer.pull_at <= now) {
                 peer.pull = Some(now.after(self.limits.pull_timeout));
                 peer.pull_when = None;
-                self.outputs.push_back(Output::Pull { peer: *id, vector: self.durable.clone() });
+                let vector = self.durable.short_of(self.unplaced.keys());
+                self.outputs.push_back(Output::Pull { peer: *id, vector });
             }
         }
     }
 
     pub(super) fn pull_received(&mut self, from: Option<PeerId>, vector: Vector, reply: ReplyId) {
         if vector.covers(&self.durable) {
-            let ours = self.durable.clone();
-            let (rows, vector) = (Vec::new(), ours);
+            let (rows, vector) = (Vec::new(), self.shown());
             self.outputs.push_back(Output::PullReply { reply, rows, more: false, snapshot: false, vector });
         } else {
             self.outputs.push_back(Output::LoadRows {

@@ -364,6 +364,57 @@ fn a_twin_is_acknowledged_with_its_own_place() {
     );
 }
 
+/// Nobody may count it before: not by an answer to a pull, nor by a pull, nor by the answer to another push.
+#[test]
+fn a_twin_is_not_claimed_before_its_own_place_is_there() {
+    let limits = Limits { commits_under_way_max: 1, ..Limits::default() };
+    check_from(
+        &Start { peers: 1, vector: "C4", limits },
+        "answered 1 / B3; push 1 B1w B2x B3v; disk; submit 1 z; push 1 B2y; pulled 1 B3 C4; pulled 1 B1; loaded B2x; +1000;
+         push 0 C4u; disk; push 0 C4u; pulled 1 A1 B3 C4; disk; pulled 1 A2 B3 C4",
+        expect![[r#"
+             pull from 1 [C4], wake 5000
+            answered 1 / B3 → wake 1000
+            push 1 B1w B2x B3v → persist [B1w B2x B3v], wake 1000
+            disk → applied [B1w B2x B3v], push reply [B3 C4], wake 1000
+            submit 1 z → persist [A1z], wake 1000
+            push 1 B2y → two records for B2, wake 1000
+            pulled 1 B3 C4 → pull reply [] [B1 C4], wake 1000
+            pulled 1 B1 → load after [B1], wake 1000
+            loaded B2x → pull reply [B2x] [B1 C4], wake 1000
+            +1000 → pull from 1 [B1 C4], wake 6000
+            push 0 C4u → push reply [B1 C4], wake 6000
+            disk → applied [A1z], push to 1 [A1z], persist [A2y], wake 2000
+            push 0 C4u → push reply [A1 B1 C4], wake 2000
+            pulled 1 A1 B3 C4 → pull reply [] [A1 B1 C4], answer 1: 2/2, wake 2000
+            disk → applied [A2y], push reply [A2 B3 C4], wake 2000
+            pulled 1 A2 B3 C4 → pull reply [] [A2 B3 C4], wake 2000
+        "#]],
+    );
+    // Twins one after the other: as far as the first that is not there.
+    check_from(
+        &Start {
+            peers: 0,
+            limits: Limits { commits_under_way_max: 1, ..Limits::default() },
+            ..Start::default()
+        },
+        "push 0 B1w B2x B3v; disk; submit 1 z; push 0 B3y; push 0 B1u; pulled 0 B3; disk; pulled 0 A1 B3; disk; pulled 0 A3 B3",
+        expect![[r#"
+             sleep
+            push 0 B1w B2x B3v → persist [B1w B2x B3v], sleep
+            disk → applied [B1w B2x B3v], push reply [B3], sleep
+            submit 1 z → persist [A1z], sleep
+            push 0 B3y → two records for B3, sleep
+            push 0 B1u → two records for B1, sleep
+            pulled 0 B3 → pull reply [] [], sleep
+            disk → applied [A1z], answer 1: 1/1, persist [A2y A3u], sleep
+            pulled 0 A1 B3 → pull reply [] [A1], sleep
+            disk → applied [A2y A3u], push reply [A3 B3], push reply [A3 B3], sleep
+            pulled 0 A3 B3 → pull reply [] [A3 B3], sleep
+        "#]],
+    );
+}
+
 #[test]
 fn a_twin_that_the_store_finds_again_is_told_once() {
     let limits = Limits { commits_under_way_max: 1, ..Limits::default() };
