@@ -92,9 +92,13 @@ pub struct Limits {
 /// See [`Limits::commit_rows_max`].
 const COMMIT_ROWS_MAX: usize = 240;
 /// See [`Limits::commit_rows_max_slow`].
-const COMMIT_ROWS_MAX_SLOW: usize = 4_096;
+const COMMIT_ROWS_MAX_SLOW: usize = 2_000;
+/// See [`Limits::push_rows_max`].
+const PUSH_ROWS_MAX: usize = 2_000;
 // A quick commit's receipts are under two signatures.
 const _: () = assert!(COMMIT_ROWS_MAX + BUNDLE_RECORDS_MAX <= 2 * SEALED_MAX);
+// All of a commit travels in the next push: nobody answers a second one within the deadline that its submissions have.
+const _: () = assert!(COMMIT_ROWS_MAX_SLOW <= PUSH_ROWS_MAX);
 
 impl Default for Limits {
     fn default() -> Self {
@@ -102,7 +106,7 @@ impl Default for Limits {
             push_timeout: Duration::from_secs(1),
             pull_interval: Duration::from_secs(1),
             pull_timeout: Duration::from_secs(5),
-            push_rows_max: 2_000,
+            push_rows_max: PUSH_ROWS_MAX,
             push_bytes_max: 4 * 1024 * 1024,
             pull_rows_max: 2_000,
             pull_bytes_max: 4 * 1024 * 1024,

@@ -119,13 +119,20 @@ struct Group {
 }
 
 impl Group {
-    /// Takes in what already waits, up to about so many rows or the first commit of another kind, which it returns.
+    /// Takes in what already waits until there are so many rows, never more than [`COMMIT_ROWS_MAX`] together, up to the
+    /// first commit of another kind. Returns what it may not take.
     fn gather(&mut self, inbox: &Receiver<Commit>, rows_max: usize) -> Option<Commit> {
         for _ in 1..COMMIT_BATCHES_MAX {
             if self.rows.len() >= rows_max {
                 break;
             }
             match inbox.try_recv() {
+                // Two large ones together would take the disk twice as long, and somebody's deadline runs.
+                Ok(Commit::Append { batch, rows, last_stamp })
+                    if self.rows.len() + rows.len() > COMMIT_ROWS_MAX =>
+                {
+                    return Some(Commit::Append { batch, rows, last_stamp });
+                }
                 Ok(Commit::Append { batch, rows, last_stamp }) => {
                     self.batch = batch;
                     self.rows.extend(rows);

@@ -24,9 +24,10 @@ pub(crate) const LOG: Schema = Schema {
     application_id: 0x5045_4552,
     version: 4,
     // Ids are as good as random: nearly every row changes another page of their index, and with fewer checkpoints a page
-    // is copied once for many commits. 32 MiB each.
+    // is copied once for many commits. 32 MiB, and 8 MiB: a checkpoint is a part of its commit, and a slow disk must be
+    // done with it before whoever pushes gives up.
     writer_cache_kib: 32 * 1_024,
-    checkpoint_pages: 8_192,
+    checkpoint_pages: 2_048,
     create: "
         CREATE TABLE meta (
             key TEXT PRIMARY KEY NOT NULL,
