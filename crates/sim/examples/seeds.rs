@@ -142,7 +142,7 @@ fn summary(reports: &[Report], started: Instant) {
     let trace = reports.iter().fold(0u64, |all, report| all ^ report.trace.wrapping_mul(report.seed * 2 + 1));
     println!(
         "{} seeds, 0 violations, {} s: {} events, {} hours simulated, {} bundles, {} answers, {} refusals, \
-         {} crashes ({} tore something), {} forged records ({} of strangers inert on disk), {} views judged, \
+         {} crashes ({} in good order, {} tore something), {} forged records ({} of strangers inert on disk), {} views judged, \
          {} compared, trace {trace:016x}",
         reports.len(),
         started.elapsed().as_secs(),
@@ -152,6 +152,7 @@ fn summary(reports: &[Report], started: Instant) {
         sum(|r| r.answers),
         sum(|r| r.refusals),
         sum(|r| r.crashes),
+        sum(|r| r.stopped),
         sum(|r| r.torn),
         sum(|r| r.forged),
         sum(|r| r.forged_inert),

@@ -128,6 +128,25 @@ impl Checks {
         Ok(())
     }
 
+    /// A tracker ends in good order: whatever has a number, among that all that somebody waits for, is signed and on its disk.
+    pub(crate) fn stopped<'a>(
+        &self,
+        at: usize,
+        node: &Node,
+        waiting: impl IntoIterator<Item = &'a Submission>,
+    ) -> Result<(), Broken> {
+        let unsigned = node.run.as_ref().map_or(0, |run| run.replica.unsigned_rows());
+        if unsigned > 0 {
+            return Rule::Durability.broken(format!("tracker {at} ends and leaves {unsigned} rows unsigned"));
+        }
+        let lost = |id: &RecordId| !self.harmed.contains(id) && node.disk.image().get(id).is_none();
+        let mut ids = waiting.into_iter().filter(|s| s.node == at).flat_map(Submission::ids);
+        match ids.find(lost) {
+            None => Ok(()),
+            Some(id) => Rule::Durability.broken(format!("tracker {at} ends and leaves {id:?} unwritten")),
+        }
+    }
+
     /// An older copy took the disk's place: what is on it goes on being held.
     pub(crate) fn restored(&mut self, at: usize, node: &Node) {
         let now = (at, node.disk.generation);

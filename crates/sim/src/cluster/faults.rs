@@ -11,6 +11,8 @@ use super::{Broken, Rule};
 
 /// The power goes, instead of only the process.
 const POWER_CUT_PERCENT: u64 = 60;
+/// Of the other ends: somebody told the process to, and its disk has space.
+const STOP_PERCENT: u64 = 40;
 /// So long, and so often, a power cut waits for a disk that has something to lose.
 const WAIT_MS: u64 = 5;
 const WAITS_MAX: usize = 40;
@@ -107,7 +109,24 @@ impl World {
             return Ok(());
         }
         let power = self.rng.chance(POWER_CUT_PERCENT);
+        if !power && !self.nodes[at].disk.full && self.rng.chance(STOP_PERCENT) {
+            self.stop(at)?;
+        }
         self.end(at, power)
+    }
+
+    /// The process is about to end in good order: its writer works off what it is given.
+    fn stop(&mut self, at: usize) -> Result<(), Broken> {
+        self.report.stopped += 1;
+        self.trace.add("stop", &[self.now.0, at as u64]);
+        self.handle(at, Input::Stopping)?;
+        while let Some(commit) = self.nodes[at].disk.next_queued(BatchId(u64::MAX)) {
+            let commit = commit.clone();
+            self.checks.before_write(at, &self.nodes[at], &commit)?;
+            self.nodes[at].disk.write();
+        }
+        self.settle_commits(at, BatchId(u64::MAX))?;
+        self.checks.stopped(at, &self.nodes[at], self.waiting.values())
     }
 
     /// The power goes as soon as something is on its way to a disk.

@@ -187,7 +187,9 @@ pub struct Report {
     pub rows: usize,
     /// How often a tracker crashed.
     pub crashes: u64,
-    /// Of these, by power cuts that took something not yet synced.
+    /// Of these, in good order.
+    pub stopped: u64,
+    /// Of the crashes, by power cuts that took something not yet synced.
     pub torn: u64,
     /// Trackers that joined the running cluster.
     pub joined: u64,

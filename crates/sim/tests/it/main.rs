@@ -22,7 +22,7 @@ fn worlds(seeds: std::ops::Range<u64>) {
     let sum = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
     assert!(sum(|r| r.answers) > 1_000, "{reports:#?}");
     assert!(sum(|r| r.crashes) > 100, "{reports:#?}");
-    assert!(sum(|r| r.torn) > 3, "{reports:#?}");
+    assert!(sum(|r| r.torn) > 3 && sum(|r| r.stopped) > 20, "{reports:#?}");
     assert!(sum(|r| r.refusals) > 100, "{reports:#?}");
     assert!(sum(|r| r.forged_inert) > 20, "{reports:#?}");
     assert!(sum(|r| r.compared) > 1_000, "{reports:#?}");
