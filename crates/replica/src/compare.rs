@@ -4,12 +4,14 @@
 //! other: roots; where they differ the digests of scopes; where those differ the facts; and the rows that we should have
 //! and have not. A row that neither side could have yet, because it is on its way in the log, is no difference: only what
 //! lies below the vectors counts, and what no log brings, because an unfinished snapshot left it beyond the vector of
-//! whoever has it. Whoever lacks something is told to compare itself with us, and so both end with the union.
+//! whoever has it. Whoever lacks something is told to compare itself with us, and so both end with the union. A place that
+//! stands for two records leads each side to another one for ever: it is no difference either once both have both.
 //!
 //! Driven by the replica, one step at a time; one round at a time.
 
 use std::collections::{BTreeSet, VecDeque};
 
+use peerage_ledger::Receipt;
 use peerage_types::{RecordId, Scope, Time};
 
 use crate::digest::Digest;
@@ -71,6 +73,8 @@ struct Round {
     done: Vec<Comparison>,
     with: Option<With>,
     keep: Option<Vec<VerifiedRow>>,
+    /// What is on its way to the disk.
+    keeping: Vec<Receipt>,
 }
 
 /// The tracker that is compared with now.
@@ -120,6 +124,7 @@ impl Compare {
             done: Vec::new(),
             with: None,
             keep: None,
+            keeping: Vec::new(),
         });
     }
 
@@ -187,21 +192,37 @@ impl Compare {
         true
     }
 
+    /// What was to be kept has been written; `repairs` tells whether a row went to its place.
+    pub(crate) fn kept(&mut self, repairs: impl Fn(&Receipt) -> bool) {
+        let Some(round) = &mut self.round else { return };
+        let repaired = round.keeping.drain(..).filter(|receipt| repairs(receipt)).count() as u64;
+        if let Some(with) = &mut round.with {
+            with.repaired += repaired;
+        }
+    }
+
     /// What to do next; nothing while no round runs. See [`Self::next`].
     pub(crate) fn step<'a>(
         &mut self,
         durable: &Vector,
         theirs: impl Fn(PeerId) -> Option<&'a Vector>,
+        contested: impl Fn(&Place) -> bool,
     ) -> Option<Step> {
-        let step = self.next(durable, theirs);
+        let step = self.next(durable, theirs, contested);
         if let Some(Step::Look(ask) | Step::Ask(_, ask)) = &step {
             self.asked_last = Some(ask.clone());
         }
         step
     }
 
-    /// `durable` is what the own disk holds, `theirs` what a tracker said of its own.
-    fn next<'a>(&mut self, durable: &Vector, theirs: impl Fn(PeerId) -> Option<&'a Vector>) -> Option<Step> {
+    /// `durable` is what the own disk holds, `theirs` what a tracker said of its own; `contested` places stand for several
+    /// records.
+    fn next<'a>(
+        &mut self,
+        durable: &Vector,
+        theirs: impl Fn(PeerId) -> Option<&'a Vector>,
+        contested: impl Fn(&Place) -> bool,
+    ) -> Option<Step> {
         let round = self.round.as_mut()?;
         if let Some(after) = round.scrub {
             return Some(Step::Scrub(after));
@@ -209,7 +230,7 @@ impl Compare {
         loop {
             if let Some(with) = &mut round.with {
                 if let Some(rows) = round.keep.take() {
-                    with.repaired += rows.len() as u64;
+                    round.keeping = rows.iter().map(|row| row.receipt().clone()).collect();
                     return Some(Step::Keep(rows));
                 }
                 match theirs(with.peer) {
@@ -217,7 +238,7 @@ impl Compare {
                         let outcome = Outcome::Failed(CompareFault::Removed);
                         round.done.push(Comparison { peer: with.peer, outcome });
                     }
-                    Some(vector) => match with.step(durable, vector) {
+                    Some(vector) => match with.step(durable, vector, &contested) {
                         Ok(step) => return Some(step),
                         Err(outcome) => round.done.push(Comparison { peer: with.peer, outcome }),
                     },
@@ -249,7 +270,12 @@ impl With {
     }
 
     /// The next question, or how it ended.
-    fn step(&mut self, durable: &Vector, theirs: &Vector) -> Result<Step, Outcome> {
+    fn step(
+        &mut self,
+        durable: &Vector,
+        theirs: &Vector,
+        contested: &impl Fn(&Place) -> bool,
+    ) -> Result<Step, Outcome> {
         let peer = self.peer;
         if self.ours.is_none() && !self.fetch.is_empty() {
             return Ok(Step::Ask(peer, Ask::Rows(self.fetch.clone())));
@@ -271,7 +297,12 @@ impl With {
             if let Some((scope, walk)) = &mut self.facts {
                 match walk.next() {
                     Next::Page(side, after) => return Ok(put(side, Ask::Facts(*scope, after))),
-                    Next::Key(id, ours, other) => self.weigh(id, ours, other, durable, theirs),
+                    Next::Key(id, ours, other) => {
+                        // Whoever has the record and has the place for another one gets it no lower.
+                        let known = ours.is_some() && other.is_some();
+                        let hopeless = |place: &Place| known && contested(place);
+                        self.weigh(id, (ours, durable), (other, theirs), hopeless);
+                    }
                     Next::End => self.facts = None,
                 }
                 continue;
@@ -295,24 +326,26 @@ impl With {
         }
     }
 
+    /// Each side with its place of the record and with what its disk holds.
     fn weigh(
         &mut self,
         id: RecordId,
-        ours: Option<Place>,
-        other: Option<Place>,
-        durable: &Vector,
-        theirs: &Vector,
+        (ours, durable): (Option<Place>, &Vector),
+        (other, theirs): (Option<Place>, &Vector),
+        hopeless: impl Fn(&Place) -> bool,
     ) {
         let lower = |a: Option<Place>, b: Option<Place>| match (a, b) {
             (Some(a), Some(b)) if a.order() < b.order() => Some(a),
             (Some(a), None) => Some(a),
             _ => None,
         };
-        let below = |place: &Place, vector: &Vector| place.seq <= vector.get(&place.origin);
-        if lower(other, ours).is_some_and(|place| place.ahead || below(&place, durable)) {
+        let due = |place: Place, vector: &Vector| {
+            (place.ahead || place.seq <= vector.get(&place.origin)) && !hopeless(&place)
+        };
+        if lower(other, ours).is_some_and(|place| due(place, durable)) {
             self.fetch.push(id);
         }
-        if lower(ours, other).is_some_and(|place| place.ahead || below(&place, theirs)) {
+        if lower(ours, other).is_some_and(|place| due(place, theirs)) {
             self.lacks += 1;
         }
     }

@@ -149,6 +149,17 @@ pub struct Config {
     pub limits: Limits,
 }
 
+/// A row that found its place on the disk taken: by another record, or by its own under another stamp.
+#[derive(Clone, Debug)]
+pub struct Twin {
+    /// The record that holds the place.
+    pub ours: RecordId,
+    /// The row.
+    pub row: VerifiedRow,
+    /// Its record has a place, this or another one: only the alarm is left to be raised.
+    pub placed: bool,
+}
+
 /// What happened.
 #[derive(Debug)]
 pub enum Input {
@@ -176,10 +187,10 @@ pub enum Input {
         /// The last of them.
         batch: BatchId,
     },
-    /// Rows that are on the disk, but not at their place, which another record holds.
+    /// Rows that the disk took, but not at their place. Before [`Input::Persisted`] for the batch in which they were.
     TwinsKept {
-        /// Each with the record that holds its place.
-        twins: Vec<(RecordId, VerifiedRow)>,
+        /// Which, and what holds their places.
+        twins: Vec<Twin>,
     },
     /// Another tracker pushes.
     PushReceived {
@@ -477,7 +488,7 @@ pub enum Outcome {
     Equal,
     /// They did not.
     Differed {
-        /// Records that our disk had lost and has again.
+        /// Records that our disk had lost and has again. Not the other record of a place that it keeps.
         repaired: u64,
         /// Records that the other one lost; it was told, and fetches them itself.
         lacks: u64,

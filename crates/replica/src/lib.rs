@@ -32,7 +32,7 @@ pub use hlc::{ADOPT_AHEAD_MAX, Hlc};
 pub use io::Config;
 pub use io::{
     BatchId, CompareFault, Comparison, ExchangeId, Input, Limits, Outcome, Output, PeerId, PeerReport,
-    ReplyId, Status, Ticket,
+    ReplyId, Status, Ticket, Twin,
 };
 pub use outbox::{Bundle, BundleId, Outbox, OutboxError, durable_enough};
 pub use presence::{

@@ -117,6 +117,17 @@ impl Alarms {
         true
     }
 
+    /// Was this row told of as a twin?
+    pub(crate) fn is_twin(&self, origin: Origin, seq: u64, record: RecordId) -> bool {
+        self.known.contains(&(origin, seq, record))
+    }
+
+    /// Does this place stand for several records or times, as far as is known?
+    pub(crate) fn is_contested(&self, origin: Origin, seq: u64) -> bool {
+        let all = (origin, seq, RecordId([0; 32]))..=(origin, seq, RecordId([u8::MAX; 32]));
+        self.known.range(all).next().is_some()
+    }
+
     /// How many there were, the forgotten ones too.
     pub(crate) fn count(&self) -> u64 {
         self.count

@@ -16,7 +16,7 @@ use crate::compare::Compare;
 use crate::exchange::Place;
 use crate::hlc::Hlc;
 use crate::io::{
-    BatchId, Config, ExchangeId, Input, Limits, Output, PeerId, PeerReport, ReplyId, Status, Ticket,
+    BatchId, Config, ExchangeId, Input, Limits, Output, PeerId, PeerReport, ReplyId, Status, Ticket, Twin,
 };
 use crate::log::{Alarms, Recent, Tail};
 use crate::peer::Peer;
@@ -420,18 +420,20 @@ impl Replica {
     }
 
     /// As [`Self::keep_twin`], for what only the disk could see.
-    fn twins_kept(&mut self, unix_ms: u64, twins: Vec<(RecordId, VerifiedRow)>) {
-        for (ours, row) in twins {
-            self.take_twin(Some(ours), &row, unix_ms);
+    fn twins_kept(&mut self, unix_ms: u64, twins: Vec<Twin>) {
+        for Twin { ours, row, placed } in twins {
+            if placed {
+                self.tell_of_twin(Some(ours), row.receipt());
+            } else {
+                self.take_twin(Some(ours), &row, unix_ms);
+            }
         }
     }
 
     /// The same twin comes again as long as its own place is not on the disk, and from every tracker that has it.
     fn take_twin(&mut self, ours: Option<RecordId>, row: &VerifiedRow, unix_ms: u64) -> (Place, bool) {
         let Receipt { origin, seq, record, .. } = *row.receipt();
-        if self.alarms.is_new(origin, seq, record, self.limits.alarms_max) {
-            self.outputs.push_back(Output::Equivocation { origin, seq, ids: (ours, record) });
-        }
+        self.tell_of_twin(ours, row.receipt());
         // The place about which the two differ is none: what came in its turn may turn out to be a twin on the disk.
         let contested = |place: &Place| (place.origin, place.seq) == (origin, seq) && ours != Some(record);
         match self.recent.place_of(&record).filter(|place| !contested(place)) {
@@ -440,6 +442,13 @@ impl Replica {
                 self.recent.forget_place_of(&record);
                 (self.accept_own(Arc::clone(row.record()), unix_ms), true)
             }
+        }
+    }
+
+    fn tell_of_twin(&mut self, ours: Option<RecordId>, theirs: &Receipt) {
+        let Receipt { origin, seq, record, .. } = *theirs;
+        if self.alarms.is_new(origin, seq, record, self.limits.alarms_max) {
+            self.outputs.push_back(Output::Equivocation { origin, seq, ids: (ours, record) });
         }
     }
 

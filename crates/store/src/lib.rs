@@ -10,7 +10,7 @@ mod sqlite;
 
 use peerage_ledger::{Claim, GroupClaim, Receipt};
 use peerage_replica::{
-    Ask, Digest, LogRow, Place, ROWS_PAGE_BYTES_MAX, ROWS_PAGE_MAX, SCOPES_PAGE_MAX, Told, Vector,
+    Ask, Digest, LogRow, Place, ROWS_PAGE_BYTES_MAX, ROWS_PAGE_MAX, SCOPES_PAGE_MAX, Told, Twin, Vector,
     VerifiedRow,
 };
 use peerage_types::{DeviceId, FoldedName, GroupId, MetainfoId, RecordId, Scope, Stamp, UserId};
@@ -36,20 +36,21 @@ pub trait Store: Send + Sync {
     /// their origins without gaps; a row that is there already is passed over. One writer at a time.
     ///
     /// Where a snapshot has brought another record for a row's place, that one stays, the log goes on, and the row is
-    /// kept with the [twins](Store::twins). Returns how many rows that befell.
+    /// kept with the [twins](Store::twins); another stamp for the same record is not. Returns the rows that either befell.
     ///
     /// # Errors
     /// After [`StoreError::Fatal`] nobody knows what is on the disk: end the process. After any other error
     /// nothing of the call is there.
-    fn append(&self, rows: &[VerifiedRow], last_stamp: Stamp) -> Result<u64, StoreError>;
+    fn append(&self, rows: &[VerifiedRow], last_stamp: Stamp) -> Result<Vec<Twin>, StoreError>;
 
     /// Makes rows durable wherever they stand, below the vector or above it, and leaves the vector alone: what was lost
     /// and is fetched again, and the pages of a snapshot. Puts damaged records right, and digests and indexes with
-    /// them. A place that holds another genuine row keeps it. One writer at a time.
+    /// them. A place that holds another genuine row keeps it: the rows that this befell are treated, and returned, as by
+    /// [`append`](Store::append). One writer at a time.
     ///
     /// # Errors
     /// As from [`append`](Store::append).
-    fn keep(&self, rows: &[VerifiedRow]) -> Result<(), StoreError>;
+    fn keep(&self, rows: &[VerifiedRow]) -> Result<Vec<Twin>, StoreError>;
 
     /// Raises the vector to cover this one, durably: all records in it have been kept. From then on
     /// [`rows_after`](Store::rows_after) serves the origins that this moved only to whoever has their rows up to here.

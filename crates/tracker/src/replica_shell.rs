@@ -94,8 +94,6 @@ pub(crate) enum Done {
     Input(Input),
     /// The store could not read what a pull asked for.
     LoadFailed(ReplyId),
-    /// Rows were written whose place other records hold.
-    Twins,
 }
 
 /// Reaches the replica from anywhere.
@@ -300,10 +298,6 @@ impl Task {
                 self.pulls.remove(&reply);
                 return;
             }
-            Next::Done(Done::Twins) => {
-                self.keep_twins();
-                return;
-            }
             Next::Command(Command::Status { answer }) => {
                 // Who asked may have gone away meanwhile.
                 let _ = answer.send(self.replica.status());
@@ -457,7 +451,7 @@ impl Task {
             match outcome {
                 Outcome::Equal => tracing::debug!(%tracker, "has the same records"),
                 Outcome::Differed { repaired, lacks } => {
-                    tracing::warn!(%tracker, repaired, lacks, "had other records; both have all of them again");
+                    tracing::warn!(%tracker, repaired, lacks, "had other records; each fetches what it lacks");
                 }
                 Outcome::Failed(why) => tracing::debug!(%tracker, %why, "not compared with"),
             }

@@ -298,7 +298,7 @@ fn start_writer(
         let outcome = writer::write(&store, &inbox, &signals, &metrics, |written| {
             let done = match written {
                 Written::Batch(batch) => Done::Input(Input::Persisted { batch }),
-                Written::Twins => Done::Twins,
+                Written::Twins(twins) => Done::Input(Input::TwinsKept { twins }),
             };
             // The replica's task ends first when the tracker stops.
             let _ = report.send(done);

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
-use peerage_replica::{BatchId, Vector, VerifiedRow};
+use peerage_replica::{BatchId, Twin, Vector, VerifiedRow};
 use peerage_store::{Store, StoreError};
 use peerage_types::Stamp;
 
@@ -46,12 +46,12 @@ pub(crate) struct Signals {
 }
 
 /// What the writer tells of.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) enum Written {
     /// This batch and all before it are durable.
     Batch(BatchId),
-    /// Some rows were put with the twins.
-    Twins,
+    /// These rows of the next such batch found their places taken.
+    Twins(Vec<Twin>),
 }
 
 /// Runs until the other end of `inbox` is dropped and everything before that is durable.
@@ -65,29 +65,27 @@ pub(crate) fn write(
     let mut next = None;
     let mut rows_max = COMMIT_ROWS_QUICK;
     while let Some(commit) = next.take().or_else(|| inbox.recv().ok()) {
-        let batch = match commit {
+        let (batch, twins) = match commit {
             Commit::Append { batch, rows, last_stamp } => {
                 let mut group = Group { batch, rows, last_stamp };
                 next = group.gather(inbox, rows_max);
                 let begun = Instant::now();
-                if patiently(signals, || store.append(&group.rows, group.last_stamp))? > 0 {
-                    durable(Written::Twins);
-                }
+                let twins = patiently(signals, || store.append(&group.rows, group.last_stamp))?;
                 let took = begun.elapsed();
                 rows_max = if took <= COMMIT_QUICK { COMMIT_ROWS_QUICK } else { COMMIT_ROWS_MAX };
                 metrics.committed(group.rows.len(), took);
-                group.batch
+                (group.batch, twins)
             }
-            Commit::Keep { batch, rows } => {
-                patiently(signals, || store.keep(&rows))?;
-                batch
-            }
+            Commit::Keep { batch, rows } => (batch, patiently(signals, || store.keep(&rows))?),
             Commit::Adopt { batch, vector } => {
                 patiently(signals, || store.adopt(&vector))?;
-                batch
+                (batch, Vec::new())
             }
             Commit::Failed(error) => return Err(error),
         };
+        if !twins.is_empty() {
+            durable(Written::Twins(twins));
+        }
         durable(Written::Batch(batch));
     }
     Ok(())
@@ -143,5 +141,60 @@ impl Group {
             }
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use ed25519_dalek::SigningKey;
+    use peerage_ledger::{Body, Draft, Origin, Receipt, Record};
+    use peerage_replica::LogRow;
+    use peerage_types::{ClusterId, PublicKey, Scope, TrackerId, UserId};
+
+    use super::*;
+
+    fn row() -> VerifiedRow {
+        let key = SigningKey::from_bytes(&[1; 32]);
+        let public = PublicKey(key.verifying_key().to_bytes());
+        let (cluster, author) = (ClusterId([3; 16]), UserId::of_identity(&public));
+        let (scope, body) = (Scope::Account(author), Body::AccountGenesis { identity: public });
+        let record = Record::sign(Draft { cluster, scope, author, prev: None, body }, &key);
+        let origin = Origin { tracker: TrackerId([1; 16]), incarnation: 1 };
+        let receipt = Receipt::sign(origin, 1, Stamp(1), record.id(), &key);
+        let row = LogRow { receipt, record: record.shared_bytes() };
+        VerifiedRow::verify(&row, &cluster, &public).unwrap()
+    }
+
+    /// Of commits with so many rows, how many rows go into each transaction.
+    fn transactions(rows_max: usize, commits: &[usize]) -> Vec<usize> {
+        let row = row();
+        let (send, inbox) = channel();
+        for (batch, count) in (1..).zip(commits) {
+            let rows = vec![row.clone(); *count];
+            send.send(Commit::Append { batch: BatchId(batch), rows, last_stamp: Stamp(batch) }).unwrap();
+        }
+        drop(send);
+        let (mut next, mut taken) = (None, Vec::new());
+        while let Some(commit) = next.take().or_else(|| inbox.recv().ok()) {
+            let Commit::Append { batch, rows, last_stamp } = commit else { panic!("of another kind") };
+            let mut group = Group { batch, rows, last_stamp };
+            next = group.gather(&inbox, rows_max);
+            assert_eq!(group.last_stamp, Stamp(group.batch.0));
+            taken.push(group.rows.len());
+        }
+        taken
+    }
+
+    #[test]
+    fn a_transaction_holds_no_more_than_its_maximum_unless_one_commit_does() {
+        let max = COMMIT_ROWS_MAX;
+        assert_eq!(transactions(max, &[max - 1, 1, 1]), [max, 1]);
+        assert_eq!(transactions(max, &[max - 1, 2, max - 2, 3]), [max - 1, max, 3]);
+        assert_eq!(transactions(max, &[max + 1, max + 2]), [max + 1, max + 2]);
+        let quick = COMMIT_ROWS_QUICK;
+        assert_eq!(transactions(quick, &[1, quick, 1, 1]), [quick + 1, 2]);
+        assert_eq!(transactions(quick, &[1, max, 1]), [1, max, 1]);
     }
 }

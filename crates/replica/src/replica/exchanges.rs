@@ -6,7 +6,7 @@ use peerage_types::{RecordId, Scope, Time};
 
 use super::{Batch, Replica};
 use crate::compare::{self, Step};
-use crate::exchange::{Ask, Told};
+use crate::exchange::{Ask, Place, Told};
 use crate::io::{BatchId, CompareFault, ExchangeId, Outcome, Output, PeerId, Ticket};
 use crate::row::VerifiedRow;
 use crate::snapshot::{self, Snapshot};
@@ -87,6 +87,8 @@ impl Replica {
     pub(super) fn exchange_persisted(&mut self, now: Time, batch: BatchId) {
         if matches!(self.compare.pending, Some(compare::Pending::Disk(waits)) if waits <= batch) {
             self.compare.pending = None;
+            let alarms = &self.alarms;
+            self.compare.kept(|receipt| !alarms.is_twin(receipt.origin, receipt.seq, receipt.record));
         }
         let Some(Snapshot { peer, begun, pending }) = &self.snapshot else { return };
         match *pending {
@@ -239,8 +241,10 @@ impl Replica {
         if self.compare.peer().is_some_and(|peer| self.peers.get(&peer).is_some_and(|p| p.suspected)) {
             self.compare.give_up(CompareFault::Unreachable);
         }
-        let peers = &self.peers;
-        let step = self.compare.step(&self.durable, |peer| peers.get(&peer).map(|peer| &peer.vector));
+        let (peers, alarms) = (&self.peers, &self.alarms);
+        let theirs = |peer| peers.get(&peer).map(|peer| &peer.vector);
+        let contested = |place: &Place| alarms.is_contested(place.origin, place.seq);
+        let step = self.compare.step(&self.durable, theirs, contested);
         let Some(step) = step else { return };
         self.take_step(now, unix_ms, step);
     }

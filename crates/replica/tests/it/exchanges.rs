@@ -59,6 +59,58 @@ fn what_the_disk_lost_comes_back() {
     );
 }
 
+/// What found its place taken is no repair. Once both have both records, the place is no difference any more.
+#[test]
+fn a_place_for_two_records_is_compared_about_once() {
+    check_from(
+        &quiet("B2"),
+        "answered 1 / B2; compare 9; scrubbed 0; looked root 5; told 1 root 6; looked scopes x1; told 1 scopes x2 y2;
+         looked facts B2x; told 1 facts; looked facts; told 1 facts B2y; told 1 rows B2y; twin 0 B2y x; disk; acked 1 B2 A1;
+         compare 8; scrubbed 0; looked root 5; told 1 root 6; looked scopes x1 y3; told 1 scopes x2 y2;
+         looked facts B2x; told 1 facts C3x; looked facts A1y'; told 1 facts B2y;
+         compare 7; scrubbed 0; looked root 5; told 1 root 6; looked scopes x1 y3; told 1 scopes x2 y2;
+         looked facts B2x; told 1 facts; looked facts A1y'; told 1 facts B2y",
+        expect![[r#"
+             pull from 1 [B2], wake 5000
+            answered 1 / B2 → wake 1000000
+            compare 9 → scrub, wake 1000000
+            scrubbed 0 → look at root, wake 1000000
+            looked root 5 → ask 1 root, wake 10000
+            told 1 root 6 → look at scopes, wake 1000000
+            looked scopes x1 → ask 1 scopes, wake 10000
+            told 1 scopes x2 y2 → look at facts of x, wake 1000000
+            looked facts B2x → ask 1 facts of x, wake 10000
+            told 1 facts → look at facts of y, wake 1000000
+            looked facts → ask 1 facts of y, wake 10000
+            told 1 facts B2y → ask 1 rows y, wake 10000
+            told 1 rows B2y → keep [B2y], wake 1000000
+            twin 0 B2y x → two records for B2, persist [A1y], wake 1000000
+            disk → applied [B2y A1y], push to 1 [A1y], ask 1 compare, compared [9] 0 wrong: 1 Differed { repaired: 0, lacks: 1 }, wake 1000
+            acked 1 B2 A1 → wake 1000000
+            compare 8 → scrub, wake 1000000
+            scrubbed 0 → look at root, wake 1000000
+            looked root 5 → ask 1 root, wake 10000
+            told 1 root 6 → look at scopes, wake 1000000
+            looked scopes x1 y3 → ask 1 scopes, wake 10000
+            told 1 scopes x2 y2 → look at facts of x, wake 1000000
+            looked facts B2x → ask 1 facts of x, wake 10000
+            told 1 facts C3x → look at facts of y, wake 1000000
+            looked facts A1y' → ask 1 facts of y, wake 10000
+            told 1 facts B2y → compared [8] 0 wrong: 1 Equal, wake 1000000
+            compare 7 → scrub, wake 1000000
+            scrubbed 0 → look at root, wake 1000000
+            looked root 5 → ask 1 root, wake 10000
+            told 1 root 6 → look at scopes, wake 1000000
+            looked scopes x1 y3 → ask 1 scopes, wake 10000
+            told 1 scopes x2 y2 → look at facts of x, wake 1000000
+            looked facts B2x → ask 1 facts of x, wake 10000
+            told 1 facts → look at facts of y, wake 1000000
+            looked facts A1y' → ask 1 facts of y, wake 10000
+            told 1 facts B2y → ask 1 compare, compared [7] 0 wrong: 1 Differed { repaired: 0, lacks: 1 }, wake 1000000
+        "#]],
+    );
+}
+
 #[test]
 fn whoever_lacks_something_is_told_to_look_itself() {
     check_from(

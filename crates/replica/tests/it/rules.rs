@@ -447,6 +447,20 @@ fn a_twin_that_the_store_finds_again_is_told_once() {
 }
 
 #[test]
+fn a_twin_whose_record_has_a_place_gets_no_second_one() {
+    check_from(
+        &Start { peers: 0, vector: "B2", ..Start::default() },
+        "twin 0 B1y x placed; twin 0 B1y x placed; twin 0 B2x' x placed",
+        expect![[r#"
+             sleep
+            twin 0 B1y x placed → two records for B1, sleep
+            twin 0 B1y x placed → sleep
+            twin 0 B2x' x placed → two records for B2, sleep
+        "#]],
+    );
+}
+
+#[test]
 fn what_has_its_number_reaches_the_disk_at_the_end() {
     let limits = Limits { commits_under_way_max: 1, commit_rows_max: 2, ..Limits::default() };
     check_from(

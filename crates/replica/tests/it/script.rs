@@ -24,7 +24,7 @@
 //! | `remove 1` | it does not name this one any more |
 //! | `unanswered 1` | a pull did not get through |
 //! | `stop` | the process is going to end |
-//! | `twin 0 B1y x` | the store found a row whose place record x holds |
+//! | `twin 0 B1y x` | the store found a row whose place record x holds; `placed` when the row's record has another one |
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -35,7 +35,7 @@ use expect_test::Expect;
 use peerage_ledger::{Body, Draft, Origin, Receipt, Record};
 use peerage_replica::{
     Ask, BatchId, Config, Digest, ExchangeId, Input, Limits, LogRow, Output, PeerId, Place, Replica, ReplyId,
-    Ticket, Told, Vector, VerifiedRow,
+    Ticket, Told, Twin, Vector, VerifiedRow,
 };
 use peerage_types::{ClusterId, PublicKey, RecordId, Scope, Stamp, Time, TrackerId, UserId};
 
@@ -183,7 +183,8 @@ impl World {
             "told" => Input::Told { peer, exchange: self.asks[&peer], told: self.told(&words) },
             "twin" => {
                 let ours = self.record(words[1].chars().next().unwrap()).id();
-                Input::TwinsKept { twins: vec![(ours, self.row(words[0]))] }
+                let placed = words.contains(&"placed");
+                Input::TwinsKept { twins: vec![Twin { ours, row: self.row(words[0]), placed }] }
             }
             "add" => Input::PeerAdded { peer },
             "remove" => Input::PeerRemoved { peer },

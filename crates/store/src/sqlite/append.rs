@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use peerage_ledger::{Body, Order, Origin, Receipt, Record};
-use peerage_replica::{Digest, VerifiedRow};
+use peerage_replica::{Digest, Twin, VerifiedRow};
 use peerage_types::{RecordId, Scope, Stamp};
 use rusqlite::types::ValueRef;
 use rusqlite::{OptionalExtension, Transaction};
@@ -40,12 +40,16 @@ pub(crate) struct Known {
     pub(crate) order: Order,
 }
 
-/// Returns how many rows found another record at their place.
-pub(crate) fn append(db: &Transaction<'_>, rows: &[VerifiedRow], last_stamp: Stamp) -> Result<u64, Fault> {
+/// Returns the rows that found their place taken.
+pub(crate) fn append(
+    db: &Transaction<'_>,
+    rows: &[VerifiedRow],
+    last_stamp: Stamp,
+) -> Result<Vec<Twin>, Fault> {
     let mut append = Append::new(db);
-    let mut twins = 0;
+    let mut twins = Vec::new();
     for row in rows {
-        twins += u64::from(append.row(row)?);
+        twins.extend(append.row(row)?);
     }
     append.finish(last_stamp)?;
     Ok(twins)
@@ -56,26 +60,23 @@ impl<'a> Append<'a> {
         Self { db, origins: BTreeMap::new(), scopes: BTreeMap::new(), damaged: BTreeSet::new() }
     }
 
-    /// Tells whether the row was put with the twins.
-    fn row(&mut self, row: &VerifiedRow) -> Result<bool, Fault> {
+    /// Tells if the row's place was taken.
+    fn row(&mut self, row: &VerifiedRow) -> Result<Option<Twin>, Fault> {
         let Receipt { origin, seq, stamp, record: id, seal } = row.receipt();
         let (origin, seq) = (*origin, *seq);
         let OriginRow { n: origin_n, last_seq, beyond } = *self.origin(origin)?;
         if seq <= last_seq {
-            return self.repeated(origin, origin_n, seq, *id).map(|()| false);
+            return self.repeated(origin, origin_n, seq, *id).map(|()| None);
         }
         if seq != last_seq + 1 {
             return Err(StoreError::Gap { origin, expected: last_seq + 1, got: seq }.into());
         }
         if beyond && let Some((ours, at)) = self.at(origin_n, seq)? {
-            let twin = ours != *id;
-            if twin {
-                self.twin(row, origin_n)?;
-            }
-            // Two stamps for one record: what the snapshot brought stays, and its digest with it.
-            if twin || at != *stamp {
+            // What the snapshot brought stays, and its digest with it.
+            if ours != *id || at != *stamp {
+                let twin = self.twin(row, origin_n, ours)?;
                 self.origin(origin)?.last_seq = seq;
-                return Ok(twin);
+                return Ok(Some(twin));
             }
         }
         let order = row.receipt().order();
@@ -102,7 +103,7 @@ impl<'a> Append<'a> {
             self.repeated(origin, origin_n, seq, *id)?;
         }
         self.origin(origin)?.last_seq = seq;
-        Ok(false)
+        Ok(None)
     }
 
     /// Which record the log has at a place, and its stamp.
@@ -118,15 +119,19 @@ impl<'a> Append<'a> {
     }
 
     /// Keeps a row whose place another record holds: the log goes on behind the two, and the replica gives the record a
-    /// place of its own.
-    fn twin(&self, row: &VerifiedRow, origin_n: i64) -> Result<(), Fault> {
+    /// place of its own. Of two stamps for one record the first stays.
+    pub(crate) fn twin(&self, row: &VerifiedRow, origin_n: i64, ours: RecordId) -> Result<Twin, Fault> {
         let Receipt { seq, stamp, record, seal, .. } = row.receipt();
+        if ours == *record {
+            return Ok(Twin { ours, row: row.clone(), placed: true });
+        }
         let mut insert = self.db.prepare_cached(
             "INSERT OR IGNORE INTO twins (origin, seq, record, stamp, seal, bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?;
         let (stamp, bytes) = (stamp.0.cast_signed(), row.record().bytes());
         insert.execute((origin_n, seq.cast_signed(), &record.0, stamp, seal.as_bytes(), bytes))?;
-        Ok(())
+        let placed = self.known(record)?.is_some();
+        Ok(Twin { ours, row: row.clone(), placed })
     }
 
     /// A row that is there already must be the same row.

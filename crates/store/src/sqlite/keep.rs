@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use peerage_ledger::{Receipt, Record};
-use peerage_replica::{Vector, VerifiedRow};
+use peerage_replica::{Twin, Vector, VerifiedRow};
 use peerage_types::RecordId;
 use rusqlite::{OptionalExtension, Transaction};
 
@@ -11,22 +11,34 @@ use super::append::Append;
 use super::digests;
 use super::pool::Fault;
 
-/// Puts rows where they belong, and leaves the vector alone. A row whose place holds another genuine row is passed over:
-/// the alarm about such twins is the replica's.
-pub(crate) fn keep(db: &Transaction<'_>, rows: &[VerifiedRow]) -> Result<(), Fault> {
+/// Puts rows where they belong, and leaves the vector alone. A row whose place holds another genuine row is put with the
+/// twins and returned: the alarm about it is the replica's.
+pub(crate) fn keep(db: &Transaction<'_>, rows: &[VerifiedRow]) -> Result<Vec<Twin>, Fault> {
     let mut append = Append::new(db);
+    let mut twins = Vec::new();
     // Scopes in which something was mended: what their digests say is not to be trusted.
     let mut mended = BTreeSet::new();
     for row in rows {
-        if keep_row(&mut append, row)? {
-            mended.insert(row.record().scope());
+        match keep_row(&mut append, row)? {
+            Kept::Plainly => {}
+            Kept::Mended => _ = mended.insert(row.record().scope()),
+            Kept::Twin(twin) => twins.push(twin),
         }
     }
     append.write_digests()?;
     for scope in mended {
         digests::mend(db, &scope)?;
     }
-    Ok(())
+    Ok(twins)
+}
+
+/// What became of a row.
+enum Kept {
+    /// It was added, or was there.
+    Plainly,
+    /// More had to be done than to add what was not there.
+    Mended,
+    Twin(Twin),
 }
 
 /// What the log has at a row's place.
@@ -47,8 +59,7 @@ impl Held {
     }
 }
 
-/// Tells whether more had to be done than to add what was not there.
-fn keep_row(append: &mut Append<'_>, row: &VerifiedRow) -> Result<bool, Fault> {
+fn keep_row(append: &mut Append<'_>, row: &VerifiedRow) -> Result<Kept, Fault> {
     let db = append.db;
     let (receipt, record) = (row.receipt(), row.record());
     let Receipt { origin, seq, stamp, seal, .. } = receipt;
@@ -64,8 +75,10 @@ fn keep_row(append: &mut Append<'_>, row: &VerifiedRow) -> Result<bool, Fault> {
             Ok(Held { record_n: row.get(0)?, stamp: row.get(1)?, record, seal: row.get(3)? })
         })
         .optional()?;
-    if held.as_ref().is_some_and(|held| !held.is(receipt)) {
-        return Ok(false);
+    if let Some(held) = held.as_ref().filter(|held| !held.is(receipt)) {
+        // Which record the place had before the table lost it nobody knows.
+        let Some(ours) = held.record else { return Ok(Kept::Plainly) };
+        return append.twin(row, origin_n, ours).map(Kept::Twin);
     }
     let found = db
         .prepare_cached("SELECT n, bytes = ?2 FROM records WHERE id = ?1")?
@@ -130,7 +143,7 @@ fn keep_row(append: &mut Append<'_>, row: &VerifiedRow) -> Result<bool, Fault> {
         }
         None => {}
     }
-    Ok(mended)
+    Ok(if mended { Kept::Mended } else { Kept::Plainly })
 }
 
 /// Puts a record back under the number by which the log knows it, unless another one took that meanwhile.

@@ -15,7 +15,7 @@ mod schema;
 use std::path::{Path, PathBuf};
 
 use peerage_ledger::{Claim, GroupClaim, Receipt};
-use peerage_replica::{Digest, LogRow, Place, Vector, VerifiedRow};
+use peerage_replica::{Digest, LogRow, Place, Twin, Vector, VerifiedRow};
 use peerage_types::{DeviceId, FoldedName, GroupId, MetainfoId, RecordId, Scope, Stamp, UserId};
 use rusqlite::OptionalExtension;
 
@@ -48,11 +48,11 @@ fn metainfo_path(path: &Path) -> PathBuf {
 }
 
 impl Store for SqliteStore {
-    fn append(&self, rows: &[VerifiedRow], last_stamp: Stamp) -> Result<u64, StoreError> {
+    fn append(&self, rows: &[VerifiedRow], last_stamp: Stamp) -> Result<Vec<Twin>, StoreError> {
         self.log.write(|db| append::append(db, rows, last_stamp))
     }
 
-    fn keep(&self, rows: &[VerifiedRow]) -> Result<(), StoreError> {
+    fn keep(&self, rows: &[VerifiedRow]) -> Result<Vec<Twin>, StoreError> {
         self.log.write(|db| keep::keep(db, rows))
     }
 

@@ -83,7 +83,7 @@ pub(crate) const LOG: Schema = Schema {
             PRIMARY KEY (id, origin, seq)
         ) STRICT, WITHOUT ROWID;
 
-        -- Rows whose place a row of a snapshot had taken when their turn came.
+        -- Rows that found their place taken by another record.
         CREATE TABLE twins (
             origin INTEGER NOT NULL REFERENCES origins (n),
             seq INTEGER NOT NULL,

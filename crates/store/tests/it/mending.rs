@@ -1,7 +1,7 @@
 //! What a store does with rows outside the log's order: lost ones that come back, and snapshots.
 
-use peerage_ledger::Order;
-use peerage_replica::{Ask, Digest, LogRow, Told, Vector, VerifiedRow};
+use peerage_ledger::{Order, Receipt};
+use peerage_replica::{Ask, Digest, LogRow, Told, Twin, Vector, VerifiedRow};
 use peerage_store::{LogPage, SqliteStore, Store, answer};
 use peerage_types::{RecordId, Scope, Stamp};
 use rusqlite::Connection;
@@ -187,15 +187,32 @@ fn the_root_is_the_sum_of_all_facts() {
     assert_eq!(store.root_digest().unwrap(), expected);
 }
 
+/// Of each row whose place was taken: by which record, the row, and whether it has a place.
+fn befell(twins: &[Twin]) -> Vec<(RecordId, Receipt, bool)> {
+    twins.iter().map(|twin| (twin.ours, twin.row.receipt().clone(), twin.placed)).collect()
+}
+
 #[test]
 fn a_twin_keeps_its_place_and_the_other_stays_out() {
     let folder = TempDir::new().unwrap();
     let store = SqliteStore::open(&folder.path().join("tracker.db")).unwrap();
     store.append(&rows(), Stamp(9)).unwrap();
     let before = told(&store);
-    store.keep(&[row(origin(1), 2, 2, &genesis(5))]).unwrap();
+    let twin = row(origin(1), 2, 2, &genesis(5));
+    let kept = || befell(&store.keep(std::slice::from_ref(&twin)).unwrap());
+    assert_eq!(kept(), [(rows()[1].record().id(), twin.receipt().clone(), false)]);
     assert_eq!(told(&store), before);
     assert_eq!(store.has_records(&[genesis(5).id()]).unwrap(), [false]);
+    // It is there, and waits for a place of its own; afterwards only the alarm is left.
+    assert_eq!(store.twins().unwrap(), [(rows()[1].record().id(), twin.row())]);
+    store.append(&[row(origin(4), 1, 9, &genesis(5))], Stamp(9)).unwrap();
+    assert_eq!(kept(), [(rows()[1].record().id(), twin.receipt().clone(), true)]);
+    assert_eq!(store.twins().unwrap(), []);
+    // One record at another time has its place.
+    let late = row(origin(1), 2, 8, rows()[1].record());
+    let twins = store.keep(std::slice::from_ref(&late)).unwrap();
+    assert_eq!(befell(&twins), [(late.record().id(), late.receipt().clone(), true)]);
+    assert_eq!(store.scrub(None).unwrap(), (None, 0));
 }
 
 #[test]
@@ -228,7 +245,9 @@ fn one_row_under_two_stamps_stays_as_it_came_and_the_digest_says_so() {
     let store = SqliteStore::open(&folder.path().join("tracker.db")).unwrap();
     store.append(&rows()[..1], Stamp(9)).unwrap();
     store.keep(&[row(origin(1), 2, 7, &user_name(1, "ada"))]).unwrap();
-    store.append(&[row(origin(1), 2, 2, &user_name(1, "ada"))], Stamp(9)).unwrap();
+    let other = row(origin(1), 2, 2, &user_name(1, "ada"));
+    let twins = store.append(std::slice::from_ref(&other), Stamp(9)).unwrap();
+    assert_eq!(befell(&twins), [(other.record().id(), other.receipt().clone(), true)]);
     assert_eq!(store.vector().unwrap().get(&origin(1)), 2);
     assert_eq!(store.record(&user_name(1, "ada").id()).unwrap().unwrap().receipt.stamp, Stamp(7));
     let (_, corrected) = store.scrub(None).unwrap();
@@ -320,7 +339,8 @@ fn a_twin_of_a_kept_row_is_kept_too_and_the_log_goes_on() {
     let twin = row(origin(1), 2, 2, &user_name(2, "bob"));
     store.keep(std::slice::from_ref(&kept)).unwrap();
     let log = [row(origin(1), 1, 1, &genesis(1)), twin.clone(), row(origin(1), 3, 3, &genesis(2))];
-    assert_eq!(store.append(&log, Stamp(3)).unwrap(), 1);
+    let twins = store.append(&log, Stamp(3)).unwrap();
+    assert_eq!(befell(&twins), [(kept.record().id(), twin.receipt().clone(), false)]);
     assert_eq!(store.vector().unwrap(), [(origin(1), 3)].into_iter().collect());
     drop(store);
     let store = open();
@@ -329,7 +349,7 @@ fn a_twin_of_a_kept_row_is_kept_too_and_the_log_goes_on() {
     assert_eq!(rows[1], kept.row(), "what was there stays");
     assert_eq!(store.scrub(None).unwrap(), (None, 0));
     // With a place of its own it is a record like any other.
-    assert_eq!(store.append(&[row(origin(2), 1, 9, &user_name(2, "bob"))], Stamp(9)).unwrap(), 0);
+    assert!(store.append(&[row(origin(2), 1, 9, &user_name(2, "bob"))], Stamp(9)).unwrap().is_empty());
     assert_eq!(store.twins().unwrap(), []);
     assert_eq!(store.has_records(&[kept.record().id(), twin.record().id()]).unwrap(), [true, true]);
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use peerage_replica::{Ask, ExchangeId, Input, ReplyId, Vector, VerifiedRow};
+use peerage_replica::{Ask, ExchangeId, Input, ReplyId, Twin, Vector, VerifiedRow};
 use peerage_store::{LogPage, StoreError};
 use peerage_types::Scope;
 
@@ -66,7 +66,7 @@ impl Task {
                 Err(error) => return tracing::error!(%error, "cannot read the database"),
             };
             let verified = |(ours, row)| match VerifiedRow::verify(&row, &state.cluster, &state.cluster_key) {
-                Ok(row) => Some((ours, row)),
+                Ok(row) => Some(Twin { ours, row, placed: false }),
                 Err(error) => {
                     tracing::error!(%error, "a row of the database is damaged");
                     None
