@@ -13,12 +13,14 @@ const PAGE = 200;
 const PAGES_MAX = 20;
 /** Notices after which a share is not what it was. */
 const HEALTH = new Set(["damaged", "repaired", "share_broken"]);
+/** How far a look for damage is, is asked again after so many seconds. */
+const SCRUB_AGAIN = 2;
 const ORDERS = [["name", "Name"], ["size", "Smallest first"], ["-size", "Largest first"], ["-sharers", "Most sharers"], ["sharers", "Fewest sharers"]];
 
 /** A list of files that lies on the node. */
 class Pages {
   constructor(group, changed) {
-    Object.assign(this, { group, changed, search: "", sort: "name", total: 0, pages: new Map(), coming: new Set(), version: 0 });
+    Object.assign(this, { group, changed, search: "", sort: "name", total: 0, pages: new Map(), coming: new Set(), version: 0, checking: 0 });
   }
 
   at(i) {
@@ -56,6 +58,11 @@ class Pages {
     this.pages.clear();
     Object.assign(this, { search, sort });
     await this.load(0);
+  }
+
+  /** Whether any that was seen is being looked through for damage. */
+  scrubs() {
+    return [...this.pages.values()].some((files) => files.some((f) => f.scrub_percent !== null));
   }
 
   /** The group's files have changed: what was seen stays until the new ones are here. */
@@ -96,6 +103,7 @@ export async function files(context) {
   const number = h("p", { class: "soft small", role: "status" });
   const zone = dropZone(name);
   const making = h("div", { role: "status", class: "making" }, ...hashing());
+  let age = 0;
   const part = {
     tools: [h("button", { type: "button", class: "main", onclick: () => share(name) }, "Share")],
     content: [h("section", { class: "card" }, looking, making, number, list.element, empty), zone.hint],
@@ -110,6 +118,11 @@ export async function files(context) {
     heard(event, data) {
       if (event === "hashing") making.replaceChildren(...hashing());
       if (event === "notice" && HEALTH.has(data.kind)) pages.refresh().catch(() => {});
+      age = event === "second" ? age + 1 : age;
+      if (age >= SCRUB_AGAIN) {
+        age = 0;
+        if (pages.checking > 0 || pages.scrubs()) pages.refresh().catch(() => {});
+      }
     },
     close: zone.close,
   };
@@ -128,7 +141,8 @@ function row(first, group, pages) {
     update(f) {
       const [said, mood] = health(f);
       const online = f.sharers_online > 0 && f.last_holder !== true ? `${f.sharers_online} of ${count(f.sharers, "sharer")} online` : "";
-      text(facts, [bytes(f.size), f.files !== null && count(f.files, "file"), online].filter(Boolean).join(" · "));
+      const scrub = f.scrub_percent !== null && `looking for damage, ${f.scrub_percent} %`;
+      text(facts, [bytes(f.size), f.files !== null && count(f.files, "file"), scrub, online].filter(Boolean).join(" · "));
       text(tag, said);
       tag.className = `tag ${mood} ${said ? "" : "hidden"}`;
       get.classList.toggle("hidden", f.mine);
@@ -154,12 +168,15 @@ function manage(group, file, pages) {
   dialog(file.name, (close) => [
     offer("Check it", `Reads all ${bytes(file.size)} again, to find what went bad on the disk and have it repaired from other members.`, async () => {
       said.replaceChildren(h("p", { class: "soft" }, "Reading …"));
+      pages.checking += 1;
       try {
         const { message, hint } = await run("scrub", { group, file: file.name });
         said.replaceChildren(h("div", { class: hint ? "remark warn" : "remark good" }, h("p", {}, message), hint && h("p", { class: "small" }, sentence(hint))));
       } catch (error) {
         said.replaceChildren();
         throw error;
+      } finally {
+        pages.checking -= 1;
       }
       await pages.refresh();
     }, errors),

@@ -151,6 +151,14 @@ impl Bars {
         }
     }
 
+    /// Draws a share that is looked through for damage.
+    pub fn scrubbing(&mut self, file: &str, percent: u64) {
+        let prefix = format!("looking through {}", shortened(file));
+        let bar = self.bar(file.to_owned(), &prefix, 100);
+        bar.set_position(percent);
+        bar.tick();
+    }
+
     fn bar(&mut self, name: String, prefix: &str, total: u64) -> &ProgressBar {
         self.by_name.entry(name).or_insert_with(|| {
             self.all.add(ProgressBar::new(total).with_style(style()).with_prefix(prefix.to_owned()))

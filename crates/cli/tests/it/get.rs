@@ -34,16 +34,23 @@ fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-/// What is refused keeps none of the others.
+/// What is refused keeps none of the others; but a word that is no file of the group keeps all.
 #[test]
 fn several_files_go_to_one_folder() {
     let world = World::with_trackers(1);
-    let files =
-        [("a.bin", 400_000), ("b b.bin", 300_000), ("c.bin", 200_000), ("d.bin", 100_000), ("e.bin", 1)];
+    let files = [
+        ("a.bin", 400_000),
+        ("b b.bin", 300_000),
+        ("c.bin", 200_000),
+        ("d.bin", 100_000),
+        ("e.bin", 1),
+        ("f.bin", 9),
+    ];
     let (_ada, ben) = shared(&world, &files);
     let to = world.folder("to");
     let place = to.to_str().unwrap();
-    let output = ben.call(&["get", "lab", "a.bin", "nothing.bin", "b b.bin", place, "--wait"], "");
+    ben.must(&["get", "lab", "f.bin", place, "--wait"], "");
+    let output = ben.call(&["get", "lab", "a.bin", "f.bin", "b b.bin", place, "--wait"], "");
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let said = text(output.stdout);
     let (started, complete) = said.split_at(said.find("Download complete").unwrap());
@@ -52,7 +59,7 @@ fn several_files_go_to_one_folder() {
     complete.sort_unstable();
     assert_eq!(complete, ["Download complete: a.bin", "Download complete: b b.bin"]);
     let said = text(output.stderr);
-    assert!(said.starts_with("error: nothing.bin: No such file"), "{said}");
+    assert!(said.starts_with("error: f.bin: You already share this file"), "{said}");
     assert!(!said.contains('['), "bars are for terminals: {said}");
 
     // For programs: an object each, in the order of the names.
@@ -83,30 +90,68 @@ fn several_files_go_to_one_folder() {
     assert!(!output.status.success() && !to.join("not-there").exists(), "{output:?}");
 }
 
+/// A folder without a slash is taken for a file's name: then nothing at all happens, whatever lies there.
+#[test]
+fn a_word_that_is_no_file_starts_nothing() {
+    let world = World::with_trackers(1);
+    let (_ada, ben) = shared(&world, &[("a.bin", 1_000), ("b.bin", 1_000)]);
+    let here = world.folder("here");
+    world.folder("here/backup");
+    fs::write(here.join("a.bin"), "of mine").unwrap();
+    let get = |words: &[&str]| {
+        let mut command = ben.command(&[&["get", "lab"], words].concat());
+        let output = child::output(command.current_dir(&here), "");
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        (text(output.stdout), text(output.stderr))
+    };
+    let nothing = "`backup` is no file of the group: nothing was started";
+    let hint = "`./backup` for a folder; `peerage list_files lab` shows what there is";
+    let said = get(&["a.bin", "backup", "--into-existing", "--wait"]);
+    assert_eq!(said, (String::new(), format!("error: {nothing}\nhint: {hint}\n")));
+    let (said, _) = get(&["a.bin", "b.bin", "backup/", "--json"]);
+    let object: Value = serde_json::from_str(&said).unwrap();
+    let schema = reply_schema(Spec::find("download_file").unwrap());
+    assert!(jsonschema::validate(&schema, &object).is_ok(), "{object}");
+    assert_eq!((&object["command"], &object["error"]), (&"download_file".into(), &nothing.into()));
+    let (_, said) = get(&["x.bin", "backup", "a.bin"]);
+    let both = "error: `x.bin`, `backup` are no files of the group: nothing was started\n\
+                hint: `peerage list_files lab` shows what there is\n";
+    assert_eq!(said, both);
+    assert_eq!(ben.must(&["show_downloads"], ""), "No downloads at this time\n");
+    assert_eq!(fs::read_to_string(here.join("a.bin")).unwrap(), "of mine");
+
+    let mut command = ben.command(&["get", "lab", "a.bin", "./backup", "--wait"]);
+    assert!(child::output(command.current_dir(&here), "").status.success());
+    assert_same(&world.path("a.bin"), &here.join("backup/a.bin"));
+}
+
 /// In the shell, with one reply for all.
 #[test]
 fn the_shell_takes_several_too() {
     let mut world = World::with_trackers(1);
     let (mut ada, [mut ben]) = world.group("ada", ["ben"]);
     let names = ["a.bin", "b b.bin"];
-    for name in names {
+    for name in ["a.bin", "b b.bin", "c.bin"] {
         say(
             &mut ada,
             &format!("upload_file {} lab", arg(&world.file(name, 100_000))),
             "File shared successfully",
         );
     }
-    asked_until(&mut ben, "list_files lab", "both are listed", |r| r.items().len() == 2);
+    asked_until(&mut ben, "list_files lab", "all are listed", |r| r.items().len() == 3);
     let to = world.folder("to");
     say(&mut ben, &format!("get lab a.bin \"b b.bin\" {}", arg(&to)), "2 downloads started");
     ben.must("wait --timeout 60").unwrap();
     for name in names {
         assert_same(&world.path(name), &to.join(name));
     }
-    let reply = ben.ask(&format!("get lab nothing.bin \"b b.bin\" {}", arg(&to))).unwrap();
+    let reply = ben.ask(&format!("get lab a.bin \"b b.bin\" {}", arg(&to))).unwrap();
     let said = reply.text();
-    assert!(said.starts_with("0 of 2 downloads started; nothing.bin: No such file"), "{said}");
+    assert!(said.starts_with("0 of 2 downloads started; a.bin: You already share this file"), "{said}");
     assert!(said.contains("\"b b.bin\": "), "{said}");
+    let refused = say(&mut ben, "get lab c.bin to", "`to` is no file of the group: nothing was started");
+    assert_eq!(refused.json["hint"], "`./to` for a folder; `list_files lab` shows what there is");
+    assert_eq!(ben.must("show_downloads").unwrap().items().len(), 2);
 }
 
 /// Bars for both, with rate, peers and the time that is left.
@@ -150,6 +195,10 @@ fn a_terminal_shows_bars() {
         assert!(drawn.contains(&format!("Download complete: {name}")), "{drawn:?}");
         assert_same(&world.path(name), &to.join(name));
     }
+    let line = format!("'{PROGRAM}' scrub lab a.bin --data '{}'", ben.data().display());
+    let output = child::output(&mut script(&line), "");
+    let drawn = text(output.stdout);
+    assert!(drawn.contains("looking through a.bin [") && drawn.contains("Nothing damaged in "), "{drawn:?}");
 }
 
 /// The node goes on with what it was asked for.

@@ -84,7 +84,7 @@ impl Stuck {
 }
 
 /// The one file below `folder` with this extension.
-fn only(folder: &Path, extension: &str) -> Option<PathBuf> {
+pub fn only(folder: &Path, extension: &str) -> Option<PathBuf> {
     fs::read_dir(folder).unwrap().find_map(|entry| {
         let path = entry.unwrap().path();
         match path.is_dir() {

@@ -38,6 +38,7 @@ impl Command {
             | Self::ForgetDownload { group, .. }
             | Self::ShowDownload { group, .. }
             | Self::ListPeers { group, .. } => Some(group.to_string()),
+            Self::Several(commands) => commands.first().and_then(Self::group),
             _ => None,
         }
     }

@@ -93,7 +93,8 @@ fn get(spec: &'static Spec, words: Words<'_>) -> Result<Command, ParseError> {
 }
 
 /// What `get` is given behind the group: files, and where they go. The last word is a place when it can be no file's name:
-/// a path, or `.` or `..`. Folders of a group are listed with a slash behind their name, so that alone makes no path.
+/// a path, or `.` or `..`. Folders of a group are listed with a slash behind their name, so that alone makes no path. A bare
+/// word is a file's name: where the group has no such file, nothing is started.
 pub fn files_and_place<S: AsRef<str>>(words: &[S]) -> (Vec<&str>, &str) {
     let mut files: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
     let place = files.last().copied().filter(|last| files.len() > 1 && is_place(last));

@@ -109,8 +109,17 @@ async fn apply(node: &Node, command: Command, hashed: HashReport) -> Result<Done
     }
 }
 
-/// Runs all of them, also after one that did not work: then it says of which files that is so, and why.
+/// Starts all of these downloads, if the group lists every name: the last word may have been meant as a folder. One that is
+/// refused keeps none of the others: then it says of which files that is so, and why.
 async fn several(node: &Node, commands: Vec<Command>, hashed: &HashReport) -> Result<Done, Refusal> {
+    let group = commands.iter().find_map(|command| match command {
+        Command::DownloadFile { group, .. } => Some(group),
+        _ => None,
+    });
+    if let Some(group) = group {
+        let names: Vec<String> = commands.iter().filter_map(Command::file).collect();
+        node.all_listed(group, &names).await?;
+    }
     let (all, mut refused) = (commands.len(), Vec::new());
     for command in commands {
         let file = command.file().unwrap_or_default();

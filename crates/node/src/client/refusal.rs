@@ -195,6 +195,20 @@ pub enum Refusal {
         /// Its name in the group.
         file: String,
     },
+    /// `scrub` of something that is being read and checked.
+    #[error("`{file}` is just being read and checked: it can be looked through when that has ended")]
+    StillChecking {
+        /// Its name in the group.
+        file: String,
+    },
+    /// `get` of several names of which the group does not list all. The last of them may have been meant as a folder.
+    #[error("{}: nothing was started", no_files(.words))]
+    NotListed {
+        /// What is no file of the group, as given.
+        words: Vec<String>,
+        /// The last word of all, if it is one of them.
+        last: Option<String>,
+    },
     /// `download_file`, `list_peers`, `stop_share` of a name the group does not list.
     #[error("No such file in the group")]
     FileUnknown,
@@ -401,6 +415,11 @@ impl Refusal {
             }
             Self::SameNameOtherContent { .. } => "rename your file and share it under the new name",
             Self::NotComplete { .. } => "`wait <group_id> <file_name>` returns when it is complete",
+            Self::StillChecking { .. } => "`scrub <group_id> <file_name>` again in a moment",
+            Self::NotListed { last: Some(word), .. } => {
+                return Some(format!("`./{word}` for a folder; `list_files <group_id>` shows what there is"));
+            }
+            Self::NotListed { last: None, .. } => "`list_files <group_id>` shows what there is",
             Self::ShareChanged { .. } => {
                 "nothing was overwritten; to share the new content: `stop_share <group_id> <file_name>`, then `upload_file <file_path> <group_id>`; to get the old one back: `download_file <group_id> <file_name> <destination_path> --into-existing`"
             }
@@ -477,9 +496,24 @@ impl Refusal {
         }
     }
 
+    /// When some of the names that were given are no files of the group: all of them, in their order, and which it lists.
+    pub fn unless_listed(names: &[String], is_listed: impl Fn(&str) -> bool) -> Option<Self> {
+        let words: Vec<String> = names.iter().filter(|name| !is_listed(name)).cloned().collect();
+        let last = words.last().filter(|word| names.last() == Some(*word)).cloned();
+        (!words.is_empty()).then_some(Self::NotListed { words, last })
+    }
+
     /// A fault of this machine, with what was being done.
     pub(crate) fn local(what: impl std::fmt::Display, error: impl std::fmt::Display) -> Self {
         Self::Local(format!("{what}: {error}"))
+    }
+}
+
+fn no_files(words: &[String]) -> String {
+    let all: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+    match all.len() {
+        1 => format!("{} is no file of the group", all.concat()),
+        _ => format!("{} are no files of the group", all.join(", ")),
     }
 }
 

@@ -25,7 +25,7 @@ use super::names::GroupRef;
 use super::outbox::{GivenUp, OutboxFile};
 use super::own::OwnAccount;
 use super::reply::{Change, Changed, Decision, Notice};
-use super::shares::Shares;
+use super::shares::{NotShared, Shares};
 use super::snapshot::{GroupState, Groups, RefreshError};
 use super::trackers::{Trackers, TrackersError};
 use crate::engine::{Engine, RateLimits, TorrentState};
@@ -58,6 +58,10 @@ pub(super) struct Session {
     pub(super) engine: Engine,
     /// Downloads that are served only until others can do without, and when this session took them up again.
     pub(super) staying: Mutex<BTreeMap<InfoHash, Instant>>,
+    /// Shares that did not come back, and why.
+    pub(super) not_shared: Mutex<BTreeMap<InfoHash, NotShared>>,
+    /// Downloads of which the command that starts them has not answered yet, and why they have ended meanwhile.
+    pub(super) starting: Mutex<BTreeMap<InfoHash, Option<String>>>,
     /// Where peers reach this device, if that is not where it listens.
     pub(super) announced: Option<SocketAddr>,
     pub(super) notices: broadcast::Sender<Notice>,

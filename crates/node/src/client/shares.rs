@@ -5,6 +5,7 @@ use minicbor::{Decode, Encode};
 use peerage_types::{GroupId, MetainfoId};
 
 use super::kept::Kept;
+use crate::engine::AddError;
 
 /// All shares of this device, by info hash.
 pub type Shares = Kept<ShareEntry>;
@@ -25,6 +26,34 @@ pub struct ShareEntry {
     /// The file itself, absolute.
     #[n(3)]
     pub path: String,
+}
+
+/// Why a share did not come back.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NotShared {
+    /// Since the login no tracker has said that this user is in the group: it comes back as soon as one does.
+    #[error("no tracker has said yet who is in the group; it is shared again as soon as one has")]
+    Unconfirmed,
+    /// What is kept about it cannot be read.
+    #[error("what is known about it is damaged; share it again")]
+    Damaged,
+    /// Why the engine does not take it.
+    #[error("{why}")]
+    Refused {
+        /// For people.
+        why: String,
+        /// Whether what lies there now is not what was shared.
+        changed: bool,
+    },
+}
+
+impl From<AddError> for NotShared {
+    fn from(error: AddError) -> Self {
+        match error {
+            AddError::Source { why, changed, .. } => Self::Refused { why, changed },
+            error => Self::Refused { why: error.to_string(), changed: false },
+        }
+    }
 }
 
 #[cfg(test)]

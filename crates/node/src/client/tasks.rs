@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::reply::{Changed, Notice};
 use super::session::Session;
+use super::snapshot::unix_ms;
 use super::{Refusal, catch_up, dial_back, learn};
 use crate::engine::EngineEvent;
 
@@ -80,6 +81,27 @@ async fn tracker_events(session: Arc<Session>, hurry: mpsc::Sender<InfoHash>) {
     }
 }
 
+impl Session {
+    fn failed(&self, info_hash: &InfoHash, why: String) {
+        // The command that starts it answers with that.
+        if let Some(ended) = self.starting().get_mut(info_hash) {
+            *ended = Some(why);
+            return;
+        }
+        self.stopped(info_hash, why);
+    }
+
+    /// Says that a transfer goes no further; nothing of a download that was taken back meanwhile, for whoever did that
+    /// was answered.
+    pub(super) fn stopped(&self, info_hash: &InfoHash, why: String) {
+        if let Some(download) = self.downloads.get(info_hash) {
+            self.notify(Notice::Stopped { group: download.group_name, name: download.name, why });
+        } else if let Some(share) = self.shares.get(info_hash) {
+            self.notify(Notice::Warning(format!("{}: {why}", share.name)));
+        }
+    }
+}
+
 /// The account's names, devices or password may have changed.
 async fn look_at_account(session: &Session) {
     match session.refresh_account().await {
@@ -132,9 +154,15 @@ async fn refresh_wanted(session: Arc<Session>, mut wanted: mpsc::Receiver<GroupI
             groups.insert(more);
         }
         for group in groups {
+            let begun_unix_ms = unix_ms();
             match session.refresh(group).await {
-                Ok(state) if !state.view.is_member(&session.user) => session.leave_swarms(group).await,
-                Ok(_) => session.resume_downloads(group).await,
+                Ok(state) => {
+                    session.resume_shares(group, begun_unix_ms).await;
+                    match state.view.is_member(&session.user) {
+                        true => session.resume_downloads(group).await,
+                        false => session.leave_swarms(group).await,
+                    }
+                }
                 Err(error) => tracing::debug!(%error, "a snapshot could not be refreshed"),
             }
         }
@@ -172,12 +200,8 @@ async fn engine_events(
                 session.notify(Notice::ShareBroken { name, why });
                 session.announce_anew().await;
             }
-            Ok(EngineEvent::Paused { info_hash, why } | EngineEvent::Failed { info_hash, why }) => {
-                session.notify(match session.downloads.get(&info_hash) {
-                    Some(d) => Notice::Stopped { group: d.group_name, name: d.name, why },
-                    None => Notice::Warning(format!("{}: {why}", info_hash.tag())),
-                });
-            }
+            Ok(EngineEvent::Failed { info_hash, why }) => session.failed(&info_hash, why),
+            Ok(EngineEvent::Paused { info_hash, why }) => session.stopped(&info_hash, why),
             Ok(EngineEvent::Damaged { info_hash, why }) => {
                 let name = session.label(&info_hash);
                 session.notify(Notice::Damaged { name, why });
@@ -260,6 +284,9 @@ async fn housekeeping(session: Arc<Session>) {
             session.notify(Notice::Trackers { reachable });
         }
         session.flush_outbox(true).await;
+        let waiting: BTreeSet<GroupId> =
+            session.unconfirmed_shares().into_iter().map(|(_, share)| share.group).collect();
+        waiting.into_iter().for_each(|group| session.groups.doubt(group));
         let lately = Instant::now().checked_sub(HOUSEKEEPING * 2);
         if lately.is_some_and(|lately| session.trackers.seen().stale_since(lately).is_some()) {
             session.check_lagging();

@@ -16,7 +16,7 @@ use super::downloads::{DownloadEntry, DownloadState};
 use super::outbox::Unreachable;
 use super::reply::Notice;
 use super::session::Session;
-use super::shares::ShareEntry;
+use super::shares::{NotShared, ShareEntry};
 use super::snapshot::{GroupState, unix_ms};
 use crate::engine::{AddError, Source, TorrentSpec, TorrentState, TorrentStatus};
 
@@ -40,7 +40,18 @@ impl Session {
             match self.resume_share(&entry, begun_unix_ms).await {
                 Ok(true) => resumed.shares += 1,
                 Ok(false) => self.forget_share(&info_hash),
-                Err(error) => resumed.broken.push(format!("{}: {error}", entry.name)),
+                Err(why) => {
+                    resumed.broken.push(match &why {
+                        NotShared::Refused { changed: true, why } => {
+                            format!(
+                                "{}: `{}` is not shared any more: {why}; share it again",
+                                entry.name, entry.path
+                            )
+                        }
+                        why => format!("{}: {why}", entry.name),
+                    });
+                    self.not_shared().insert(info_hash, why);
+                }
             }
         }
         let shared: Vec<InfoHash> = self.engine.status().iter().map(|s| s.info_hash).collect();
@@ -54,21 +65,40 @@ impl Session {
         resumed
     }
 
+    /// Brings back the shares of a group that waited for a tracker to say who is in it, as trackers have said since
+    /// `begun_unix_ms`.
+    pub(super) async fn resume_shares(&self, group: GroupId, begun_unix_ms: u64) {
+        for (info_hash, entry) in self.unconfirmed_shares().into_iter().filter(|(_, e)| e.group == group) {
+            match self.resume_share(&entry, begun_unix_ms).await {
+                Ok(true) => {
+                    self.not_shared().remove(&info_hash);
+                    self.announce_soon.notify_one();
+                }
+                Ok(false) => self.forget_share(&info_hash),
+                Err(why) => _ = self.not_shared().insert(info_hash, why),
+            }
+        }
+    }
+
+    /// Shares that wait for a tracker to say who is in their group.
+    pub(super) fn unconfirmed_shares(&self) -> Vec<(InfoHash, ShareEntry)> {
+        let waits = |(hash, why): (&InfoHash, &NotShared)| (*why == NotShared::Unconfirmed).then_some(*hash);
+        let waiting: Vec<InfoHash> = self.not_shared().iter().filter_map(waits).collect();
+        waiting.into_iter().filter_map(|hash| Some((hash, self.shares.get(&hash)?))).collect()
+    }
+
     /// False when it is certain that this user is not in the group any more.
-    async fn resume_share(&self, entry: &ShareEntry, begun_unix_ms: u64) -> Result<bool, String> {
+    async fn resume_share(&self, entry: &ShareEntry, begun_unix_ms: u64) -> Result<bool, NotShared> {
         if !self.takes_part(&entry.group) {
             // What is kept may be older than the share.
             let confirmed = self.groups.get(&entry.group);
             return match confirmed.is_some_and(|state| state.fetched_unix_ms() >= begun_unix_ms) {
                 true => Ok(false),
-                false => Err("no tracker has said yet who is in the group; log in again".to_owned()),
+                false => Err(NotShared::Unconfirmed),
             };
         }
-        let metainfo =
-            self.metainfo.get(&entry.metainfo).ok_or("what is known about it is damaged; share it again")?;
-        self.seed(entry.group, metainfo, PathBuf::from(&entry.path), None)
-            .await
-            .map_err(|e| e.to_string())?;
+        let metainfo = self.metainfo.get(&entry.metainfo).ok_or(NotShared::Damaged)?;
+        self.seed(entry.group, metainfo, PathBuf::from(&entry.path), None).await?;
         Ok(true)
     }
 
@@ -217,6 +247,16 @@ impl Session {
         }
     }
 
+    pub(super) fn not_shared(&self) -> MutexGuard<'_, BTreeMap<InfoHash, NotShared>> {
+        // As for `staying`.
+        self.not_shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn starting(&self) -> MutexGuard<'_, BTreeMap<InfoHash, Option<String>>> {
+        // As for `staying`.
+        self.starting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn staying(&self) -> MutexGuard<'_, BTreeMap<InfoHash, Instant>> {
         // Single inserts and removes leave the map whole.
         self.staying.lock().unwrap_or_else(PoisonError::into_inner)
@@ -274,6 +314,7 @@ impl Session {
 
     /// Forgets a share; the file itself stays.
     pub(super) fn forget_share(&self, info_hash: &InfoHash) {
+        self.not_shared().remove(info_hash);
         if let Err(error) = self.shares.remove(info_hash) {
             self.notify(Notice::Warning(format!("a share cannot be forgotten: {error}")));
         }

@@ -429,6 +429,8 @@ pub enum AddError {
         path: PathBuf,
         /// What is wrong with it.
         why: String,
+        /// Whether it is not what was hashed any more, or not there; otherwise it could not be looked at.
+        changed: bool,
     },
     /// The wrong number of leaves.
     #[error("{got} leaf hashes were given, the content has {expected}")]

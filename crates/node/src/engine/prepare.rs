@@ -109,7 +109,7 @@ fn prepare_seed(
     leaves: Option<Leaves>,
     state_dir: &Path,
 ) -> Result<Prepared, AddError> {
-    let refuse = |why: String| AddError::Source { path: path.clone(), why };
+    let refuse = |why: String, changed| AddError::Source { path: path.clone(), why, changed };
     let files = Files::in_place(Arc::clone(metainfo), path.clone());
     let saved = Saved::load(state_dir, metainfo.info_hash(), &path);
     let saved = saved.filter(|saved| saved.settled.len() == metainfo.files().len());
@@ -119,7 +119,10 @@ fn prepare_seed(
     // Files that a repair may have been writing to when the program was killed, and whether they look as before.
     let mut doubtful = Vec::new();
     for (file, entry) in metainfo.files().iter().enumerate() {
-        let fault = |error| refuse(describe(&files.fault(file, error)));
+        let fault = |error| {
+            let error = files.fault(file, error);
+            refuse(describe(&error), !is_about_reading(&error))
+        };
         let stamp = files.stamp(file).map_err(fault)?;
         if stamp.size != entry.size {
             let why = format!("it has {} bytes, {} were hashed", stamp.size, entry.size);
@@ -128,7 +131,7 @@ fn prepare_seed(
         let hashed = leaves.as_ref().and_then(|leaves| leaves.looks().get(file));
         if hashed.is_some_and(|look| FileStamp::from(*look) != stamp) {
             let why = io::Error::new(io::ErrorKind::InvalidData, "it has changed since it was hashed");
-            return Err(refuse(format!("{}; share it again", describe(&files.fault(file, why)))));
+            return Err(refuse(format!("{}; share it again", describe(&files.fault(file, why))), true));
         }
         let before = saved.as_ref().and_then(|saved| saved.settled.get(file));
         let before = before.filter(|_| leaves.is_none());
@@ -141,8 +144,7 @@ fn prepare_seed(
         }
         let same = |(number, before): &(u32, FileStamp)| *number == index(file) && before.looks_like(&stamp);
         if !before.is_none_or(same) {
-            let why = describe(&files.fault(file, changed()));
-            return Err(refuse(format!("{why}; share it again")));
+            return Err(fault(changed()));
         }
         // What is not hashed again keeps its change time: whoever touched it since then is noticed.
         let kept = before.filter(|_| saved.as_ref().is_some_and(Saved::is_trusted));
@@ -184,6 +186,11 @@ fn prepare_seed(
     let storage = with_sidecar(metainfo, files, state_dir);
     let (wanted, priorities) = (None, Vec::new());
     Ok(Prepared { storage, have, check, kind, place: path, sources, wanted, priorities, scrubbed })
+}
+
+/// Whether it says nothing about what lies there: it may not be read, or cannot be just now.
+fn is_about_reading(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied || disk::is_unreadable(error) || disk::is_shortage(error)
 }
 
 /// Pieces that are known to be damaged, without those of files that do not look as before: there somebody's edit would be

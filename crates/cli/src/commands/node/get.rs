@@ -1,12 +1,15 @@
 //! `peerage get` and `peerage download_file`: starts downloads, and waits for them.
 
+use std::collections::BTreeSet;
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use peerage_local::client::{Progress, Remote, RemoteError, Reply};
 use peerage_local::command::Spec;
-use peerage_local::reply::as_subcommands;
+use peerage_local::reply::{Failed, as_subcommands, json};
+use peerage_node::client::Refusal;
+use peerage_types::FileName;
 use serde_json::{Map, Value};
 use tokio::task::JoinSet;
 
@@ -14,10 +17,14 @@ use super::member::{Call, no_longer_waiting, print};
 use crate::progress::Bars;
 use crate::signals;
 
-/// Starts one after another, then waits for all together if that was asked for. What one of them is refused keeps none of
-/// the others; the first refusal, in the order of the names, decides how the program ends.
+/// Starts one after another if the group lists them all, then waits for all together if that was asked for. What one of them
+/// is refused keeps none of the others; the first refusal, in the order of the names, decides how the program ends.
 pub async fn run(remote: &Remote, call: &Call) -> anyhow::Result<ExitCode> {
     let work = async {
+        if let Some(refused) = not_listed(remote, call).await? {
+            print(&refused, call.json);
+            return Ok(ExitCode::from(refused.exit_code));
+        }
         let Begun { waited, mut exit_code } = begin(remote, call).await?;
         if call.wait && !waited.is_empty() {
             let ended = wait(remote, call, &waited).await?;
@@ -29,6 +36,41 @@ pub async fn run(remote: &Remote, call: &Call) -> anyhow::Result<ExitCode> {
         Some(result) => result,
         None => Ok(no_longer_waiting()),
     }
+}
+
+/// The refusal when one of several names is no file of the group: the last may have been meant as a folder.
+async fn not_listed(remote: &Remote, call: &Call) -> anyhow::Result<Option<Reply>> {
+    if call.files.len() < 2 {
+        return Ok(None);
+    }
+    let spec = Spec::find("list_files").context("list_files is a command")?;
+    let group = call.args.get("group").and_then(Value::as_str).unwrap_or_default();
+    // With a limit nobody is asked who is online, if that was heard a moment ago.
+    let args: Map<String, Value> =
+        [("group".to_owned(), group.into()), ("limit".to_owned(), u32::MAX.into())].into_iter().collect();
+    let listed = remote.command(spec, &args, false).await?;
+    let object: Value = serde_json::from_str(&listed.text).context("the node's list of files")?;
+    if !listed.ok {
+        return Ok(Some(as_of(call.spec, listed, object)));
+    }
+    let items = object["items"].as_array();
+    let names: BTreeSet<&str> =
+        items.into_iter().flatten().filter_map(|item| item["name"].as_str()).collect();
+    let is_listed = |name: &str| {
+        names.contains(name) || FileName::normalized(name).is_ok_and(|name| names.contains(name.as_str()))
+    };
+    let Some(refusal) = Refusal::unless_listed(&call.files, is_listed) else { return Ok(None) };
+    let mut failed = Failed::from(refusal);
+    failed.hint = failed.hint.map(|hint| hint.replace("<group_id>", group));
+    let (error, hint, exit_code) = (Some(failed.error.clone()), failed.hint.clone(), failed.exit_code);
+    let text = json(call.spec.name, &Err(failed));
+    Ok(Some(Reply { ok: false, text, error, hint, next: None, exit_code, ..listed }))
+}
+
+/// Another command's refusal, as this one's.
+fn as_of(spec: &Spec, refused: Reply, mut object: Value) -> Reply {
+    object["command"] = spec.name.into();
+    Reply { text: object.to_string(), ..refused }
 }
 
 /// What became of the beginnings.

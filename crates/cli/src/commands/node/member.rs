@@ -54,6 +54,9 @@ async fn ask(remote: &Remote, spec: &Spec, args: &Map<String, Value>, json: bool
     if spec.name == "join" && args.get("wait").is_some() && !json {
         return Ok(say_if_slow(WAITS_FOR_ANSWER, reply).await?);
     }
+    if spec.name == "scrub" && !json && io::stderr().is_terminal() {
+        return Ok(super::scrub::draw(remote, args, reply).await?);
+    }
     if !draws {
         return Ok(reply.await?);
     }

@@ -4,6 +4,7 @@ pub mod doctor;
 pub mod down;
 mod get;
 pub mod member;
+mod scrub;
 mod secrets;
 mod settings;
 pub mod status;

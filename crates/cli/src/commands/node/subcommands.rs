@@ -58,7 +58,8 @@ fn with_args(command: Command, spec: &'static Spec, get: bool) -> Command {
         match get && arg.kind == Kind::File {
             // What follows the files is told from them when all words are there.
             true => word.num_args(1..).help(
-                "Their names; behind them a path where they go, if not here: a folder, or for one file also a file name",
+                "Their names; behind them a path where they go, if not here: a folder (`./backup`, for a bare word is a \
+                 file's name), or for one file also a file name",
             ),
             false => word,
         }

@@ -43,6 +43,7 @@ fn damage_is_found_and_seen_until_it_is_repaired() {
     rot(&song, 1_000_000, &world.path("ana-data"));
     log_in(&ana, "ana");
     ana.go("#/group/lab/files");
+    a_look_for_damage_is_seen(&ana);
     ana.press("Manage song.flac");
     ana.press("Check it");
     ana.see("1 of 184 pieces is damaged");
@@ -61,6 +62,30 @@ fn damage_is_found_and_seen_until_it_is_repaired() {
     ana.pictures("repaired");
     ana.nothing_went_wrong();
     ben.nothing_went_wrong();
+}
+
+/// A share of this size is read in no time: the page is told that it takes longer.
+fn a_look_for_damage_is_seen(ana: &Person) {
+    ana.script(
+        "window.told = 40;
+         window.answer = window.fetch;
+         window.fetch = async (path, options) => {
+           const response = await window.answer(path, options);
+           if (!path.endsWith('list_files') || window.told === null) return response;
+           const reply = await response.json();
+           reply.items.forEach((file) => { file.scrub_percent = window.told; });
+           return Response.json(reply);
+         };",
+    );
+    ana.fill("Find a file", "song");
+    ana.see("looking for damage, 40 %");
+    ana.pictures("scrub-running");
+    // From here on by itself.
+    ana.script("window.told = 41");
+    ana.see("looking for damage, 41 %");
+    ana.script("window.told = null");
+    assert!(until(|| !ana.text().contains("looking for damage")), "{}", ana.text());
+    ana.script("window.fetch = window.answer");
 }
 
 /// Who goes with the only copy hears of it.

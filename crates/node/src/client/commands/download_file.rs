@@ -92,8 +92,43 @@ impl Node {
             leave: options.leave,
             left: false,
         };
-        let peers = start(&session, file.info_hash, entry, metainfo).await?;
+        let starting = Starting::begin(&session, file.info_hash);
+        let peers = start(&session, file.info_hash, entry, metainfo).await;
+        let peers = peers.inspect_err(|_| starting.answered())?;
         Ok(Started { name: file.shown.clone(), size, path: place.path(), peers })
+    }
+
+    /// Refuses names that the group does not list.
+    pub async fn all_listed(&self, group: &GroupRef, names: &[String]) -> Result<(), Refusal> {
+        let state = self.inner.session()?.my_group(group).await?;
+        Refusal::unless_listed(names, |name| listed(&state, name).is_some()).map_or(Ok(()), Err)
+    }
+}
+
+/// While the command that starts a download has not answered: why it ends meanwhile is that answer, and no notice.
+struct Starting<'a> {
+    session: &'a Session,
+    info_hash: InfoHash,
+}
+
+impl<'a> Starting<'a> {
+    fn begin(session: &'a Session, info_hash: InfoHash) -> Self {
+        session.starting().insert(info_hash, None);
+        Self { session, info_hash }
+    }
+
+    /// The command says why it did not work.
+    fn answered(&self) {
+        self.session.starting().remove(&self.info_hash);
+    }
+}
+
+impl Drop for Starting<'_> {
+    fn drop(&mut self) {
+        let ended = self.session.starting().remove(&self.info_hash).flatten();
+        if let Some(why) = ended {
+            self.session.stopped(&self.info_hash, why);
+        }
     }
 }
 

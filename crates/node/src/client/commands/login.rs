@@ -119,6 +119,8 @@ impl Node {
             metainfo: MetainfoStore::new(folder.sub("metainfo").map_err(local)?),
             engine,
             staying: std::sync::Mutex::default(),
+            not_shared: std::sync::Mutex::default(),
+            starting: std::sync::Mutex::default(),
             announced: self.inner.announce,
             notices: self.inner.notices.clone(),
             changes: self.inner.changes.clone(),

@@ -1,5 +1,9 @@
 //! `scrub`.
 
+use peerage_ledger::FileView;
+
+use super::super::downloads::DownloadState;
+use super::super::session::Session;
 use super::super::{GroupRef, Node, Refusal};
 use crate::engine::{Scrubbed, TorrentState};
 
@@ -10,16 +14,17 @@ impl Node {
         let session = self.inner.session()?;
         let state = session.my_group(group).await?;
         let file = super::download_file::listed(&state, file).ok_or(Refusal::FileUnknown)?;
-        let state = session.engine.torrent(&file.info_hash).map(|status| status.state.clone());
-        if matches!(state, Some(TorrentState::Downloading | TorrentState::Paused { .. })) {
-            return Err(Refusal::NotComplete { file: file.shown.clone() });
+        if let Some(refusal) = not_complete(&session, file) {
+            return Err(refusal);
         }
-        if let Some(TorrentState::Failed { why }) = state {
+        if let Some(TorrentState::Failed { why }) = state_of(&session, file) {
             return Err(Refusal::ShareChanged { file: file.shown.clone(), why });
         }
         match session.engine.scrub(file.info_hash).await {
             Some(Ok(scrubbed)) => Ok(scrubbed),
-            Some(Err(why)) => Err(Refusal::ShareChanged { file: file.shown.clone(), why }),
+            // It may have come to be checked only now.
+            Some(Err(why)) => Err(not_complete(&session, file)
+                .unwrap_or_else(|| Refusal::ShareChanged { file: file.shown.clone(), why })),
             None => Err(Refusal::NotSharing),
         }
     }
@@ -30,5 +35,25 @@ impl Node {
         let status = session.engine.status();
         let damaged = status.iter().filter(|status| status.state == TorrentState::Repairing);
         damaged.map(|status| session.label(&status.info_hash)).collect()
+    }
+}
+
+fn state_of(session: &Session, file: &FileView) -> Option<TorrentState> {
+    session.engine.torrent(&file.info_hash).map(|status| status.state.clone())
+}
+
+/// Why there is nothing to look through yet.
+fn not_complete(session: &Session, file: &FileView) -> Option<Refusal> {
+    match state_of(session, file)? {
+        TorrentState::Checking => Some(Refusal::StillChecking { file: file.shown.clone() }),
+        TorrentState::Downloading | TorrentState::Paused { .. } => {
+            Some(Refusal::NotComplete { file: file.shown.clone() })
+        }
+        TorrentState::Failed { why } => {
+            let entry = session.downloads.get(&file.info_hash)?;
+            let running = entry.state == DownloadState::Running;
+            running.then(|| Refusal::DownloadFailed { file: entry.label(), why })
+        }
+        TorrentState::Seeding | TorrentState::Repairing => None,
     }
 }

@@ -6,6 +6,7 @@ use super::super::announce::percent;
 use super::super::downloads::{DownloadEntry, DownloadState};
 use super::super::reply::{Activity, DownloadLine};
 use super::super::session::Session;
+use super::super::shares::NotShared;
 use super::super::snapshot::unix_ms;
 use super::super::{Node, Refusal};
 use crate::engine::{TorrentState, TorrentStatus};
@@ -109,13 +110,19 @@ pub(super) fn note(
         }
         Some(TorrentState::Checking | TorrentState::Seeding) if complete => None,
         Some(TorrentState::Failed { why }) if complete => Some(format!("{why}; {WAY_OUT}")),
-        // It was to be a share, or that would have been forgotten.
-        None if complete && session.shares.get(info_hash).is_some() => {
-            let why = if entry.path().exists() { "has changed" } else { "is not there any more" };
-            Some(format!("`{}` is not shared any more: it {why}; {WAY_OUT}", entry.path().display()))
-        }
-        None if complete => None,
+        None if complete => session.not_shared().get(info_hash).map(|why| not_shared(entry, why)),
         _ => held_up(session, entry, status),
+    }
+}
+
+/// Why a complete download is no share, though it was to be one.
+fn not_shared(entry: &DownloadEntry, why: &NotShared) -> String {
+    let path = entry.path();
+    match why {
+        NotShared::Refused { why, changed: true } => {
+            format!("`{}` is not shared any more: {why}; {WAY_OUT}", path.display())
+        }
+        why => format!("`{}` is not shared now: {why}", path.display()),
     }
 }
 
