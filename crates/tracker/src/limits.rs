@@ -142,8 +142,12 @@ pub(crate) const EVENT_STREAMS_PER_DEVICE_MAX: usize = 8;
 
 /// Connections to members who ask whether their port can be reached, under way at once. One device has at most one.
 pub(crate) const REACHING_MAX: usize = 32;
+/// Those of one host, so that a few hosts that answer nothing keep nobody else out.
+pub(crate) const REACHING_OF_HOST_MAX: usize = 2;
 /// From the first packet of such a connection to the end of its TLS handshake: three round trips, and a packet lost.
 pub(crate) const REACH_TIMEOUT: Duration = Duration::from_secs(3);
+/// What is sent back as it came: a few packets, to see whether they get through.
+pub(crate) const ECHO_BYTES_MAX: usize = 8 * 1024;
 
 /// Open connections for `/metrics` and `/health`: a few who watch, each with one request.
 pub(crate) const MONITOR_CONNECTIONS_MAX: usize = 16;
@@ -235,7 +239,8 @@ pub(crate) mod rates {
     /// The same of all devices behind one address: no use for looking through the ports of others behind it.
     pub(crate) const REACHES_HOST: Rate = rate(20, 3_000_000);
     pub(crate) const REACHES_NETWORK: Rate = rate(60, 1_000_000);
-    pub(crate) const REACHES_THIS_MACHINE: Rate = rate(1_000, 10_000);
+    /// A class on one machine; little enough where a proxy makes everybody look like it.
+    pub(crate) const REACHES_THIS_MACHINE: Rate = rate(60, 1_000_000);
     /// What all networks share in which the account's owner is not known.
     pub(crate) const ACCOUNT_ATTEMPTS_STRANGERS: Rate = rate(300, 500_000);
 }

@@ -2,7 +2,7 @@
 
 use minicbor::{Decode, Encode};
 
-/// Bytes that the tracker sends back as they are; as many as fit into a request without a limit of its own.
+/// Bytes that the tracker sends back as they are; as many as fit into a request of 8 KiB.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
 pub struct Echo {

@@ -52,8 +52,16 @@ async fn a_port_is_open_closed_silent_or_somebody_elses() {
     let (answers, refusals): (Vec<_>, Vec<_>) = [first, second].into_iter().partition(Result::is_ok);
     assert_eq!(answers.into_iter().map(|answer| answer.unwrap().reach).collect::<Vec<_>>(), [Reach::Silent]);
     assert_eq!(refusals.into_iter().map(code).collect::<Vec<_>>(), [ErrorCode::RateLimited]);
-    // The fifth question was the last for a while, and takes nothing away from others.
-    assert_eq!(code(ask(&at_ada, port).await), ErrorCode::RateLimited);
+    // After five questions a device has to wait, which takes nothing away from others.
+    let closed = free_port();
+    let mut more = 0;
+    let last = loop {
+        match ask(&at_ada, closed).await {
+            Ok(_) if more < 10 => more += 1,
+            last => break last,
+        }
+    };
+    assert_eq!(code(last), ErrorCode::RateLimited);
     assert_eq!(ask(&world.session(1, &bob).await, of_bob).await.unwrap().reach, Reach::Device);
 }
 
@@ -80,21 +88,48 @@ async fn devices_of_one_host_share_a_limit() {
     let world = World::new(1).await;
     let here = Ipv4Addr::new(127, 3, 3, 4);
     let port = free_port();
-    let (mut answered, mut refused) = (0, 0);
-    for number in 0..6 {
+    // Each asks no more than a device may, until one is refused: with the 21st question, later on a slow machine.
+    let mut answered = 0;
+    for number in 0..20 {
         let person = world.person(&format!("person-{number}")).await;
         let mut conn = Raw::connect_as(&world, here, &person).await;
         for _ in 0..5 {
             match conn.call::<ReachResponse>(path::REACH, &ReachRequest { port }).await {
                 Ok(_) => answered += 1,
-                Err(error) => refused += u32::from(error.code == ErrorCode::RateLimited),
+                Err(error) => {
+                    assert_eq!(error.code, ErrorCode::RateLimited);
+                    return assert!(answered >= 20, "{answered} answered");
+                }
             }
         }
     }
-    assert!(
-        answered >= 20 && refused >= 1 && answered + refused == 30,
-        "{answered} answered, {refused} refused"
-    );
+    panic!("all {answered} were answered");
+}
+
+/// Ports that take connections and say nothing keep places taken: of one host, two.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn one_host_has_two_places() {
+    let world = World::new(1).await;
+    let here = Ipv4Addr::new(127, 3, 3, 5);
+    let (_silent, port) = listener(here).await;
+    let question = ReachRequest { port };
+    let mut conns = Vec::new();
+    for name in ["ada", "bob", "eve"] {
+        conns.push(Raw::connect_as(&world, here, &world.person(name).await).await);
+    }
+    // A slow machine may let one begin when another has ended. Four times are within what a device and a host may ask.
+    for _ in 0..4 {
+        let asked = conns.iter_mut().map(|conn| conn.call::<ReachResponse>(path::REACH, &question));
+        let answers = futures_util::future::join_all(asked).await;
+        let (answers, refusals): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+        assert!(answers.len() >= 2 && answers.iter().flatten().all(|answer| answer.reach == Reach::Silent));
+        if let [Err(refusal)] = &refusals[..] {
+            assert_eq!(refusal.code, ErrorCode::RateLimited);
+            return;
+        }
+    }
+    panic!("three were under way at once");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,8 +137,8 @@ async fn an_echo_comes_back_as_it_is() {
     let world = World::new(1).await;
     let conn = world.anonymous(1).await;
     let echo = |len: usize| Echo { bytes: (0..=u8::MAX).cycle().take(len).collect() };
-    for len in [0, 4_096, 60_000] {
+    for len in [0, 4_096, 8_000] {
         assert_eq!(conn.call::<_, Echo>(path::ECHO, &echo(len)).await.unwrap(), echo(len));
     }
-    assert_eq!(code(conn.call::<_, Echo>(path::ECHO, &echo(70_000)).await), ErrorCode::TooLarge);
+    assert_eq!(code(conn.call::<_, Echo>(path::ECHO, &echo(8_200)).await), ErrorCode::TooLarge);
 }
