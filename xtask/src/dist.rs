@@ -26,6 +26,8 @@ const NODE_UNITS: [(&str, &str); 2] = [
 ];
 const TRACKER_UNITS: [(&str, &str); 1] =
     [("peerage-tracker@.service", "usr/lib/systemd/system/peerage-tracker@.service")];
+/// What a package does when it comes and goes.
+const SCRIPTS: [&str; 3] = ["postinst", "prerm", "postrm"];
 /// What makes the packages.
 const CARGO_DEB: &str = "3.8.0";
 
@@ -96,15 +98,7 @@ fn debian(out: &Path, cargo_deb: &Path) -> Result<()> {
     run(Command::new("strip").arg(&stripped))?;
     for variant in [&[][..], &["--variant", "tracker"]] {
         let mut command = Command::new(cargo_deb);
-        command.args([
-            "--package",
-            "peerage-cli",
-            "--no-build",
-            "--no-strip",
-            "--locked",
-            "--quiet",
-            "--output",
-        ]);
+        command.args(["--package", "peerage-cli", "--no-build", "--no-strip", "--locked", "--output"]);
         run(command.arg(out).args(variant).current_dir(root()).stdin(Stdio::null()).stdout(Stdio::null()))?;
     }
     Ok(fs::remove_dir_all(out.join("stripped"))?)
@@ -126,7 +120,14 @@ fn look_through(out: &Path) -> Result<()> {
     let tried = said(Command::new(unpacked.path().join("usr/bin/peerage")).arg("--version"))?;
     ensure!(tried.contains(version), "the packaged program says `{tried}`, expected version {version}");
     unpack(&tracker, &TRACKER_UNITS.map(|(_, place)| place.to_owned()))?;
-    let depends = said(Command::new("dpkg-deb").arg("--field").arg(&tracker).arg("Depends"))?;
+    let depends = |package: &Path| said(Command::new("dpkg-deb").arg("--field").arg(package).arg("Depends"));
+    // cargo-deb only warns when dpkg-shlibdeps fails.
+    let of_node = depends(&node)?;
+    ensure!(
+        of_node.contains("libc6"),
+        "peerage depends on `{of_node}`, expected libc6: see cargo-deb's warnings"
+    );
+    let depends = depends(&tracker)?;
     let same = format!("peerage (= {version})");
     ensure!(
         depends == same,
@@ -135,7 +136,7 @@ fn look_through(out: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A package's files in a folder of their own, where all these must be, and its script for `systemctl daemon-reload`.
+/// A package's files in a folder of their own, where all these must be, and its scripts.
 fn unpack(package: &Path, expected: &[String]) -> Result<tempfile::TempDir> {
     let folder = tempfile::tempdir()?;
     let unpack = |option: &str, to: &Path| run(quiet(Path::new("dpkg-deb")).arg(option).arg(package).arg(to));
@@ -145,7 +146,9 @@ fn unpack(package: &Path, expected: &[String]) -> Result<tempfile::TempDir> {
     for place in expected {
         ensure!(folder.path().join(place).is_file(), "`{place}` is missing in {}", package.display());
     }
-    ensure!(control.join("postinst").is_file(), "{} has no postinst", package.display());
+    for script in SCRIPTS {
+        ensure!(control.join(script).is_file(), "{} has no {script}", package.display());
+    }
     Ok(folder)
 }
 

@@ -120,6 +120,70 @@ fn units(folder: &Path) -> Vec<(PathBuf, bool)> {
     .to_vec()
 }
 
+/// What a package's script asks of systemd, which refuses all of it, on a machine that runs systemd or does not.
+fn asked(script: &str, package: &str, because: &str, is_booted: bool) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let (booted, log) = (folder.path().join("booted"), folder.path().join("log"));
+    if is_booted {
+        fs::create_dir(&booted).unwrap();
+    }
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/debian").join(script);
+    let text = fs::read_to_string(source).unwrap();
+    assert!(text.contains("/run/systemd/system"), "{text}");
+    let text = text.replace("/run/systemd/system", booted.to_str().unwrap());
+    let refuses = format!("systemctl() {{ echo \"$*\" >>'{}'; return 1; }}\n{text}", log.display());
+    let mut command = Command::new("sh");
+    command.args(["-c", &refuses, script, because]).env("DPKG_MAINTAINER_SCRIPT_PACKAGE", package);
+    let output = child::output(&mut command, "");
+    assert!(output.status.success(), "{script} {because}: {output:?}");
+    fs::read_to_string(log).unwrap_or_default().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_removed_package_stops_and_disables_its_units() {
+    let (node, tracker) = ("peerage", "peerage-tracker");
+    let check = |script, package, because, is_booted, expected: &[&str]| {
+        assert_eq!(asked(script, package, because, is_booted), expected, "{package}: {script} {because}");
+    };
+    for package in [node, tracker] {
+        check("postinst", package, "configure", true, &["daemon-reload"]);
+        check("postinst", package, "configure", false, &[]);
+        check("prerm", package, "upgrade", true, &[]);
+        check("postrm", package, "remove", true, &["daemon-reload"]);
+        check("postrm", package, "remove", false, &[]);
+        check("postrm", package, "upgrade", true, &[]);
+    }
+    check("prerm", node, "remove", true, &["stop peerage.service", "disable peerage.service"]);
+    let all = ["stop peerage-tracker@*.service", "disable peerage-tracker@.service"];
+    check("prerm", tracker, "remove", true, &all);
+    check("prerm", tracker, "remove", false, &all[1..]);
+}
+
+/// As `prerm` asks for it.
+#[test]
+fn disabling_the_template_disables_every_tracker() {
+    if Command::new("systemctl").arg("--version").output().is_err() {
+        return eprintln!("skipped: systemctl is not installed (Debian package `systemd`)");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let unit = folder.path().join("usr/lib/systemd/system/peerage-tracker@.service");
+    fs::create_dir_all(unit.parent().unwrap()).unwrap();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/peerage-tracker@.service");
+    fs::copy(source, unit).unwrap();
+    let root = format!("--root={}", folder.path().display());
+    let enabled = || {
+        let wants = folder.path().join("etc/systemd/system/multi-user.target.wants");
+        fs::read_dir(wants).map_or(0, Iterator::count)
+    };
+    for (args, left) in [
+        (&["enable", "peerage-tracker@1", "peerage-tracker@2"][..], 2),
+        (&["disable", "peerage-tracker@.service"][..], 0),
+    ] {
+        let output = run("systemctl", &[&[&*root][..], args].concat());
+        assert!(output.status.success() && enabled() == left, "{args:?}: {output:?}");
+    }
+}
+
 #[test]
 fn systemd_accepts_the_units() {
     if Command::new("systemd-analyze").arg("--version").output().is_err() {
