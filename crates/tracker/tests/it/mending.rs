@@ -172,6 +172,38 @@ async fn a_twin_of_what_a_snapshot_brought_ends_no_tracker() {
     hello(&world.anonymous(1).await).await;
 }
 
+/// Each tracker's log says another record of one place, and no log brings the other one.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_records_of_one_place_end_up_on_both_trackers() {
+    let mut world = World::new(2).await;
+    let keyring = Keyring::load(&world.list).unwrap();
+    let origin = Origin { tracker: TrackerId([7; 16]), incarnation: 1 };
+    let founding = |name: &str| Person::new(world.cluster()).founding(name);
+    let (cluster, key) = (world.cluster(), world.started(1).key);
+    let records = [founding("ada").remove(0), founding("bob").remove(0)];
+    world.stop(1).await;
+    world.stop(2).await;
+    for (number, record) in (1..).zip(&records) {
+        let receipt = Receipt::sign(origin, 1, Stamp(1), record.id(), keyring.signing_key());
+        let row = LogRow { receipt, record: record.shared_bytes() };
+        let row = VerifiedRow::verify(&row, &cluster, &key).unwrap();
+        SqliteStore::open(&database(&world, number)).unwrap().append(&[row], Stamp(1)).unwrap();
+    }
+    world.start(1).await;
+    world.start(2).await;
+    world.in_touch().await;
+
+    let (first, second) = (peer(&world, 1).await, peer(&world, 2).await);
+    assert_eq!(ask(&first, Ask::Compare).await, Told::Noted);
+    let ids: Vec<_> = records.iter().map(|record| record.id()).collect();
+    let both = async {
+        for conn in [&first, &second] {
+            while !matches!(ask(conn, Ask::Rows(ids.clone())).await, Told::Rows(rows) if rows.len() == 2) {}
+        }
+    };
+    tokio::time::timeout(PATIENCE, both).await.expect("a record never came");
+}
+
 /// A record that only a broken-off snapshot brought gets a place in the log, and no second one.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_snapshot_left_lying_is_accepted_anew_once() {
