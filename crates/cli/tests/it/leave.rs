@@ -1,5 +1,8 @@
 //! `download_file --leave`: the file, without becoming one of its sharers.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use peerage_drive::Client;
 
 use crate::world::{World, arg, assert_same, say, until};
@@ -76,6 +79,20 @@ fn who_is_still_needed_is_there_after_a_restart() {
     let served =
         |ben: &mut Client| !ben.must("show_download lab film.bin").unwrap().items()[0]["pieces"].is_null();
     assert!(served(&mut ben));
+
+    // Sharing it fails: what he had goes on as it was.
+    let in_the_way = state_file(&world.path("ben-data")).with_extension("new");
+    // A kill may have left one.
+    let _ = fs::remove_file(&in_the_way);
+    fs::create_dir(&in_the_way).unwrap();
+    let refused = ben.ask(&format!("upload_file {} lab", arg(&to_ben.join("film.bin")))).unwrap();
+    assert!(refused.text().contains(".leaves"), "{}", refused.json);
+    fs::remove_dir(&in_the_way).unwrap();
+    until(&mut ben, "show_downloads", "he serves it as before", |r| {
+        r.items()[0]["note"].as_str().is_some_and(|note| note.starts_with("served until others can do"))
+    });
+    assert!(served(&mut ben));
+
     say(&mut ben, &format!("upload_file {} lab", arg(&to_ben.join("film.bin"))), "File shared successfully");
     assert!(served(&mut ben));
     assert!(
@@ -83,4 +100,20 @@ fn who_is_still_needed_is_there_after_a_restart() {
         "nothing is to be left any more"
     );
     until(&mut ada, "list_files lab", "he shares it, too", |r| r.items()[0]["sharers_online"] == 2);
+}
+
+/// Where the node that keeps its data below `folder` saves how far its one transfer is.
+fn state_file(folder: &Path) -> PathBuf {
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "state") {
+                return path;
+            }
+        }
+    }
+    panic!("nothing is saved");
 }

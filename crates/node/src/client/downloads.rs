@@ -74,9 +74,11 @@ pub struct DownloadEntry {
     pub files: u32,
     /// It does not become a share: when it is complete it is served until the others can do without, and no longer.
     #[n(18)]
+    #[cbor(default)]
     pub leave: bool,
     /// It was served so long.
     #[n(19)]
+    #[cbor(default)]
     pub left: bool,
 }
 
@@ -181,5 +183,86 @@ mod tests {
             (again.label().as_str(), again.path().as_path()),
             ("[films] a b.mkv", Path::new("/d/c.mkv"))
         );
+    }
+
+    /// What was kept before `leave` and `left` came.
+    #[derive(Encode)]
+    #[cbor(array)]
+    struct Older {
+        #[n(0)]
+        group: GroupId,
+        #[n(1)]
+        group_name: &'static str,
+        #[n(2)]
+        name: &'static str,
+        #[n(3)]
+        metainfo: MetainfoId,
+        #[n(4)]
+        manifest: RecordId,
+        #[n(5)]
+        size: u64,
+        #[n(6)]
+        folder: &'static str,
+        #[n(7)]
+        file_name: &'static str,
+        #[n(8)]
+        state: DownloadState,
+        #[n(9)]
+        started_unix_ms: u64,
+        #[n(10)]
+        took_ms: Option<u64>,
+        #[n(11)]
+        sources: Vec<(String, u64)>,
+        #[n(12)]
+        wanted: Option<ByteVec>,
+        #[n(13)]
+        paused: bool,
+        #[n(14)]
+        preview: bool,
+        #[n(15)]
+        into_existing: bool,
+        #[n(16)]
+        levels: Option<ByteVec>,
+        #[n(17)]
+        files: u32,
+    }
+
+    /// A data folder outlives the program that made it.
+    #[test]
+    fn older_ones_are_not_lost() {
+        let older = Older {
+            group: GroupId([1; 32]),
+            group_name: "films",
+            name: "a.mkv",
+            metainfo: MetainfoId([2; 32]),
+            manifest: RecordId([3; 32]),
+            size: 5,
+            folder: "/d",
+            file_name: "a.mkv",
+            state: DownloadState::Complete,
+            started_unix_ms: 5,
+            took_ms: Some(7),
+            sources: Vec::new(),
+            wanted: None,
+            paused: false,
+            preview: false,
+            into_existing: false,
+            levels: None,
+            files: 0,
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let key = peerage_types::InfoHash([1; 32]);
+        let mut bytes = minicbor::to_vec(&older).unwrap();
+        let path = dir.path().join(format!("{key}.download"));
+        std::fs::write(&path, &bytes).unwrap();
+        let read = || Downloads::open(dir.path().to_owned(), "download").unwrap().get(&key).unwrap();
+        let entry = read();
+        assert_eq!((entry.took_ms, entry.leave, entry.left), (Some(7), false, false));
+        // And with `leave` alone: one element more.
+        assert_eq!(bytes[0], 0x92, "an array of 18");
+        bytes[0] += 1;
+        bytes.push(0xf5);
+        std::fs::write(&path, &bytes).unwrap();
+        assert_eq!((read().leave, read().left), (true, false));
     }
 }

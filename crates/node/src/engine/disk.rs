@@ -172,7 +172,13 @@ pub(super) fn replace_with(
         file.sync_all()?;
     }
     drop(file);
-    fs::rename(&temporary, path)
+    fs::rename(&temporary, path)?;
+    // The name is on the device with its folder.
+    #[cfg(unix)]
+    if durable && let Some(folder) = path.parent() {
+        File::open(folder)?.sync_all()?;
+    }
+    Ok(())
 }
 
 /// Gives a complete download its final name, and never replaces anything that lies there.

@@ -76,6 +76,15 @@ pub(super) struct Files {
     look_at: AtomicUsize,
     #[cfg(test)]
     pub(super) is_full: std::sync::atomic::AtomicBool,
+    /// Repairs wait for it.
+    #[cfg(test)]
+    pub(super) repair_gate: tokio::sync::Mutex<()>,
+    /// Looks at what the device cannot read wait for it.
+    #[cfg(test)]
+    pub(super) look_gate: tokio::sync::Mutex<()>,
+    /// How often it was synced.
+    #[cfg(test)]
+    pub(super) syncs: AtomicUsize,
     /// A byte that the device cannot read.
     #[cfg(test)]
     pub(super) unreadable_at: std::sync::atomic::AtomicU64,
@@ -133,6 +142,12 @@ impl Files {
             look_at: AtomicUsize::new(0),
             #[cfg(test)]
             is_full: false.into(),
+            #[cfg(test)]
+            repair_gate: tokio::sync::Mutex::default(),
+            #[cfg(test)]
+            look_gate: tokio::sync::Mutex::default(),
+            #[cfg(test)]
+            syncs: AtomicUsize::new(0),
             #[cfg(test)]
             unreadable_at: u64::MAX.into(),
         }
@@ -387,6 +402,8 @@ impl Files {
 
     /// Waits until all settled files are on the device.
     pub(super) fn sync(&self) -> io::Result<()> {
+        #[cfg(test)]
+        self.syncs.fetch_add(1, Ordering::Relaxed);
         let settled: Vec<usize> =
             (0..self.metainfo.files().len()).filter(|file| self.is_settled(*file)).collect();
         if settled.len() > SYNC_SINGLE_MAX && below::sync_all(&self.place)? {

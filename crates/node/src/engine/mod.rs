@@ -186,7 +186,8 @@ impl Engine {
         rank: Option<Rank>,
         seed: u64,
     ) -> Result<(), AddError> {
-        let Prepared { storage, have, check, kind, place, sources, wanted, priorities, scrubbed } = prepared;
+        let Prepared { storage, have, check, kind, place, sources, wanted, priorities, scrubbed, synced } =
+            prepared;
         let info_hash = metainfo.info_hash();
         let is_download = matches!(kind, Kind::Part { .. });
         let (owner, inbox) = mpsc::unbounded_channel();
@@ -226,6 +227,7 @@ impl Engine {
             wanted,
             priorities,
             scrubbed,
+            synced,
             rank,
             seed,
             partial_bytes_max,

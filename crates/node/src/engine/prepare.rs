@@ -45,6 +45,9 @@ pub(super) struct Prepared {
     pub(super) priorities: Vec<Priority>,
     /// When bit rot was looked for last, and where the next look goes on.
     pub(super) scrubbed: Option<(u64, u32)>,
+    /// What is complete is known to be on the device. A file that we did not write ourselves is recognised by its stamp
+    /// alone.
+    pub(super) synced: bool,
 }
 
 /// What lies at the place.
@@ -97,6 +100,7 @@ pub(super) fn prepare(
                 have: Bitfield::new(pieces),
                 check: Bitfield::new(pieces),
                 found: Vec::new(),
+                doubtful: Vec::new(),
             };
             download.prepare(state_dir)
         }
@@ -116,7 +120,7 @@ fn prepare_seed(
     let saved_have =
         saved.as_ref().filter(|saved| saved.is_trusted()).map(|s| s.have(metainfo.piece_count()));
     let mut stamps = Vec::with_capacity(metainfo.files().len());
-    // Files that a repair may have been writing to when the program was killed, and whether they look as before.
+    // Files that were touched while something of them was damaged, and whether a repair may have done it.
     let mut doubtful = Vec::new();
     for (file, entry) in metainfo.files().iter().enumerate() {
         let fault = |error| {
@@ -138,7 +142,8 @@ fn prepare_seed(
         let damaged =
             saved_have.as_ref().filter(|_| before.is_some_and(|(_, before)| !before.is_untouched(&stamp)));
         if damaged.is_some_and(|have| metainfo.file_pieces(file).any(|piece| !have.get(piece))) {
-            doubtful.push((file, before.is_some_and(|(_, before)| before.looks_like(&stamp))));
+            let pieces = metainfo.file_pieces(file);
+            doubtful.push((file, saved.as_ref().is_some_and(|saved| saved.was_repairing(&pieces))));
             stamps.push(stamp);
             continue;
         }
@@ -162,6 +167,11 @@ fn prepare_seed(
         // Nothing is known about it, or a power failure may have changed it.
         (None, _) => Kind::Share { lost: lost(metainfo, saved_have.as_ref(), &doubtful) },
     };
+    // What is doubtful is hashed now, and of the rest it is known how far the last look came.
+    let scrubbed = saved
+        .as_ref()
+        .filter(|_| saved_have.is_some() && !hashed)
+        .map(|s| (s.scrubbed_unix_ms, s.scrub_next));
     let (all, none) = (Bitfield::full(metainfo.piece_count()), Bitfield::new(metainfo.piece_count()));
     let (have, check) = match (&kind, saved_have) {
         (Kind::Complete, _) if hashed => (all, none),
@@ -178,14 +188,11 @@ fn prepare_seed(
         }
         _ => (none, all),
     };
-    let scrubbed = saved
-        .as_ref()
-        .filter(|_| kind == Kind::Complete && !hashed)
-        .map(|s| (s.scrubbed_unix_ms, s.scrub_next));
+    let synced = hashed || saved.as_ref().is_none_or(|saved| saved.synced);
     let sources = saved.map(|saved| saved.sources).unwrap_or_default();
     let storage = with_sidecar(metainfo, files, state_dir);
     let (wanted, priorities) = (None, Vec::new());
-    Ok(Prepared { storage, have, check, kind, place: path, sources, wanted, priorities, scrubbed })
+    Ok(Prepared { storage, have, check, kind, place: path, sources, wanted, priorities, scrubbed, synced })
 }
 
 /// Whether it says nothing about what lies there: it may not be read, or cannot be just now.
@@ -193,14 +200,14 @@ fn is_about_reading(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::PermissionDenied || disk::is_unreadable(error) || disk::is_shortage(error)
 }
 
-/// Pieces that are known to be damaged, without those of files that do not look as before: there somebody's edit would be
-/// taken for damage.
+/// Pieces that are known to be damaged, without those of doubtful files that no repair has touched: there somebody's edit
+/// would be taken for damage.
 fn lost(metainfo: &Metainfo, have: Option<&Bitfield>, doubtful: &[(usize, bool)]) -> Bitfield {
     let mut lost = Bitfield::new(metainfo.piece_count());
     for piece in have.iter().flat_map(|have| (0..metainfo.piece_count()).filter(|piece| !have.get(*piece))) {
         lost.set(piece);
     }
-    for piece in doubtful.iter().filter(|(_, same)| !same).flat_map(|(file, _)| metainfo.file_pieces(*file)) {
+    for piece in doubtful.iter().filter(|(_, ours)| !ours).flat_map(|(file, _)| metainfo.file_pieces(*file)) {
         lost.clear(piece);
     }
     lost
@@ -220,6 +227,8 @@ struct Download<'a> {
     have: Bitfield,
     check: Bitfield,
     found: Vec<usize>,
+    /// Files at the place that a repair may have been writing to when the program was killed.
+    doubtful: Vec<usize>,
 }
 
 impl Download<'_> {
@@ -247,8 +256,20 @@ impl Download<'_> {
             take_holes(self.metainfo, &storage, &is_wanted, &self.check, &mut self.have)?;
         }
         let kind = match complete {
-            true => Kind::Complete,
-            false => Kind::Part { found: self.found, into_existing: self.into_existing },
+            true if self.doubtful.is_empty() => Kind::Complete,
+            true => {
+                // All but what is hashed now and was right before.
+                let mut lost = Bitfield::full(self.metainfo.piece_count());
+                let before = self.saved.as_ref().map(|saved| saved.have(self.metainfo.piece_count()));
+                let right = |piece: &u32| before.as_ref().is_some_and(|before| before.get(*piece));
+                self.check.iter_set().filter(right).for_each(|piece| _ = lost.clear(piece));
+                Kind::Share { lost }
+            }
+            // Other files are wanted now: only what is right may stay.
+            false => {
+                self.found.append(&mut self.doubtful);
+                Kind::Part { found: self.found, into_existing: self.into_existing }
+            }
         };
         Ok(Prepared {
             storage,
@@ -257,6 +278,7 @@ impl Download<'_> {
             kind,
             place: self.place,
             scrubbed: self.saved.as_ref().map(|saved| (saved.scrubbed_unix_ms, saved.scrub_next)),
+            synced: complete && self.saved.as_ref().is_some_and(|saved| saved.synced),
             sources: self.saved.map(|saved| saved.sources).unwrap_or_default(),
             priorities: priorities(self.metainfo, self.wanted.as_ref(), &self.levels, self.preview),
             wanted: self.wanted,
@@ -315,6 +337,14 @@ impl Download<'_> {
                 meta = after;
             }
             let stamp = FileStamp::of_meta(&meta);
+            let pieces = self.metainfo.file_pieces(file);
+            let touched = known.get(&index(file)).is_some_and(|before| !before.is_untouched(&stamp));
+            if touched && saved.is_some_and(|saved| saved.was_repairing(&pieces)) {
+                self.files.settle(file, stamp);
+                set_all(self.metainfo, file, &mut self.check);
+                self.doubtful.push(file);
+                continue;
+            }
             let before = known.get(&index(file)).filter(|before| before.looks_like(&stamp));
             self.files.settle(file, *before.unwrap_or(&stamp));
             if let Some(saved) = saved.filter(|_| before.is_some()) {

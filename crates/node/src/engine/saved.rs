@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use minicbor::bytes::ByteVec;
@@ -48,6 +49,11 @@ pub(super) struct Saved {
     /// The piece at which the look that is going on goes on.
     #[n(9)]
     pub(super) scrub_next: u32,
+    /// Pieces that a repair was about to write or was writing when this was written: their files may have changed since then
+    /// through us, and only these.
+    #[n(10)]
+    #[cbor(default)]
+    pub(super) repairing: Vec<u32>,
 }
 
 impl Saved {
@@ -64,6 +70,7 @@ impl Saved {
             sources: BTreeMap::new(),
             scrubbed_unix_ms: 0,
             scrub_next: 0,
+            repairing: Vec::new(),
         }
     }
 
@@ -80,12 +87,18 @@ impl Saved {
     /// Replaces what was saved before.
     pub(super) fn store(&self, state_dir: &Path) -> io::Result<()> {
         let bytes = minicbor::to_vec(self).map_err(io::Error::other)?;
-        disk::replace(&path(state_dir, self.info_hash), &bytes, self.synced)
+        // After a power failure, too, it must be known what a repair has written to.
+        disk::replace(&path(state_dir, self.info_hash), &bytes, self.synced || !self.repairing.is_empty())
     }
 
     /// The verified pieces of a torrent with `pieces` of them; none if the saved ones do not fit.
     pub(super) fn have(&self, pieces: u32) -> Bitfield {
         Bitfield::from_wire(&self.have, pieces).unwrap_or_else(|_| Bitfield::new(pieces))
+    }
+
+    /// Whether a repair may have written to the file of these pieces.
+    pub(super) fn was_repairing(&self, pieces: &Range<u32>) -> bool {
+        self.repairing.iter().any(|piece| pieces.contains(piece))
     }
 
     /// Whether what was written then is certainly there now: either it was synced, or nothing but our process can

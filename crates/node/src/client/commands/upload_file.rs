@@ -11,7 +11,7 @@ use peerage_types::{FileName, GroupId};
 
 use super::super::bundle::refused;
 use super::super::outbox::Unreachable;
-use super::super::reply::Uploaded;
+use super::super::reply::{Notice, Uploaded};
 use super::super::session::Session;
 use super::super::shares::ShareEntry;
 use super::super::snapshot::GroupState;
@@ -157,17 +157,21 @@ async fn offer(
     {
         return Ok(false);
     }
-    if let Some(running) = running {
+    if let Some(running) = &running {
         if session.downloads.get(&info_hash).is_some_and(|d| d.took_ms.is_none()) {
-            return Err(Refusal::AlreadyDownloading { path: running.path });
+            return Err(Refusal::AlreadyDownloading { path: running.path.clone() });
         }
         session.engine.remove(info_hash).await;
     }
     session.metainfo.put(metainfo).map_err(|e| Refusal::Local(e.to_string()))?;
+    if let Err(error) = session.seed(group, Arc::clone(metainfo), path.clone(), Some(leaves)).await {
+        if running.is_some() {
+            put_back(session, metainfo, known).await;
+        }
+        return Err(refuse_add(error));
+    }
     // Whoever shares it now does not want to leave it any more.
     session.change_download(&info_hash, |d| d.leave = false);
-    let added = session.seed(group, Arc::clone(metainfo), path.clone(), Some(leaves)).await;
-    added.map_err(refuse_add)?;
     let entry = ShareEntry {
         group,
         name: metainfo.name().to_string(),
@@ -176,6 +180,22 @@ async fn offer(
     };
     session.shares.put(info_hash, entry).map_err(|e| Refusal::Local(e.to_string()))?;
     Ok(known.is_none())
+}
+
+/// What ran before goes on, because it cannot be offered as asked.
+async fn put_back(session: &Session, metainfo: &Arc<Metainfo>, known: Option<ShareEntry>) {
+    let back = match (known, session.downloads.get(&metainfo.info_hash())) {
+        (Some(share), _) => {
+            let path = PathBuf::from(&share.path);
+            let added = session.seed(share.group, Arc::clone(metainfo), path, None).await;
+            added.map_err(|error| error.to_string())
+        }
+        (None, Some(download)) => session.resume_download(&download).await.map(drop),
+        (None, None) => Ok(()),
+    };
+    if let Err(error) = back {
+        session.notify(Notice::Warning(format!("{} is not served any more: {error}", metainfo.name())));
+    }
 }
 
 /// How many files a folder has; nothing for a single file.

@@ -64,6 +64,8 @@ impl Files {
     /// Puts back what the disk has lost of a settled file. It looks as it did before: what it says is what it said when
     /// it was changed last.
     pub(super) fn repair(&self, file: usize, bytes: &[u8], offset: u64) -> io::Result<()> {
+        #[cfg(test)]
+        drop(self.repair_gate.blocking_lock());
         let _repairing = lock(&self.repairing);
         let handle = match self.metainfo.is_single_file() {
             true => OpenOptions::new().read(true).write(true).open(&self.place)?,
@@ -95,6 +97,10 @@ impl Files {
         bytes: &mut [u8],
         offset: u64,
     ) -> io::Result<bool> {
+        #[cfg(test)]
+        if (offset..offset + bytes.len() as u64).contains(&self.unreadable_at.load(Ordering::Relaxed)) {
+            drop(self.look_gate.blocking_lock());
+        }
         let handle = self.handle(file, false).map_err(|error| self.fault(file, error))?;
         disk::drop_cached(&handle.file, offset, bytes.len());
         let read = self.read(&handle, bytes, offset);

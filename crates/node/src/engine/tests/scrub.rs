@@ -7,6 +7,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::world::{Node, Shared, World};
+use crate::engine::prepare::prepare;
+use crate::engine::saved::{self, Saved};
+use crate::engine::torrent::Msg;
 use crate::engine::{EngineEvent, Scrubbed, Source, TorrentState};
 
 const MIB: usize = 1 << 20;
@@ -24,6 +27,11 @@ pub(super) fn edit(path: &Path, at: u64) {
     file.read_exact_at(&mut byte, at).unwrap();
     file.write_all_at(&[byte[0] ^ 1], at).unwrap();
     file.set_times(FileTimes::new().set_modified(modified)).unwrap();
+}
+
+/// What the first one's node remembers of the share.
+fn saved(node: &Node, shared: &Shared) -> Option<Saved> {
+    Saved::load(&node.folder.join(".state"), shared.hash(), &shared.path)
 }
 
 async fn damaged(node: &mut Node) -> String {
@@ -244,16 +252,35 @@ async fn what_was_touched_and_is_right_is_known_again() {
     torrent.storage.files().check_untouched(0).unwrap();
 }
 
-/// SIGKILL while a repair writes: the file was changed, and it was us.
+/// SIGKILL while a repair writes: the file was changed, and it was us, which was saved before the first byte.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repair_that_was_killed_goes_on() {
     let world = World::new();
     let (shared, seeder, other) = damaged_share(&world).await;
     let pieces = shared.metainfo.piece_count();
+    let bad = 1_000_000 / shared.metainfo.piece_length();
+    let before = fs::read(&shared.path).unwrap();
+    let torrent = seeder.engine.registry.get(&shared.hash()).unwrap();
+    let gate = torrent.storage.files().repair_gate.lock().await;
+    seeder.meets(&shared, &[&other]);
+    let marked = || saved(&seeder, &shared).is_some_and(|saved| saved.repairing == [bad]);
+    seeder.until(&shared, |_| marked()).await;
+    assert!(fs::read(&shared.path).unwrap() == before, "nothing is written yet");
+    // What a kill leaves behind: this, and half of the piece, written just now.
+    let state = saved::path(&seeder.folder.join(".state"), shared.hash());
+    let kept = fs::read(&state).unwrap();
+    let scrubbed = saved(&seeder, &shared).map(|saved| (saved.scrubbed_unix_ms, saved.scrub_next));
+    let file = File::options().write(true).open(&shared.path).unwrap();
+    let (right, at) = (shared.piece(bad), shared.metainfo.piece_file(bad).offset);
+    file.write_all_at(&vec![7; right.len()][..right.len() / 2], at).unwrap();
+    drop((file, gate));
     let person = seeder.person.clone();
     seeder.engine.shutdown().await;
-    // As far as it came.
-    edit(&shared.path, 1_000_000 + 1);
+    drop(torrent);
+    fs::write(&state, kept).unwrap();
+    let source = || Source::Seed { path: shared.path.clone(), leaves: None };
+    let prepared = prepare(&shared.metainfo, source(), state.parent().unwrap(), &|_| false).unwrap();
+    assert_eq!(prepared.scrubbed, scrubbed, "the others were looked at all the same");
     let mut seeder = world.node(person).await;
     seeder.add(&shared, Source::Seed { path: shared.path.clone(), leaves: None }).await.unwrap();
     let status = seeder.until(&shared, |status| status.state == TorrentState::Repairing).await;
@@ -262,6 +289,141 @@ async fn a_repair_that_was_killed_goes_on() {
     seeder.event(|event| matches!(event, EngineEvent::Repaired { .. }).then_some(())).await;
     assert!(fs::read(&shared.path).unwrap() == shared.content);
     assert_eq!(scrub(&seeder, &shared).await, Ok(Scrubbed { pieces, damaged: 0 }));
+    let seeder = &seeder;
+    seeder.until(&shared, |_| saved(seeder, &shared).is_some_and(|saved| saved.repairing.is_empty())).await;
+}
+
+/// The same of files that are served as a download, as what `--leave` keeps is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repair_of_a_download_that_was_killed_goes_on() {
+    let world = World::new();
+    let (shared, seeder, mut other) = two_holders(&world).await;
+    let copy = other.folder.join("file.bin");
+    rot(&other, &shared, 1_000_000);
+    assert_eq!(scrub(&other, &shared).await.unwrap().damaged, 1);
+    damaged(&mut other).await;
+    let person = other.person.clone();
+    other.engine.shutdown().await;
+    let state_dir = other.folder.join(".state");
+    let mut saved = Saved::load(&state_dir, shared.hash(), &copy.canonicalize().unwrap()).unwrap();
+    let bad = 1_000_000 / shared.metainfo.piece_length();
+    saved.repairing = vec![bad];
+    saved.store(&state_dir).unwrap();
+    let file = File::options().write(true).open(&copy).unwrap();
+    file.write_all_at(&[7; 1_000], shared.metainfo.piece_file(bad).offset).unwrap();
+    let mut other = world.node(person).await;
+    other.download(&shared).await;
+    other.until(&shared, |status| status.state == TorrentState::Repairing).await;
+    other.meets(&shared, &[&seeder]);
+    other.event(|event| matches!(event, EngineEvent::Repaired { .. }).then_some(())).await;
+    assert!(fs::read(&copy).unwrap() == shared.content);
+}
+
+/// Nor is an edit of what was damaged undone, though it puts the time back, when no repair had begun.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edit_of_what_was_damaged_is_left_alone() {
+    let world = World::new();
+    let (shared, seeder, other) = damaged_share(&world).await;
+    let person = seeder.person.clone();
+    seeder.engine.shutdown().await;
+    edit(&shared.path, 1_000_000 + 1);
+    let edited = fs::read(&shared.path).unwrap();
+    let seeder = world.node(person).await;
+    seeder.add(&shared, Source::Seed { path: shared.path.clone(), leaves: None }).await.unwrap();
+    seeder.meets(&shared, &[&other]);
+    seeder.until(&shared, |status| matches!(status.state, TorrentState::Failed { .. })).await;
+    assert!(fs::read(&shared.path).unwrap() == edited);
+}
+
+/// What went bad a second time waits, and is not taken for right meanwhile: not when another piece goes bad, is repaired or
+/// could not be read, nor in what is told and saved.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_went_bad_again_is_not_served_while_it_waits() {
+    let world = World::new();
+    let (shared, mut seeder, other) = damaged_share(&world).await;
+    let pieces = shared.metainfo.piece_count();
+    let piece = |at: u64| u32::try_from(at).unwrap() / shared.metainfo.piece_length();
+    let (bad, next) = (1_000_000, 2_000_000);
+    // She alone dials.
+    other.meets(&shared, &[]);
+    seeder.meets(&shared, &[&other]);
+    seeder.event(|event| matches!(event, EngineEvent::Repaired { .. }).then_some(())).await;
+    seeder.meets(&shared, &[]);
+    for at in [bad, next] {
+        rot(&seeder, &shared, at);
+        assert_eq!(scrub(&seeder, &shared).await.unwrap().damaged, 1);
+        damaged(&mut seeder).await;
+    }
+    let torrent = seeder.engine.registry.get(&shared.hash()).unwrap();
+    assert!(!torrent.have.get(piece(bad)) && !torrent.have.get(piece(next)));
+    let is_saved = |right: u32| {
+        let saved = saved(&seeder, &shared).unwrap().have(pieces);
+        !saved.get(piece(bad)) && saved.count() == right
+    };
+    seeder.until(&shared, |_| is_saved(pieces - 2)).await;
+
+    seeder.meets(&shared, &[&other]);
+    let status = seeder.until(&shared, |status| status.piece_map.get(piece(next))).await;
+    assert!(!status.piece_map.get(piece(bad)) && status.state == TorrentState::Repairing);
+    seeder.until(&shared, |_| is_saved(pieces - 1)).await;
+    // Somebody new is not told of it.
+    let leecher = world.member(3).await;
+    leecher.download(&shared).await;
+    leecher.meets(&shared, &[&seeder]);
+    let got = leecher.until(&shared, |status| status.pieces_done == pieces - 1).await;
+    assert!(!got.piece_map.get(piece(bad)) && !got.peers[0].piece_map.get(piece(bad)));
+    // When its time has come, it is fetched as any other.
+    seeder.event(|event| matches!(event, EngineEvent::Repaired { .. }).then_some(())).await;
+    assert!(fs::read(&shared.path).unwrap() == shared.content && torrent.have.get(piece(bad)));
+    seeder.until(&shared, |status| status.state == TorrentState::Seeding).await;
+}
+
+/// What serving could not read is not served before it is known to be right, whatever else goes bad.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_being_looked_at_is_not_served_meanwhile() {
+    let world = World::new();
+    let (shared, mut seeder, _other) = two_holders(&world).await;
+    let pieces = shared.metainfo.piece_count();
+    let piece = |at: u32| at / shared.metainfo.piece_length();
+    let torrent = seeder.engine.registry.get(&shared.hash()).unwrap();
+    let files = torrent.storage.files();
+    let gate = files.look_gate.lock().await;
+    files.unreadable_at.store(1_000_000, Ordering::Relaxed);
+    torrent.tell(Msg::Unreadable(vec![piece(1_000_000)]));
+    rot(&seeder, &shared, 2_000_000);
+    torrent.tell(Msg::Unreadable(vec![piece(2_000_000)]));
+    let why = damaged(&mut seeder).await;
+    assert!(why.starts_with("a piece of `"), "{why}");
+    assert!(!torrent.have.get(piece(1_000_000)) && !torrent.have.get(piece(2_000_000)));
+    let is_saved = || saved(&seeder, &shared).is_some_and(|saved| saved.have(pieces).count() == pieces - 2);
+    seeder.until(&shared, |_| is_saved()).await;
+    // It was nothing.
+    files.unreadable_at.store(u64::MAX, Ordering::Relaxed);
+    drop(gate);
+    let status = seeder.until(&shared, |status| status.piece_map.get(piece(1_000_000))).await;
+    assert!(torrent.have.get(piece(1_000_000)) && !status.piece_map.get(piece(2_000_000)));
+}
+
+/// Killed before a complete download was on the device: that it is, is said only when it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_not_synced_is_synced_after_a_restart() {
+    let world = World::new();
+    let (shared, _seeder, other) = two_holders(&world).await;
+    let copy = other.folder.join("file.bin").canonicalize().unwrap();
+    let (person, state_dir) = (other.person.clone(), other.folder.join(".state"));
+    other.engine.shutdown().await;
+    for source in [Source::Seed { path: copy.clone(), leaves: None }, world.fetched_by(&person)] {
+        let mut before = Saved::load(&state_dir, shared.hash(), &copy).unwrap();
+        before.synced = false;
+        before.store(&state_dir).unwrap();
+        let node = world.node(person.clone()).await;
+        node.add(&shared, source).await.unwrap();
+        let is_synced = || Saved::load(&state_dir, shared.hash(), &copy).is_some_and(|saved| saved.synced);
+        node.until(&shared, |_| is_synced()).await;
+        let torrent = node.engine.registry.get(&shared.hash()).unwrap();
+        assert_eq!(torrent.storage.files().syncs.load(Ordering::Relaxed), 1);
+        node.engine.shutdown().await;
+    }
 }
 
 /// An edit of anything else than what was damaged stays one, also beside a repair.
@@ -271,6 +433,9 @@ async fn an_edit_beside_a_repair_that_was_killed_ends_the_share() {
     let (shared, seeder, other) = damaged_share(&world).await;
     let person = seeder.person.clone();
     seeder.engine.shutdown().await;
+    let mut before = saved(&seeder, &shared).unwrap();
+    before.repairing = vec![1_000_000 / shared.metainfo.piece_length()];
+    before.store(&seeder.folder.join(".state")).unwrap();
     edit(&shared.path, 2_000_000);
     let edited = fs::read(&shared.path).unwrap();
     let seeder = world.node(person).await;

@@ -188,6 +188,11 @@ impl World {
         self.node(self.join(number)).await
     }
 
+    /// A download into the folder of a member.
+    pub fn fetched_by(&self, person: &Person) -> Source {
+        into_folder(&self.folder(person))
+    }
+
     /// A file of this length with content of its own, hashed.
     pub fn share(&self, len: usize) -> Shared {
         let mut state = len as u64 ^ 0x9e37_79b9_7f4a_7c15;
@@ -227,16 +232,7 @@ impl Node {
     }
 
     pub async fn try_download(&self, shared: &Shared, folder: &Path) -> Result<(), AddError> {
-        let file_name = "file.bin".parse().unwrap();
-        let source = Source::Download {
-            folder: folder.to_owned(),
-            file_name,
-            wanted: None,
-            levels: Vec::new(),
-            preview: false,
-            into_existing: false,
-        };
-        self.add(shared, source).await
+        self.add(shared, into_folder(folder)).await
     }
 
     pub async fn add(&self, shared: &Shared, source: Source) -> Result<(), AddError> {
@@ -303,6 +299,18 @@ impl Node {
             }
         };
         soon(wait).await
+    }
+}
+
+/// A download of all of a file.
+fn into_folder(folder: &Path) -> Source {
+    Source::Download {
+        folder: folder.to_owned(),
+        file_name: "file.bin".parse().unwrap(),
+        wanted: None,
+        levels: Vec::new(),
+        preview: false,
+        into_existing: false,
     }
 }
 

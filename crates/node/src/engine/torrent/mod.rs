@@ -4,6 +4,7 @@
 //! swarm is drained and what it wants goes out to the connections, one batch of commands each. Nothing here waits for
 //! the disk or the network, so there is no lock on the path of a block and no queue that grows without bound.
 
+mod marks;
 mod peers;
 mod pieces;
 mod records;
@@ -112,6 +113,8 @@ pub(super) struct Start {
     pub(super) priorities: Vec<Priority>,
     /// When bit rot was looked for last, milliseconds since the Unix epoch, and where the next look goes on.
     pub(super) scrubbed: Option<(u64, u32)>,
+    /// What is complete is on the device.
+    pub(super) synced: bool,
     pub(super) rank: Option<Rank>,
     pub(super) seed: u64,
     /// Our share of the memory for unfinished pieces.
@@ -168,6 +171,7 @@ impl Owner {
             wanted,
             priorities,
             scrubbed,
+            synced,
             rank,
             seed,
             partial_bytes_max,
@@ -195,7 +199,7 @@ impl Owner {
             candidates: Candidates::new(shared.engine.device_id),
             dial_at: None,
             pieces: Pieces::new(&shared.metainfo, partial_bytes_max),
-            work: Work::new(place, kind, wanted, now),
+            work: Work::new(place, kind, wanted, synced, now),
             scrub: Scrub::new(now, scrubbed),
             report: Report::new(sources, now),
             wanted_done: 0,
@@ -213,6 +217,7 @@ impl Owner {
             owner.start_check(check);
         } else {
             owner.checked_all();
+            owner.sync_if_needed();
         }
         owner.publish();
         owner

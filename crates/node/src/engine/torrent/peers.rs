@@ -79,7 +79,7 @@ impl Owner {
             permit,
         };
         tokio::spawn(Conn::new(stream, wiring).run());
-        let pending = vec![Cmd::Pieces(self.swarm.have().clone())];
+        let pending = vec![Cmd::Pieces(self.held())];
         let pieces = Bitfield::new(self.shared.metainfo.piece_count());
         let (id, heads) = records.unzip();
         let exchange = id.map(|id| Exchange::new(id, told, now));

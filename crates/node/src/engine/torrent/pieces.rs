@@ -397,6 +397,7 @@ impl Owner {
         self.work.write_ended();
         let mut full = None;
         for (job, result) in results {
+            self.unmark(job.piece);
             match result {
                 WriteResult::Written => self.piece_done(now, &job),
                 WriteResult::Wrong => self.piece_wrong(now, job),

@@ -114,7 +114,7 @@ impl Owner {
         let checking = self.state == TorrentState::Checking;
         let checked = self.checked_bytes.load(Ordering::Relaxed);
         let (down, up) = self.report.rates();
-        let have = self.swarm.have();
+        let have = self.held();
         let status = TorrentStatus {
             info_hash: shared.info_hash,
             group: shared.group,
@@ -130,9 +130,9 @@ impl Owner {
             sources: self.report.sources.clone(),
             peers: self.peers.values().map(peer_status).collect(),
             pieces_done: have.count(),
-            piece_map: have.clone(),
             may_leave: self.state == TorrentState::Seeding && self.swarm.may_leave(),
             scrub_percent: self.scrub.percent(have.len()),
+            piece_map: have,
         };
         *lock(&shared.status) = Arc::new(status);
     }

@@ -4,18 +4,20 @@
 //! sent. One that is not what was hashed although nobody has touched the file is not served from then on; as soon as a
 //! peer has it, it is fetched and written to where it belongs. A file that was changed is another matter: it ends the share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use peerage_swarm::Swarm;
+use peerage_swarm::{Config, Input, Priority, Swarm};
 use peerage_types::Time;
+use peerage_wire::Bitfield;
 use tokio::sync::oneshot;
 
 use super::{Msg, Owner};
 use crate::engine::api::{EngineEvent, Scrubbed, TorrentState};
+use crate::engine::conn::Cmd;
 use crate::engine::disk;
 use crate::engine::files::describe;
 use crate::engine::prepare::Kind;
@@ -53,8 +55,12 @@ pub(super) struct Scrub {
     /// Pieces that were read by this one, and those that it found damaged.
     read: u32,
     damaged: u32,
-    /// Damaged pieces that the swarm has not heard of yet, and when it is to.
+    /// Damaged pieces that the swarm has not heard of yet, and when they are to be fetched.
     lost: BTreeMap<u32, Time>,
+    /// Damaged pieces that it knows of, and fetches only then.
+    later: BTreeMap<u32, Time>,
+    /// Pieces that serving could not read, until a look has told which of them are right.
+    suspects: BTreeSet<u32>,
     /// How often pieces were found damaged.
     found: BTreeMap<u32, u32>,
     /// Pieces that could not be looked at for want of descriptors after serving them had failed, and when that is tried
@@ -103,6 +109,8 @@ impl Scrub {
             read: 0,
             damaged: 0,
             lost: BTreeMap::new(),
+            later: BTreeMap::new(),
+            suspects: BTreeSet::new(),
             found: BTreeMap::new(),
             again: None,
             repair_failed: None,
@@ -134,6 +142,11 @@ impl Scrub {
     /// Everything was just hashed.
     pub(super) fn all_right(&mut self) {
         self.ended_unix_ms = unix_ms();
+    }
+
+    /// Whether something is known to be damaged that the swarm does not fetch yet.
+    pub(super) fn is_waiting(&self) -> bool {
+        !(self.lost.is_empty() && self.later.is_empty())
     }
 
     /// A piece is damaged: it is fetched again, the first time at once.
@@ -230,7 +243,7 @@ impl Owner {
         if matches!(step.of, Of::Run { .. }) {
             self.scrub.stepping = false;
         }
-        let damaged = match step.damaged {
+        let mut damaged = match step.damaged {
             Ok(damaged) => damaged,
             // Says nothing about the file: the same pieces once more.
             Err(error) if disk::is_shortage(&error) => {
@@ -247,18 +260,17 @@ impl Owner {
                 return self.scrub_ended(Err(why));
             }
         };
-        if let Of::Served(pieces) = &step.of {
-            // Another look may have found one of them damaged meanwhile.
-            let is_right = |piece: &&u32| {
-                self.swarm.have().get(**piece)
-                    && !damaged.contains(piece)
-                    && !self.scrub.lost.contains_key(piece)
-            };
-            pieces.iter().filter(is_right).for_each(|piece| self.shared.have.set(*piece));
-        }
-        damaged.iter().for_each(|piece| self.shared.have.clear(*piece));
         let found = u32::try_from(damaged.len()).unwrap_or(u32::MAX);
-        damaged.into_iter().for_each(|piece| self.scrub.found_damaged(now, piece));
+        if let Of::Served(pieces) = &step.of {
+            self.suspects_seen(pieces, &mut damaged);
+        }
+        // What is known already is not found again.
+        damaged.retain(|piece| self.swarm.have().get(*piece) && !self.scrub.lost.contains_key(piece));
+        for piece in damaged {
+            self.scrub.suspects.remove(&piece);
+            self.shared.have.clear(piece);
+            self.scrub.found_damaged(now, piece);
+        }
         self.lose(now);
         let Of::Run { run, end, read } = step.of else { return };
         if run != self.scrub.run || self.scrub.next.is_none() {
@@ -287,25 +299,58 @@ impl Owner {
         }
     }
 
-    /// What is damaged is to be fetched as soon as somebody has it. What is being written comes first.
+    /// Pieces that serving could not read were looked at: those that are right are served again. `damaged` keeps those that
+    /// were still in question.
+    fn suspects_seen(&mut self, pieces: &[u32], damaged: &mut Vec<u32>) {
+        // Another look may have found one of them damaged meanwhile.
+        let seen: BTreeSet<u32> =
+            pieces.iter().copied().filter(|piece| self.scrub.suspects.remove(piece)).collect();
+        damaged.retain(|piece| seen.contains(piece));
+        let held = self.held();
+        for piece in seen {
+            if damaged.contains(&piece) || !held.get(piece) {
+                continue;
+            }
+            self.shared.have.set(piece);
+            // Whoever came meanwhile was not told.
+            let peers: Vec<_> = self.peers.keys().copied().collect();
+            peers.into_iter().for_each(|peer| self.command(peer, Cmd::Have(piece)));
+        }
+    }
+
+    /// Pieces that are known to be right: what peers are told of, and what is remembered.
+    pub(super) fn held(&self) -> Bitfield {
+        let mut held = self.swarm.have().clone();
+        for piece in self.scrub.lost.keys().chain(&self.scrub.suspects) {
+            held.clear(*piece);
+        }
+        held
+    }
+
+    /// What is damaged is not there any more, and is fetched as soon as it may be and somebody has it. What is being written
+    /// comes first.
     pub(super) fn lose(&mut self, now: Time) {
         if self.shared.broken.load(Ordering::Relaxed) {
             // Nothing of it is served any more, and nothing mends it here.
             self.scrub.lost.clear();
+            self.scrub.later.clear();
         }
-        if !self.scrub.lost.values().any(|at| *at <= now) || !self.work.is_idle() {
+        if self.scrub.lost.is_empty() || !self.work.is_idle() {
             return;
         }
-        let damaged: Vec<u32> =
-            self.scrub.lost.extract_if(.., |_, at| *at <= now).map(|(piece, _)| piece).collect();
+        let mut lost = std::mem::take(&mut self.scrub.lost);
+        let damaged: Vec<u32> = lost.keys().copied().collect();
         self.work.forget_stuck();
         let mut have = self.swarm.have().clone();
         damaged.iter().for_each(|piece| _ = have.clear(*piece));
         self.swarm_config.have = have;
+        lost.retain(|_, at| *at > now);
+        self.scrub.later.append(&mut lost);
         // Peers were told that the pieces are here: they come back and are told otherwise.
         self.disconnect_all(now, &"pieces that are damaged on disk have to be repaired");
         self.pieces.clear();
-        self.swarm = Swarm::new(self.swarm_config.clone(), now);
+        let priorities = self.priorities();
+        self.swarm = Swarm::new(Config { priorities, ..self.swarm_config.clone() }, now);
         self.checked_all();
         self.report.progress();
         self.save(now, true);
@@ -324,9 +369,31 @@ impl Owner {
         self.shared.engine.emit(EngineEvent::Damaged { info_hash: self.shared.info_hash, why });
     }
 
-    /// All that was damaged is right again.
+    /// How much each piece is wanted now: what went bad again not before its time.
+    pub(super) fn priorities(&self) -> Vec<Priority> {
+        let mut priorities = self.swarm_config.priorities.clone();
+        priorities.resize(self.shared.metainfo.piece_count() as usize, Priority::default());
+        for piece in self.scrub.later.keys() {
+            if let Some(priority) = priorities.get_mut(*piece as usize) {
+                *priority = Priority::Skip;
+            }
+        }
+        priorities
+    }
+
+    /// What went bad again is fetched, if it is time.
+    pub(super) fn fetch_again(&mut self, now: Time) {
+        let before = self.scrub.later.len();
+        self.scrub.later.retain(|_, at| *at > now);
+        if self.scrub.later.len() < before {
+            let priorities = self.priorities();
+            self.feed(now, Input::SetPriorities(priorities));
+        }
+    }
+
+    /// All that was damaged and could be fetched is right again.
     pub(super) fn repaired(&mut self, now: Time) {
-        if self.state == TorrentState::Repairing {
+        if self.state == TorrentState::Repairing && !self.scrub.is_waiting() {
             self.scrub.repair_failed = None;
             self.pieces.clear();
             self.report.progress();
@@ -359,6 +426,7 @@ impl Owner {
             return;
         }
         pieces.iter().for_each(|piece| self.shared.have.clear(*piece));
+        self.scrub.suspects.extend(&pieces);
         self.look_at(pieces);
     }
 

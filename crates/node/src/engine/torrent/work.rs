@@ -1,7 +1,7 @@
 //! Blocking jobs of one torrent, and what follows from their results: checking, writing, giving the complete file its
 //! name, saving progress, looking whether a shared file is still the same.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,7 +25,7 @@ const WRITE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// A killed process loses this much progress.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
 /// When the disk was full, or a repair failed.
-const RETRY_EVERY: Duration = Duration::from_secs(3);
+pub(super) const RETRY_EVERY: Duration = Duration::from_secs(3);
 /// How often a complete file is looked at, while peers are connected and while none are.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 const LOOK_EVERY_IDLE: Duration = Duration::from_secs(30);
@@ -38,17 +38,22 @@ pub(super) struct Work {
     kind: Kind,
     /// Files that are to be fetched; nothing for all.
     wanted: Option<Bitfield>,
-    queue: VecDeque<WriteJob>,
+    pub(super) queue: VecDeque<WriteJob>,
     writers: usize,
     /// Half of the cores: hashing and writing take about as long as everything else that a block needs. With more,
     /// writers wait for each other at the file.
     writers_max: usize,
     /// What did not fit on the disk, or could not be repaired.
-    stuck: Vec<WriteJob>,
-    retry_at: Option<Time>,
+    pub(super) stuck: Vec<WriteJob>,
+    pub(super) retry_at: Option<Time>,
     checking: bool,
     renaming: bool,
-    saving: bool,
+    pub(super) saving: bool,
+    /// Pieces that are put over files at their final place, now or next, and whether that is saved: until it is nothing is
+    /// written, because a killed program must know its own work from somebody's edit.
+    pub(super) marks: BTreeMap<u32, bool>,
+    /// Those of them that the save under way names.
+    marking: Vec<u32>,
     looking: bool,
     /// The content is on the device, not only in the system's memory.
     synced: bool,
@@ -57,12 +62,11 @@ pub(super) struct Work {
 }
 
 impl Work {
-    pub(super) fn new(place: PathBuf, kind: Kind, wanted: Option<Bitfield>, now: Time) -> Self {
+    pub(super) fn new(place: PathBuf, kind: Kind, wanted: Option<Bitfield>, synced: bool, now: Time) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             place,
-            // A file that we did not write ourselves is recognised by its stamp alone.
-            synced: !matches!(kind, Kind::Part { .. }),
+            synced,
             kind,
             wanted,
             queue: VecDeque::new(),
@@ -73,6 +77,8 @@ impl Work {
             checking: false,
             renaming: false,
             saving: false,
+            marks: BTreeMap::new(),
+            marking: Vec::new(),
             looking: false,
             saved_at: now,
             looked_at: now,
@@ -157,6 +163,7 @@ impl Owner {
         self.swarm = Swarm::new(self.swarm_config.clone(), now);
         self.report.progress();
         self.checked_all();
+        self.sync_if_needed();
         self.next_tick = now;
         self.publish();
         if is_share {
@@ -166,8 +173,8 @@ impl Owner {
 
     /// It is known which pieces are there.
     pub(super) fn checked_all(&mut self) {
-        let have = &self.swarm_config.have;
-        self.shared.have.set_all(have);
+        self.shared.have.set_all(&self.held());
+        let have = self.swarm.have();
         let bytes = have.iter_set().map(|piece| u64::from(self.shared.metainfo.piece_bytes(piece))).sum();
         self.report.set_done(bytes);
         (self.wanted_done, self.wanted_total) = self.count_wanted(have);
@@ -175,7 +182,8 @@ impl Owner {
             Kind::Part { .. } => TorrentState::Downloading,
             Kind::Complete | Kind::Share { .. } => {
                 self.report.progress();
-                if self.swarm.is_complete() { TorrentState::Seeding } else { TorrentState::Repairing }
+                let right = self.swarm.is_complete() && !self.scrub.is_waiting();
+                if right { TorrentState::Seeding } else { TorrentState::Repairing }
             }
         };
         if self.state == TorrentState::Downloading && self.swarm.is_complete() {
@@ -198,10 +206,11 @@ impl Owner {
             return;
         }
         self.work.wanted = wanted;
-        self.swarm_config.priorities.clone_from(&priorities);
+        self.swarm_config.priorities = priorities;
         // What is being checked takes it from there.
         if self.state != TorrentState::Checking {
             (self.wanted_done, self.wanted_total) = self.count_wanted(self.swarm.have());
+            let priorities = self.priorities();
             self.feed(now, Input::SetPriorities(priorities));
             self.drop_abandoned();
         }
@@ -235,7 +244,6 @@ impl Owner {
             // Everything was there. Who wrote it, and when, nobody knows.
             (self.work.kind, self.work.synced) = (Kind::Complete, false);
             self.downloads = None;
-            self.sync();
         }
         Ok(())
     }
@@ -262,15 +270,21 @@ impl Owner {
     }
 
     fn spawn_writers(&mut self) {
-        while self.work.writers < self.work.writers_max && !self.work.queue.is_empty() {
+        self.mark_repairs();
+        while self.work.writers < self.work.writers_max {
             let mut jobs = Vec::new();
             let mut bytes = 0;
-            while let Some(job) = self.work.queue.pop_front() {
+            while self.work.queue.front().is_some_and(|job| self.may_write(job.piece))
+                && let Some(job) = self.work.queue.pop_front()
+            {
                 bytes += job.buf.len();
                 jobs.push(job);
                 if bytes >= WRITE_BYTES_MAX / 2 {
                     break;
                 }
+            }
+            if jobs.is_empty() {
+                break;
             }
             self.work.writers += 1;
             let shared = Arc::clone(&self.shared);
@@ -300,7 +314,7 @@ impl Owner {
 
     /// All pieces are there.
     pub(super) fn rename(&mut self) {
-        if !matches!(self.work.kind, Kind::Part { .. }) {
+        if !matches!(self.work.kind, Kind::Part { .. }) || self.scrub.is_waiting() {
             return;
         }
         let (wanted, shared) = (self.work.wanted.clone(), Arc::clone(&self.shared));
@@ -334,6 +348,13 @@ impl Owner {
         self.sync();
     }
 
+    /// What is complete and was not on the device yet when that was saved last.
+    pub(super) fn sync_if_needed(&self) {
+        if self.work.is_complete() && !self.work.synced {
+            self.sync();
+        }
+    }
+
     fn sync(&self) {
         let shared = Arc::clone(&self.shared);
         tokio::task::spawn_blocking(move || {
@@ -347,6 +368,7 @@ impl Owner {
             Ok(()) => {
                 self.work.synced = true;
                 self.report.progress();
+                self.save(self.now(), true);
             }
             // It will be checked after the next start of the machine.
             Err(error) => tracing::warn!(path = %self.work.place.display(), %error, "cannot sync"),
@@ -394,20 +416,36 @@ impl Owner {
             return;
         }
         (self.work.saving, self.work.saved_at) = (true, now);
-        let mut saved = Saved::new(self.shared.info_hash, &self.work.place, self.swarm.have());
+        let mut saved = Saved::new(self.shared.info_hash, &self.work.place, &self.held());
         saved.settled = self.shared.storage.files().stamps();
         saved.synced = self.work.kind == Kind::Complete && self.work.synced;
         (saved.scrubbed_unix_ms, saved.scrub_next) = self.scrub.saved();
         saved.sources.clone_from(self.report.sources());
+        saved.repairing = self.work.marks.keys().copied().collect();
+        self.work.marking.clone_from(&saved.repairing);
         let shared = Arc::clone(&self.shared);
         tokio::task::spawn_blocking(move || shared.tell(Msg::Saved(saved.store(&shared.engine.state_dir))));
     }
 
     pub(super) fn saved(&mut self, result: io::Result<()>) {
         self.work.saving = false;
-        if let Err(error) = result {
-            // Costs checking again after a restart.
-            tracing::warn!(name = %self.shared.metainfo.name(), %error, "cannot save progress");
+        let marking = std::mem::take(&mut self.work.marking);
+        match result {
+            Ok(()) => {
+                for piece in marking {
+                    if let Some(saved) = self.work.marks.get_mut(&piece) {
+                        *saved = true;
+                    }
+                }
+            }
+            Err(error) => {
+                // Costs checking again after a restart.
+                tracing::warn!(name = %self.shared.metainfo.name(), %error, "cannot save progress");
+                self.marks_failed(&error);
+            }
+        }
+        if self.work.stuck.is_empty() {
+            self.spawn_writers();
         }
         if self.stop.is_some() {
             self.save(self.now(), true);
@@ -424,6 +462,7 @@ impl Owner {
         self.compare_later(now);
         self.scrub_again(now);
         self.lose(now);
+        self.fetch_again(now);
         self.scrub_if_due(now);
         if matches!(self.state, TorrentState::Seeding | TorrentState::Repairing) {
             let every = if self.peers.is_empty() { LOOK_EVERY_IDLE } else { LOOK_EVERY };
